@@ -1,0 +1,74 @@
+"""What the three command-line tools share: errors in one sentence, exit codes, progress bars, shaped output."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from .errors import InputError
+
+BAD_INPUT, FAILED_GATE = 2, 3  # exit codes; 0 is success, 1 a fault of ours
+
+Step = Callable[[float], None]
+"""Advances a bar by so many units."""
+
+
+def terminal(*, stderr: bool = False) -> Console:
+    """Standard output (or error) as rich sees it; piped output is as wide as its longest line needs."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else 160, soft_wrap=False)
+
+
+def run(app: typer.Typer) -> None:
+    """Runs a typer app: an InputError becomes one sentence on standard error and exit code 2.
+
+    `--debug` anywhere on the line (or CNNZOO_DEBUG=1) shows the traceback instead.
+    """
+    debug = "--debug" in sys.argv or os.environ.get("CNNZOO_DEBUG") == "1"
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    try:
+        app()
+    except InputError as error:
+        if debug:
+            raise
+        terminal(stderr=True).print(f"[red]error:[/] {_escaped(error)}", highlight=False)
+        sys.exit(BAD_INPUT)
+    except KeyboardInterrupt:
+        terminal(stderr=True).print("interrupted; nothing half-written was left behind")
+        sys.exit(130)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@contextmanager
+def progress(description: str, total: float | None = None, *, shown: bool = True) -> Iterator[Step]:
+    """A bar on standard error for work over two seconds; yields the function that advances it."""
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=terminal(stderr=True), disable=not shown) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda amount: bar.update(task, advance=amount)
+        bar.update(task, total=total or 1, completed=total or 1)
+
+
+def tracked(items: Iterable[Any], description: str, *, shown: bool = True) -> Iterator[Any]:
+    """Iterates under a progress bar."""
+    total = len(items) if hasattr(items, "__len__") else None
+    with progress(description, total, shown=shown) as step:
+        for item in items:
+            yield item
+            step(1)
+
+
+def _escaped(error: Exception) -> str:
+    return str(error).replace("[", r"\[")

@@ -1,0 +1,112 @@
+"""ShuffleNet v2: https://arxiv.org/abs/1807.11164. Table 5, figure 3 (c) and (d).
+
+Deviations from the paper: none known; at width 0.5 and 2.0 the counts are those of torchvision, after whose module paths
+the layers are named ("_" for "."). `small_input` is the stem that the CIFAR re-implementations use.
+"""
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from ..errors import InputError
+from ..kit import Kit, Norm, Padding
+from ..layers import ChannelShuffle, ChannelSplit
+from ..model import IMAGENET, Head, Pooling, Weights, assemble, documented, end_point, image_input
+
+# width: channels of the stem, of stages 2 to 4, of the last 1x1 convolution
+WIDTHS = {
+    0.5: (24, (48, 96, 192), 1024),
+    1.0: (24, (116, 232, 464), 1024),
+    1.5: (24, (176, 352, 704), 1024),
+    2.0: (24, (244, 488, 976), 2048),
+}
+DEPTHS = (4, 8, 4)
+
+
+@documented
+def ShuffleNetV2(
+    include_top: bool = True,
+    weights: Weights = None,
+    input_tensor: Any = None,
+    input_shape: tuple[int | None, ...] | None = None,
+    pooling: Pooling = None,
+    classes: int = IMAGENET,
+    classifier_activation: str | None = "softmax",
+    name: str | None = None,
+    *,
+    features: bool = False,
+    width: float = 1.0,
+    small_input: bool = False,
+    dropout: float = 0.0,
+    norm: Norm = "batch",
+    activation: str = "relu",
+    padding: Padding = "torch",
+) -> keras.Model:
+    """ShuffleNet v2: stem (stride 4), three stages (strides 8, 16, 32), 1x1 convolution, head. 224x224 by default.
+
+    Args:
+        width: 0.5, 1.0, 1.5 or 2.0.
+        small_input: for images of 32 to 64 pixels: the stem does not subsample (strides 1, 2, 4, 8).
+        dropout: before the classifier, the share of features dropped in training.
+        norm: "batch", "group", "layer" or "none".
+        activation: a Keras activation's name.
+        padding: "torch" (symmetric) or "same" (TensorFlow's).
+    """
+    if width not in WIDTHS:
+        raise InputError(f"width={width!r}: choose one of {', '.join(map(str, WIDTHS))}")
+    stem, widths, last = WIDTHS[width]
+    kit = Kit(norm, activation, padding)
+    head = Head(include_top, pooling, classes, classifier_activation)
+    image = image_input(input_tensor, input_shape, size=32 if small_input else 224, minimum=8 if small_input else 32)
+    x = conv_norm_act(kit, image, stem, 3, stride=1 if small_input else 2, name="conv1")
+    if not small_input:
+        x = kit.max_pool(x, name="maxpool")
+    stages = [x]
+    for stage, (depth, filters) in enumerate(zip(DEPTHS, widths, strict=True), start=2):
+        for index in range(depth):
+            x = (unit if index else downsampling_unit)(kit, x, filters // 2, name=f"stage{stage}_{index}")
+        x = end_point(x, f"stage{stage}")
+        stages.append(x)
+    x = conv_norm_act(kit, x, last, name="conv5")
+    name = name or f"shufflenet_v2_x{width:.1f}".replace(".", "_")
+    return assemble(
+        image, head(x, dropout), head, stages=stages if features else None, weights=weights, name=name
+    )
+
+
+def unit(kit: Kit, x: Any, filters: int, *, name: str) -> Any:
+    """Figure 3 (c). Split; one half: 1x1, norm, ReLU, 3x3 depthwise, norm, 1x1, norm, ReLU; concat; shuffle."""
+    kept, x = ChannelSplit(name=f"{name}_split")(x)
+    return merge(kept, branch(kit, x, filters, 1, name=f"{name}_branch2"), name=name)
+
+
+def downsampling_unit(kit: Kit, x: Any, filters: int, *, name: str) -> Any:
+    """Figure 3 (d). Beside the branch of `unit` at stride 2: 3x3 depthwise, norm, 1x1, norm, ReLU; concat; shuffle."""
+    left = kit.depthwise(x, 3, stride=2, name=f"{name}_branch1_0")
+    left = kit.normalize(left, name=f"{name}_branch1_1")
+    left = conv_norm_act(kit, left, filters, name=f"{name}_branch1", start=2)
+    return merge(left, branch(kit, x, filters, 2, name=f"{name}_branch2"), name=name)
+
+
+def branch(kit: Kit, x: Any, filters: int, stride: int, *, name: str) -> Any:
+    """1x1, norm, ReLU, 3x3 depthwise, norm, 1x1, norm, ReLU."""
+    x = conv_norm_act(kit, x, filters, name=name)
+    x = kit.depthwise(x, 3, stride=stride, name=f"{name}_3")
+    x = kit.normalize(x, name=f"{name}_4")
+    return conv_norm_act(kit, x, filters, name=name, start=5)
+
+
+def merge(left: Any, right: Any, *, name: str) -> Any:
+    """Concat; shuffle."""
+    x = layers.Concatenate(name=f"{name}_concat")([left, right])
+    return ChannelShuffle(2, name=f"{name}_shuffle")(x)
+
+
+def conv_norm_act(
+    kit: Kit, x: Any, filters: int, kernel: int = 1, *, stride: int = 1, name: str, start: int = 0
+) -> Any:
+    """conv, norm, ReLU, numbered from `start` as in torch's Sequential."""
+    x = kit.conv(x, filters, kernel, stride=stride, name=f"{name}_{start}")
+    x = kit.normalize(x, name=f"{name}_{start + 1}")
+    return kit.activate(x, name=f"{name}_{start + 2}")

@@ -1,0 +1,58 @@
+"""Files are written whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import InputError
+
+
+@contextmanager
+def replacing(path: str | os.PathLike, *, force: bool = True) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not.
+
+    Args:
+        path: where the file shall stand; missing folders are made.
+        force: replace a file that stands there already.
+
+    Raises:
+        InputError: `path` exists and `force` is false, or it cannot be written.
+    """
+    path = Path(path)
+    refuse_overwrite(path, force=force)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: could not be written ({error.strerror or error})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write(path: str | os.PathLike, content: str | bytes, *, force: bool = True) -> Path:
+    """Writes `content` to `path` whole or not at all, and returns the path. Errors are those of `replacing`."""
+    with replacing(path, force=force) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    return Path(path)
+
+
+def refuse_overwrite(path: str | os.PathLike, *, force: bool) -> None:
+    """Raises InputError where `path` exists and `force` is false; ask before work that takes long."""
+    if not force and Path(path).exists():
+        raise InputError(f"{path}: exists already; give --force to replace it, or another place")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,173 @@
+"""Labelled images from a folder or an .npz file. Needs numpy and Pillow alone."""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .errors import InputError
+from .preprocessing import PRESETS, Preprocessing
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm"}
+
+
+@dataclass(frozen=True)
+class Images:
+    """Pictures of one size.
+
+    Args:
+        pixels: (n, height, width, channels) uint8.
+        labels: (n,) class indices, or None.
+        classes: the classes' names by index, or None.
+        skipped: files that could not be read.
+        source: where they came from, in words.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray | None
+    classes: tuple[str, ...] | None
+    skipped: int
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def take(self, count: int, seed: int | None = None) -> "Images":
+        """The first `count`, or so many drawn by `seed`."""
+        order = np.arange(len(self)) if seed is None else np.random.default_rng(seed).permutation(len(self))
+        chosen = order[:count]
+        return replace(self, pixels=self.pixels[chosen], labels=None if self.labels is None else self.labels[chosen])
+
+    def batches(self, size: int) -> Iterator["Images"]:
+        """Consecutive slices of at most `size`."""
+        for start in range(0, len(self), size):
+            part = slice(start, start + size)
+            yield replace(
+                self, pixels=self.pixels[part], labels=None if self.labels is None else self.labels[part]
+            )
+
+
+def read_images(
+    source: str | PathLike,
+    size: tuple[int, int, int],
+    *,
+    fit: Preprocessing = PRESETS["none"],
+    count: int | None = None,
+    seed: int | None = None,
+) -> Images:
+    """Reads an .npz file (`images` uint8 NHWC, optionally `labels` and `classes`) or a folder of pictures.
+
+    A folder holds one folder a class (their sorted names are the classes), or pictures side by side with an optional
+    `labels.json` that maps each file's name to a class index (at the top or under "files").
+
+    Args:
+        source: the file or folder.
+        size: (height, width, channels) that the network reads. Folders are resized and cropped to it, npz images must
+            have it.
+        fit: the resize and crop.
+        count: at most so many.
+        seed: drawn with this seed, else the first ones.
+
+    Raises:
+        InputError: nothing readable, wrong size or dtype.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return _from_folder(path, size, fit, count, seed)
+    if path.suffix == ".npz" and path.is_file():
+        images = _from_npz(path, size)
+        return images if count is None else images.take(count, seed)
+    raise InputError(f"{path}: expected a folder of pictures or an .npz file with `images` (uint8, NHWC)")
+
+
+def _from_npz(path: Path, size: tuple[int, int, int]) -> Images:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in ("images", "labels", "classes") if key in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a readable .npz file ({error})") from error
+    pixels, labels = arrays.get("images"), arrays.get("labels")
+    if pixels is None or pixels.dtype != np.uint8 or pixels.ndim != 4:
+        found = "no `images`" if pixels is None else f"`images` of {pixels.dtype} {pixels.shape}"
+        raise InputError(f"{path}: {found}; expected uint8 pixels of shape (n, {size[0]}, {size[1]}, {size[2]})")
+    if not len(pixels):
+        raise InputError(f"{path}: holds no images")
+    if pixels.shape[1:] != size:
+        raise InputError(
+            f"{path}: images are {'x'.join(map(str, pixels.shape[1:]))} but the network reads {'x'.join(map(str, size))}; "
+            "scale them, or build the network for their size (--set input_shape=HEIGHT,WIDTH,CHANNELS)"
+        )
+    if labels is not None and (labels.shape != pixels.shape[:1] or labels.dtype.kind not in "iu"):
+        raise InputError(f"{path}: `labels` are {labels.dtype} {labels.shape}; expected {len(pixels)} integers")
+    classes = tuple(map(str, arrays["classes"])) if "classes" in arrays else None
+    return Images(pixels, labels, classes, 0, path.name)
+
+
+def _from_folder(path: Path, size: tuple[int, int, int], fit: Preprocessing, count: int | None, seed: int | None) -> Images:
+    files, classes = _labelled_files(path)
+    if not files:
+        raise InputError(f"{path}: no pictures in it ({', '.join(sorted(SUFFIXES))}), nor in folders by class")
+    if seed is not None:
+        files = [files[i] for i in np.random.default_rng(seed).permutation(len(files))]
+    pixels: list[np.ndarray] = []
+    labels: list[int | None] = []
+    skipped = 0
+    for file, label in files:
+        if len(pixels) == (len(files) if count is None else count):
+            break
+        try:
+            pixels.append(read_picture(file, size, fit))
+            labels.append(label)
+        except InputError:
+            skipped += 1
+    if not pixels:
+        raise InputError(f"{path}: none of its {len(files)} pictures can be read")
+    known = np.array(labels) if None not in labels else None
+    return Images(np.stack(pixels), known, classes, skipped, path.name)
+
+
+def _labelled_files(path: Path) -> tuple[list[tuple[Path, int | None]], tuple[str, ...] | None]:
+    folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    by_class = [(file, label) for label, folder in enumerate(folders) for file in _pictures(folder)]
+    if by_class:
+        return by_class, tuple(folder.name for folder in folders)
+    index = _label_index(path / "labels.json")
+    return [(file, index.get(file.name)) for file in _pictures(path)], None
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+
+
+def _label_index(path: Path) -> dict[str, int]:
+    if not path.is_file():
+        return {}
+    try:
+        entries = json.loads(path.read_text())
+        return {name: int(index) for name, index in entries.get("files", entries).items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: expected an object of file names and class indices ({error})") from error
+
+
+def read_picture(path: str | PathLike, size: tuple[int, int, int], fit: Preprocessing = PRESETS["none"]) -> np.ndarray:
+    """One picture as uint8 pixels of `size` (height, width, 1 or 3 channels).
+
+    Raises:
+        InputError: it cannot be decoded.
+    """
+    height, width, channels = size
+    if channels not in (1, 3):
+        raise InputError(f"{path}: a picture has 1 or 3 channels but the network reads {channels}; give an .npz file")
+    try:
+        with Image.open(path) as picture:
+            converted = picture.convert("RGB" if channels == 3 else "L")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a readable picture ({error})") from error
+    same = (converted.height, converted.width) == (height, width)
+    pixels = np.asarray(converted if same else fit.fit(converted, (height, width)))
+    return pixels.reshape(size)

@@ -1,0 +1,176 @@
+"""What all builders share: the image that comes in, the head, the stages' end points, the finished model."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+
+import keras
+from keras import layers
+
+from .errors import InputError
+from .kit import choose
+
+Weights = str | PathLike | None
+Pooling = Literal["avg", "max"] | None
+P = ParamSpec("P")
+B = TypeVar("B", bound=Callable[..., keras.Model])
+
+
+class Unchosen(int):
+    """A class count that the caller did not choose: weights for another count are then an error, not an adaptation."""
+
+
+IMAGENET, CIFAR10 = Unchosen(1000), Unchosen(10)
+
+
+# what each builder takes before its family's own options; `documented` writes it into every docstring
+ARGUMENTS = """\
+    include_top: with the classifier.
+    weights: a .safetensors, .npz, .weights.h5 or .keras file, or None for random initialisation.
+    input_tensor: a Keras tensor to read instead of a new input.
+    input_shape: (height, width, channels); height and width may be None.
+    pooling: without the classifier, "avg", "max" or None for the last stage's map.
+    classes: the classifier's outputs.
+    classifier_activation: "softmax", or None for logits.
+    name: the model's.
+    features: return the stages' outputs instead.
+"""
+RETURNS = """\
+Returns:
+    A model from images (n, height, width, channels) to (n, classes), or to what include_top, pooling and features ask
+    for.
+
+Raises:
+    InputError: an argument out of its limits, or weights that do not fit.
+"""
+
+
+def variant(builder: Callable[Concatenate[str, P], keras.Model], name: str, public: str) -> Callable[P, keras.Model]:
+    """The family's builder at one row of its table: the family's own signature, documented whole."""
+
+    def build(*args: P.args, **kwargs: P.kwargs) -> keras.Model:
+        return builder(name, *args, **kwargs)
+
+    signature = inspect.signature(builder)
+    build.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
+    build.__name__ = build.__qualname__ = public
+    build.__module__ = builder.__module__
+    build.__doc__ = f"{public}. {builder.__doc__}"
+    return build
+
+
+def documented(builder: B) -> B:
+    """Adds what all builders share to a builder's docstring."""
+    doc = inspect.cleandoc(builder.__doc__ or "").replace("Args:\n", f"Args:\n{ARGUMENTS}")
+    builder.__doc__ = f"{doc}\n\n{RETURNS}"
+    return builder
+
+
+def image_input(
+    input_tensor: Any, input_shape: tuple[int | None, ...] | None, *, size: int, minimum: int, name: str = "image"
+) -> Any:
+    """The tensor that a network reads, (batch, height, width, channels).
+
+    Args:
+        input_tensor: the caller's tensor, used as it is.
+        input_shape: (height, width, channels) without the batch; height and width may be None.
+        size: height and width where the caller gave neither; 3 channels.
+        minimum: the least height and width that the network's strides leave something of.
+
+    Raises:
+        InputError: no such shape.
+    """
+    if keras.config.image_data_format() != "channels_last":
+        raise InputError(
+            "image_data_format 'channels_first': the zoo builds channels_last only; "
+            "call keras.config.set_image_data_format('channels_last')"
+        )
+    if input_tensor is not None:
+        if not keras.utils.is_keras_tensor(input_tensor):
+            raise InputError(f"input_tensor={type(input_tensor).__name__}: pass what keras.Input or a layer returned")
+        given = tuple(input_tensor.shape[1:])
+        if input_shape is not None and tuple(input_shape) != given:
+            raise InputError(f"input_shape={tuple(input_shape)} but input_tensor has {given}; pass one of them")
+        _check_shape(given, minimum)
+        return input_tensor
+    shape = (size, size, 3) if input_shape is None else tuple(input_shape)
+    _check_shape(shape, minimum)
+    return keras.Input(shape, name=name)
+
+
+def _check_shape(shape: tuple[int | None, ...], minimum: int) -> None:
+    if len(shape) != 3 or shape[2] is None or shape[2] < 1:
+        raise InputError(f"input_shape={shape}: expected (height, width, channels), channels known")
+    if any(side is not None and side < minimum for side in shape[:2]):
+        raise InputError(f"input_shape={shape}: height and width must be at least {minimum}")
+
+
+@dataclass(frozen=True)
+class Head:
+    """What stands behind the last stage: classifier, pooled features or the bare map, as keras.applications has it.
+
+    Args:
+        include_top: with the classifier.
+        pooling: without it, "avg" or "max" over height and width, or None for the map.
+        classes: the classifier's outputs.
+        activation: the classifier's; None gives logits.
+        classifier: the Dense layer's name.
+    """
+
+    include_top: bool
+    pooling: Pooling
+    classes: int
+    activation: str | None
+    classifier: str = "fc"
+
+    def __post_init__(self) -> None:
+        choose("pooling", self.pooling, (None, "avg", "max"))
+        if self.include_top and self.pooling:
+            raise InputError(f"pooling={self.pooling!r} goes with include_top=False; drop one of them")
+        if isinstance(self.classes, bool) or not isinstance(self.classes, int) or self.classes < 1:
+            raise InputError(f"classes={self.classes!r}: expected a count of at least 1")
+        choose("classifier_activation", self.activation, (None, "linear", "softmax", "sigmoid"))
+
+    def __call__(self, x: Any, dropout: float = 0.0) -> Any:
+        """(n, h, w, c) -> (n, classes), (n, c) or (n, h, w, c)."""
+        if self.include_top:
+            x = layers.GlobalAveragePooling2D(name="avgpool")(x)
+            if dropout:
+                x = layers.Dropout(dropout, name="dropout")(x)
+            return layers.Dense(int(self.classes), self.activation, name=self.classifier)(x)
+        if self.pooling == "avg":
+            return layers.GlobalAveragePooling2D(name="avgpool")(x)
+        return layers.GlobalMaxPooling2D(name="maxpool_top")(x) if self.pooling == "max" else x
+
+
+def end_point(x: Any, name: str) -> Any:
+    """Marks a stage's output, so that `model.get_layer(name).output` is it."""
+    return layers.Identity(name=name)(x)
+
+
+def assemble(image: Any, x: Any, head: Head, *, stages: list[Any] | None, weights: Weights, name: str) -> keras.Model:
+    """The finished model, weights loaded.
+
+    Args:
+        image: the network's input; a tensor that the caller computed leads back to the caller's own inputs.
+        x: the head's output.
+        head: tells the weights reader what may differ.
+        stages: end points to return instead of `x` (features=True).
+        weights: a file, or None.
+        name: the model's.
+    """
+    inputs = image if image._keras_history.operation._inbound_nodes[0].is_input else keras.utils.get_source_inputs(image)
+    network = keras.Model(inputs, x, name=name)
+    if weights is not None:
+        from .weights import load_weights
+
+        load_weights(
+            network,
+            weights,
+            classifier=head.classifier,
+            other_classes=head.include_top and not isinstance(head.classes, Unchosen),
+            without_classifier=not head.include_top,
+        )
+    return network if stages is None else keras.Model(network.inputs, stages, name=name)

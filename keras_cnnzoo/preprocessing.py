@@ -1,0 +1,107 @@
+"""Preprocessing as data: a spec that travels with weights and artifacts. Needs numpy and Pillow alone."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from .errors import InputError
+
+Interpolation = Literal["nearest", "bilinear", "bicubic"]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes the tensor that a network was trained on: resize, crop, (x * scale - mean) / std.
+
+    Args:
+        scale: multiplies the pixel values 0..255.
+        mean: subtracted per channel, after scaling, in the order of `channels`.
+        std: divides per channel.
+        channels: "rgb" or "bgr".
+        crop: the share of the shorter side that the central crop keeps, as in 224 of 256; the rest is cut away.
+        interpolation: of the resize.
+    """
+
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    channels: Literal["rgb", "bgr"] = "rgb"
+    crop: float = 0.875
+    interpolation: Interpolation = "bilinear"
+
+    def __post_init__(self) -> None:
+        if self.channels not in ("rgb", "bgr") or self.interpolation not in ("nearest", "bilinear", "bicubic"):
+            raise InputError(f"preprocessing {self}: channels are rgb or bgr, interpolation nearest, bilinear or bicubic")
+        if not 0 < self.crop <= 1 or len(self.mean) != len(self.std) or not all(self.std):
+            raise InputError(f"preprocessing {self}: crop lies in (0, 1], mean and std are as long, no std is 0")
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Normalises pixels 0..255.
+
+        Args:
+            images: (n, height, width, channels), uint8 or float; not changed.
+
+        Returns:
+            float32 of the same shape.
+        """
+        ordered = images[..., ::-1] if self.channels == "bgr" else images
+        mean, std = np.asarray(self.mean, np.float64), np.asarray(self.std, np.float64)
+        if len(mean) != images.shape[-1]:
+            mean, std = np.full(images.shape[-1], mean.mean()), np.full(images.shape[-1], std.mean())
+        return (ordered * np.float32(self.scale) - mean.astype(np.float32)) / std.astype(np.float32)
+
+    def fit(self, picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+        """Resizes the shorter side to size / crop and cuts the centre out: a picture of `size` (height, width)."""
+        height, width = size
+        enlarge = max(round(height / self.crop) / picture.height, round(width / self.crop) / picture.width)
+        resized = round(picture.width * enlarge), round(picture.height * enlarge)
+        resampling = getattr(Image.Resampling, self.interpolation.upper())
+        picture = picture.resize(resized, resampling)
+        left, top = (picture.width - width) // 2, (picture.height - height) // 2
+        return picture.crop((left, top, left + width, top + height))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The spec as JSON knows it."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, spec: dict[str, Any]) -> "Preprocessing":
+        """The inverse of `to_dict`.
+
+        Raises:
+            InputError: an unknown key, or a value of the wrong kind.
+        """
+        known = {field.name for field in fields(cls)}
+        if not isinstance(spec, dict) or set(spec) - known:
+            raise InputError(f"preprocessing {spec!r}: expected an object with the keys {', '.join(sorted(known))}")
+        try:
+            return cls(**{k: tuple(map(float, v)) if k in ("mean", "std") else v for k, v in spec.items()})
+        except TypeError as error:
+            raise InputError(f"preprocessing {spec!r}: {error}") from error
+
+
+PRESETS = {
+    "torch": Preprocessing(1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "tf": Preprocessing(1 / 127.5, (1.0, 1.0, 1.0)),
+    "caffe": Preprocessing(1.0, (103.939, 116.779, 123.68), channels="bgr"),
+    "none": Preprocessing(),
+}
+
+
+def preprocessing(spec: str | PathLike) -> Preprocessing:
+    """The spec of that name ("torch", "tf", "caffe", "none"), or the one in a JSON file.
+
+    Raises:
+        InputError: neither a name nor a readable file.
+    """
+    if str(spec) in PRESETS:
+        return PRESETS[str(spec)]
+    try:
+        return Preprocessing.from_dict(json.loads(Path(spec).read_text()))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"preprocess {str(spec)!r}: give {', '.join(PRESETS)} or a JSON file of such a spec") from error

@@ -1,0 +1,6 @@
+"""Weights by name, from files that cannot run code."""
+
+from .files import read_state as read_state
+from .load import load_weights as load_weights
+from .load import save_weights as save_weights
+from .load import state_of as state_of

@@ -1,0 +1,89 @@
+"""Weight files as states: `layer/variable` (ours, Keras') or `module.path.parameter` (torch's) -> array.
+
+Nothing here deserialises an object: safetensors, .npz without pickles, and HDF5 data sets alone.
+"""
+
+import io
+import zipfile
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from ..errors import InputError
+
+State = dict[str, np.ndarray]
+
+
+def read_state(path: str | PathLike) -> State:
+    """Reads a .safetensors, .npz, .weights.h5 or .keras file.
+
+    Keras' own files name layers but only number their variables: keys are then `layer/0`, `layer/1`, ...
+
+    Raises:
+        InputError: no such file, a suffix that is none of these, or content that is truncated or foreign.
+    """
+    path = Path(path)
+    reader = next((read for suffix, read in READERS.items() if path.name.endswith(suffix)), None)
+    if reader is None:
+        raise InputError(f"{path}: weights are read from {', '.join(READERS)}")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        state = reader(path)
+    except (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: truncated, or not a {path.suffix} file of weights ({error})") from error
+    if not state:
+        raise InputError(f"{path}: holds no weights")
+    return state
+
+
+def _read_safetensors(path: Path) -> State:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+
+
+def _read_npz(path: Path) -> State:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _read_weights_h5(path: Path) -> State:
+    with path.open("rb") as file:
+        return _numbered_variables(file)
+
+
+def _read_keras(path: Path) -> State:
+    """A .keras archive's weights; its config, which may name code, is not read."""
+    with zipfile.ZipFile(path) as archive:
+        return _numbered_variables(io.BytesIO(archive.read("model.weights.h5")))
+
+
+def _numbered_variables(file: IO[bytes]) -> State:
+    """Each layer's group `vars` carries the layer's name as an attribute and its variables by number."""
+    import h5py
+
+    state: State = {}
+
+    def visit(name: str, item: "h5py.Group | h5py.Dataset") -> None:
+        if isinstance(item, h5py.Group) and name.endswith("/vars") and "name" in item.attrs:
+            state.update({f"{item.attrs['name']}/{number}": variable[()] for number, variable in item.items()})
+
+    with h5py.File(file, "r") as store:
+        store.visititems(visit)
+    return state
+
+
+READERS: dict[str, Callable[[Path], State]] = {
+    ".safetensors": _read_safetensors,
+    ".npz": _read_npz,
+    ".weights.h5": _read_weights_h5,
+    ".keras": _read_keras,
+}

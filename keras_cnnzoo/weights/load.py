@@ -1,0 +1,151 @@
+"""A state into a model, by name and strictly."""
+
+import warnings
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..files import replacing
+from .files import State, read_state
+from .torch import from_torch, is_torch
+
+if TYPE_CHECKING:
+    import keras
+
+SHOWN = 6  # names an error lists of each kind
+
+
+def load_weights(
+    model: "keras.Model",
+    path: str | PathLike,
+    *,
+    classifier: str | None = None,
+    other_classes: bool = False,
+    without_classifier: bool = False,
+) -> None:
+    """Loads a weights file into a model by the names of its layers and variables.
+
+    Every variable must be in the file with its shape and nothing else may be, but for the first convolution where the
+    channels differ (its kernel is averaged over them, said in a warning) and the classifier as below.
+
+    Args:
+        model: a functional model; changed only if everything fits.
+        path: a .safetensors, .npz, .weights.h5 or .keras file.
+        classifier: name of the model's classifier.
+        other_classes: leave the classifier as initialised where its shape differs, with a warning.
+        without_classifier: the model has none; the file may.
+
+    Raises:
+        InputError: an unreadable file, or names and shapes that do not fit, listed.
+    """
+    state = named(read_state(path), model)
+    variables = {name: tuple(v.shape) for name, v in _variables(model).items()}
+    if without_classifier:
+        state = {name: value for name, value in state.items() if not name.startswith(f"{classifier}/")}
+    _adapt_channels(state, variables, model, path)
+    skipped = other_classes and _differs(state, variables, f"{classifier}/kernel")
+    if skipped:
+        warnings.warn(f"{path}: the classifier has another class count and keeps its random initialisation", stacklevel=2)
+        state = {name: value for name, value in state.items() if not name.startswith(f"{classifier}/")}
+        variables = {name: shape for name, shape in variables.items() if not name.startswith(f"{classifier}/")}
+    _require_match(state, variables, path)
+    assign(model, state)
+
+
+def save_weights(model: "keras.Model", path: str | PathLike, *, force: bool = True) -> None:
+    """Writes a model's state by name, whole or not at all: .safetensors or .npz.
+
+    Raises:
+        InputError: another suffix, an existing file without `force`, or a place that cannot be written.
+    """
+    if not str(path).endswith((".safetensors", ".npz")):
+        raise InputError(f"{path}: weights are written as .safetensors or .npz")
+    state = state_of(model)
+    with replacing(path, force=force) as temporary:
+        if str(path).endswith(".npz"):
+            with temporary.open("wb") as file:
+                np.savez(file, **state)  # type: ignore[arg-type]
+        else:
+            from safetensors.numpy import save_file
+
+            save_file(state, temporary, {"format": "keras_cnnzoo"})
+
+
+def state_of(model: "keras.Model") -> State:
+    """The model's variables as arrays, by `layer/variable`."""
+    return {name: np.asarray(value) for name, value in _values(model).items()}
+
+
+def assign(model: "keras.Model", state: State) -> None:
+    """Sets the variables of the names in `state`, whose shapes fit."""
+    variables = _variables(model)
+    for name, value in state.items():
+        variables[name].assign(value)
+
+
+def named(state: State, model: "keras.Model") -> State:
+    """A state under the model's own names: torch's paths translated, Keras' numbered variables named."""
+    if is_torch(state):
+        return from_torch(state, {layer.name: layer for layer in model.layers})
+    return {_variable_name(name, model): value for name, value in state.items()}
+
+
+def _variable_name(name: str, model: "keras.Model") -> str:
+    """`layer/0` is the layer's first variable."""
+    layer_name, _, number = name.rpartition("/")
+    layer = next((layer for layer in model.layers if layer.name == layer_name), None)
+    if number.isdigit() and layer is not None and int(number) < len(layer.weights):
+        return f"{layer_name}/{layer.weights[int(number)].name}"
+    return name
+
+
+def _variables(model: "keras.Model") -> dict[str, Any]:
+    return {f"{layer.name}/{variable.name}": variable for layer in model.layers for variable in layer.weights}
+
+
+def _values(model: "keras.Model") -> dict[str, Any]:
+    import keras
+
+    return {name: keras.ops.convert_to_numpy(v.value) for name, v in _variables(model).items()}
+
+
+def _differs(state: State, variables: dict[str, tuple[int, ...]], name: str) -> bool:
+    return name in state and name in variables and state[name].shape != variables[name]
+
+
+def _adapt_channels(state: State, variables: dict[str, tuple[int, ...]], model: "keras.Model", path: Any) -> None:
+    """Averages the first convolution's kernel over the file's channels, scaled so that equal channels answer alike."""
+    first = next((name for name in variables if name.endswith("/kernel") and len(variables[name]) == 4), None)
+    if first is None or not _differs(state, variables, first):
+        return
+    kernel, wanted = state[first], variables[first]
+    if kernel.ndim != 4 or (*kernel.shape[:2], kernel.shape[3]) != (*wanted[:2], wanted[3]):
+        return
+    mean = kernel.mean(axis=2, keepdims=True) * (kernel.shape[2] / wanted[2])
+    state[first] = np.repeat(mean, wanted[2], axis=2).astype(kernel.dtype)
+    warnings.warn(
+        f"{path}: {first} reads {kernel.shape[2]} channels, the model {wanted[2]}: its kernel was averaged over them",
+        stacklevel=3,
+    )
+
+
+def _require_match(state: State, variables: dict[str, tuple[int, ...]], path: Any) -> None:
+    missing = [name for name in variables if name not in state]
+    unexpected = [name for name in state if name not in variables]
+    shapes = [
+        f"{name} {state[name].shape} for {shape}"
+        for name, shape in variables.items()
+        if name in state and state[name].shape != shape
+    ]
+    faults = {"missing": missing, "unexpected": unexpected, "of the wrong shape": shapes}
+    listed = [f"{len(names)} {kind}: {_listed(names)}" for kind, names in faults.items() if names]
+    if listed:
+        hint = "; pass classes=... for another class count" if not missing and not unexpected else ""
+        raise InputError(f"{path} does not fit the model: {'; '.join(listed)}{hint}")
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
