@@ -1,0 +1,90 @@
+"""A .tflite file in the making, through the schema's own classes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+IDENTIFIER = b"TFL3"
+SIGNATURE = b"serving_default"
+
+
+class Writer:
+    """Collects tensors and operators of one subgraph; `finish` packs them into a file."""
+
+    def __init__(self) -> None:
+        self.model, self.graph = schema.ModelT(), schema.SubGraphT()
+        self.model.version, self.model.operatorCodes = 3, []
+        self.model.buffers = [schema.BufferT()]  # the empty one that all activations share
+        self.graph.tensors, self.graph.operators = [], []
+
+    def tensor(self, name: str, shape: Sequence[int], dtype: int = schema.TensorType.FLOAT32, buffer: int = 0) -> int:
+        """A new tensor's index; shape with the batch."""
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.type, tensor.buffer = name.encode(), np.array(shape, np.int32), dtype, buffer
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1
+
+    def constant(self, name: str, value: np.ndarray) -> int:
+        """A tensor whose value stands in the file."""
+        buffer = schema.BufferT()
+        buffer.data = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+        self.model.buffers.append(buffer)
+        dtype = getattr(schema.TensorType, value.dtype.name.upper())
+        return self.tensor(name, value.shape, dtype, len(self.model.buffers) - 1)
+
+    def operator(self, name: str, inputs: Sequence[int], outputs: Sequence[int], options: Any = None) -> Any:
+        """Appends an operator and returns its options, so that an activation can still be fused into them."""
+        operator = schema.OperatorT()
+        operator.opcodeIndex = operator_code(self.model, getattr(schema.BuiltinOperator, name))
+        operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
+        if options is not None:
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__[:-1])
+            operator.builtinOptions = options
+        self.graph.operators.append(operator)
+        return options
+
+    def finish(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> bytes:
+        """The file, whose serving_default signature names these tensors."""
+        self.graph.inputs = np.array(list(inputs.values()), np.int32)
+        self.graph.outputs = np.array(list(outputs.values()), np.int32)
+        self.model.subgraphs, self.model.signatureDefs = [self.graph], [signature(inputs, outputs)]
+        return pack(self.model)
+
+
+def operator_code(model: Any, builtin: int) -> int:
+    """The index of a builtin operator in the model's table, added where it is new."""
+    for index, code in enumerate(model.operatorCodes):
+        if code.builtinCode == builtin:
+            return index
+    code = schema.OperatorCodeT()
+    code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), 1
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
+def signature(inputs: Mapping[str, int], outputs: Mapping[str, int]) -> Any:
+    """serving_default, by names and tensor indices."""
+    signature = schema.SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
+    signature.inputs, signature.outputs = _named(inputs), _named(outputs)
+    return signature
+
+
+def pack(model: Any) -> bytes:
+    """The bytes of a model."""
+    size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
+    builder = flatbuffers.Builder(size + size // 8 + (1 << 20))
+    builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _named(tensors: Mapping[str, int]) -> list[Any]:
+    maps = []
+    for name, index in tensors.items():
+        entry = schema.TensorMapT()
+        entry.name, entry.tensorIndex = name.encode(), index
+        maps.append(entry)
+    return maps

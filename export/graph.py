@@ -1,0 +1,148 @@
+"""A functional model as a value: nodes in topological order, weights and shapes beside them.
+
+Passes are functions Graph -> Graph; nothing is mutated, so a pass that fails its parity check is undone by keeping the
+graph from before it.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    import keras
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One layer call.
+
+    Args:
+        name: the layer's; later calls of the same layer and layers of nested models are told apart by "@1", "outer/".
+        op: the layer's class name; with its module where that is neither Keras' nor ours.
+        config: the layer's get_config().
+        inputs: references: a node's name for its only output, "name:1" for its second.
+        weights: arrays in Keras' order.
+        shapes: of each output, without the batch.
+    """
+
+    name: str
+    op: str
+    config: dict[str, Any] = field(repr=False)
+    inputs: tuple[str, ...] = ()
+    weights: tuple[np.ndarray, ...] = field(default=(), repr=False)
+    shapes: tuple[Shape, ...] = ()
+
+    @property
+    def shape(self) -> Shape:
+        """Of the only output."""
+        (shape,) = self.shapes
+        return shape
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes by name in topological order, and the references that are the model's outputs."""
+
+    name: str
+    nodes: dict[str, Node]
+    outputs: tuple[str, ...]
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        return tuple(node for node in self.nodes.values() if node.op == "InputLayer")
+
+    def readers(self) -> Counter[str]:
+        """How often each reference is read, the graph's own outputs included."""
+        return Counter(i for node in self.nodes.values() for i in node.inputs) + Counter(self.outputs)
+
+    def producer(self, reference: str) -> Node:
+        """The node whose output `reference` is."""
+        return self.nodes[reference.partition(":")[0]]
+
+    def update(self, *nodes: Node) -> "Graph":
+        """The graph with nodes of the same names replaced."""
+        return replace(self, nodes=self.nodes | {node.name: node for node in nodes})
+
+    def bypass(self, name: str) -> "Graph":
+        """The graph without a one-input node: its readers read its input."""
+        (source,) = self.nodes[name].inputs
+        rewired = {
+            key: replace(node, inputs=tuple(source if i == name else i for i in node.inputs))
+            for key, node in self.nodes.items()
+            if key != name
+        }
+        return replace(self, nodes=rewired, outputs=tuple(source if o == name else o for o in self.outputs))
+
+    def insert_after(self, name: str, node: Node) -> "Graph":
+        """The graph with `node`, which reads the node `name`, between it and all its readers."""
+        nodes: dict[str, Node] = {}
+        for key, existing in self.nodes.items():
+            nodes[key] = replace(existing, inputs=tuple(node.name if i == name else i for i in existing.inputs))
+            if key == name:
+                nodes[node.name] = node
+        return replace(self, nodes=nodes, outputs=tuple(node.name if o == name else o for o in self.outputs))
+
+
+def from_keras(model: "keras.Model") -> Graph:
+    """The graph of a functional Keras 3 model whose input sizes are known; nested models are opened.
+
+    Raises:
+        InputError: a subclassed model, or height and width of None.
+    """
+    if not hasattr(model, "_nodes_by_depth"):
+        raise InputError(f"{model.name}: not a functional model; rebuild it with keras.Model(inputs, outputs)")
+    nodes: dict[str, Node] = {}
+    references: dict[int, str] = {}
+    _walk(model, "", nodes, references)
+    unknown = [node.name for node in nodes.values() if any(None in shape for shape in node.shapes)]
+    if unknown:
+        raise InputError(
+            f"{model.name}: the size of {unknown[0]!r} is not known; a file has a fixed one: build the model with an "
+            "input_shape of numbers (--set input_shape=HEIGHT,WIDTH,CHANNELS)"
+        )
+    return Graph(model.name, nodes, tuple(references[id(tensor)] for tensor in model.outputs))
+
+
+def _walk(model: "keras.Model", prefix: str, nodes: dict[str, Node], references: dict[int, str]) -> None:
+    """Adds the model's calls, deepest first; `references` maps tensors to the names of what makes them."""
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for call in model._nodes_by_depth[depth]:
+            layer = call.operation
+            if hasattr(layer, "_nodes_by_depth"):
+                inner = {id(i): references[id(outer)] for i, outer in zip(layer.inputs, call.input_tensors, strict=True)}
+                _walk(layer, f"{prefix}{layer.name}/", nodes, inner)
+                references |= {id(o): inner[id(i)] for i, o in zip(layer.outputs, call.outputs, strict=True)}
+            elif id(call.outputs[0]) not in references:  # a nested model's inputs are known already
+                node = _node(call, _unique(f"{prefix}{layer.name}", nodes), references)
+                nodes[node.name] = node
+                for index, tensor in enumerate(call.outputs):
+                    references[id(tensor)] = f"{node.name}:{index}" if index else node.name
+
+
+def _node(call: Any, name: str, references: dict[int, str]) -> Node:
+    layer = call.operation
+    weights = tuple(np.asarray(w) for w in layer.get_weights()) if hasattr(layer, "get_weights") else ()
+    inputs = tuple(references[id(tensor)] for tensor in call.input_tensors)
+    shapes = tuple(tuple(tensor.shape[1:]) for tensor in call.outputs)
+    return Node(name, _op(layer), layer.get_config() if weights or hasattr(layer, "dtype_policy") else {}, inputs, weights, shapes)
+
+
+def _op(layer: Any) -> str:
+    """Class name; GroupedConv2D is a Conv2D with another kernel implementation."""
+    module, name = type(layer).__module__, type(layer).__name__
+    if module.startswith("keras.src.layers") or name == "InputLayer":
+        return name
+    if module.startswith("keras_cnnzoo."):
+        return "Conv2D" if name == "GroupedConv2D" else name
+    return f"{module}.{name}"
+
+
+def _unique(name: str, nodes: dict[str, Node]) -> str:
+    calls = sum(key == name or key.startswith(f"{name}@") for key in nodes)
+    return f"{name}@{calls}" if calls else name
