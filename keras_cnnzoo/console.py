@@ -32,18 +32,26 @@ def run(app: typer.Typer) -> None:
     """
     debug = "--debug" in sys.argv or os.environ.get("CNNZOO_DEBUG") == "1"
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    if not debug:
+        _mute_native_libraries()
     try:
         app()
     except InputError as error:
         if debug:
             raise
-        terminal(stderr=True).print(f"[red]error:[/] {_escaped(error)}", highlight=False)
+        terminal(stderr=True).print(f"[red]error:[/] {_escaped(error)}", highlight=False, soft_wrap=True)
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         terminal(stderr=True).print("interrupted; nothing half-written was left behind")
         sys.exit(130)
+
+
+def _mute_native_libraries() -> None:
+    """Python keeps standard error; what TensorFlow and LiteRT write to its descriptor is dropped."""
+    sys.stderr.flush()
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123  a device
+        os.dup2(nowhere.fileno(), 2)
 
 
 def print_json(value: Any) -> None:

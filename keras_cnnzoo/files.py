@@ -47,9 +47,14 @@ def write(path: str | os.PathLike, content: str | bytes, *, force: bool = True) 
 
 
 def refuse_overwrite(path: str | os.PathLike, *, force: bool) -> None:
-    """Raises InputError where `path` exists and `force` is false; ask before work that takes long."""
-    if not force and Path(path).exists():
-        raise InputError(f"{path}: exists already; give --force to replace it, or another place")
+    """Raises InputError where `path` could not be written; ask before work that takes long."""
+    path = Path(path)
+    if path.is_dir() or (path.exists() and not force):
+        what = "is a folder; name a file" if path.is_dir() else "exists already; give --force to replace it"
+        raise InputError(f"{path}: {what}")
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise InputError(f"{path}: {above} cannot be written to; choose another folder")
 
 
 def _umask() -> int:

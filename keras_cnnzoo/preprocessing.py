@@ -94,7 +94,7 @@ PRESETS = {
 
 
 def preprocessing(spec: str | PathLike) -> Preprocessing:
-    """The spec of that name ("torch", "tf", "caffe", "none"), or the one in a JSON file.
+    """The spec of that name ("torch", "tf", "caffe", "none"), or the one in a JSON file or an artifact's card.
 
     Raises:
         InputError: neither a name nor a readable file.
@@ -102,6 +102,7 @@ def preprocessing(spec: str | PathLike) -> Preprocessing:
     if str(spec) in PRESETS:
         return PRESETS[str(spec)]
     try:
-        return Preprocessing.from_dict(json.loads(Path(spec).read_text()))
+        data = json.loads(Path(spec).read_text())
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"preprocess {str(spec)!r}: give {', '.join(PRESETS)} or a JSON file of such a spec") from error
+    return Preprocessing.from_dict(data["preprocessing"] if isinstance(data, dict) and data.get("preprocessing") else data)

@@ -73,8 +73,26 @@ def signature(inputs: Mapping[str, int], outputs: Mapping[str, int]) -> Any:
     return signature
 
 
+class _AlignedBuffer(schema.BufferT):
+    """A buffer whose data starts at a multiple of 16, as the schema demands and Python's generated code forgets."""
+
+    def __init__(self, data: np.ndarray) -> None:
+        super().__init__()
+        self.data = data
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:
+        builder.StartVector(1, len(self.data), 16)
+        builder.head -= len(self.data)
+        builder.Bytes[builder.head : builder.head + len(self.data)] = memoryview(self.data)
+        vector = builder.EndVector()
+        schema.BufferStart(builder)
+        schema.BufferAddData(builder, vector)
+        return schema.BufferEnd(builder)
+
+
 def pack(model: Any) -> bytes:
     """The bytes of a model."""
+    model.buffers = [b if b.data is None or not len(b.data) else _AlignedBuffer(b.data) for b in model.buffers]
     size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
     builder = flatbuffers.Builder(size + size // 8 + (1 << 20))
     builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)

@@ -1,13 +1,16 @@
 """A state into a model, by name and strictly."""
 
+import json
 import warnings
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..files import replacing
+from ..preprocessing import Preprocessing
 from .files import State, read_state
 from .torch import from_torch, is_torch
 
@@ -54,8 +57,16 @@ def load_weights(
     assign(model, state)
 
 
-def save_weights(model: "keras.Model", path: str | PathLike, *, force: bool = True) -> None:
+def save_weights(
+    model: "keras.Model", path: str | PathLike, *, preprocessing: Preprocessing | None = None, force: bool = True
+) -> None:
     """Writes a model's state by name, whole or not at all: .safetensors or .npz.
+
+    Args:
+        model: a functional model.
+        path: of the file.
+        preprocessing: what the network was trained on; it travels with the .safetensors file.
+        force: replace an existing file.
 
     Raises:
         InputError: another suffix, an existing file without `force`, or a place that cannot be written.
@@ -70,7 +81,22 @@ def save_weights(model: "keras.Model", path: str | PathLike, *, force: bool = Tr
         else:
             from safetensors.numpy import save_file
 
-            save_file(state, temporary, {"format": "keras_cnnzoo"})
+            spec = {} if preprocessing is None else {"preprocessing": json.dumps(preprocessing.to_dict())}
+            save_file(state, temporary, {"format": "keras_cnnzoo", **spec})
+
+
+def preprocessing_of(path: str | PathLike) -> Preprocessing | None:
+    """What a weights file says that its network was trained on; None where it says nothing."""
+    if not str(path).endswith(".safetensors") or not Path(path).is_file():
+        return None
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            spec = (file.metadata() or {}).get("preprocessing")
+    except SafetensorError as error:
+        raise InputError(f"{path}: truncated, or not a .safetensors file ({error})") from error
+    return None if spec is None else Preprocessing.from_dict(json.loads(spec))
 
 
 def state_of(model: "keras.Model") -> State:

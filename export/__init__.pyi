@@ -1,0 +1,6 @@
+from .calibration import Calibration as Calibration
+from .card import Card as Card
+from .tflite import Origin as Origin
+from .tflite import to_tflite as to_tflite
+from .verify import Verification as Verification
+from .verify import verify as verify

@@ -1,0 +1,89 @@
+"""The JSON card beside each artifact: all that a runner must know to feed the file and to trust it."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..files import write
+
+SCHEMA_VERSION = 1
+TOOLS = ("keras-cnnzoo", "keras", "tensorflow", "ai-edge-litert", "litert-quantizer", "numpy")
+
+
+@dataclass(frozen=True)
+class Card:
+    """An artifact's card; each field is a section of card.schema.json."""
+
+    artifact: dict[str, Any]
+    model: dict[str, Any]
+    inputs: list[dict[str, Any]]
+    outputs: list[dict[str, Any]]
+    preprocessing: dict[str, Any] | None
+    labels: list[str] | None
+    quantization: dict[str, Any]
+    operators: dict[str, int]
+    delegate: dict[str, Any]
+    conversion: dict[str, Any]
+    verification: dict[str, Any] | None
+    versions: dict[str, str]
+    created: str
+    schema_version: int = SCHEMA_VERSION
+
+    def write(self, path: str | PathLike) -> Path:
+        """Validates and writes the card, whole or not at all; `path` is the artifact's, the card's has .json behind it."""
+        card = asdict(self)
+        _validate(card, path)
+        return write(card_path(path), json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def read(cls, path: str | PathLike) -> "Card":
+        """Reads and validates a card by its own path (….tflite.json).
+
+        Raises:
+            InputError: unreadable, of a newer schema, or not valid.
+        """
+        try:
+            card = json.loads(Path(path).read_text())
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise InputError(f"{path}: not a readable card ({error})") from error
+        _validate(card, path)
+        return cls(**{field.name: card[field.name] for field in fields(cls)})
+
+
+def card_path(artifact: str | PathLike) -> Path:
+    """Where the card of an artifact stands."""
+    return Path(f"{artifact}.json")
+
+
+def artifact_facts(name: str, content: bytes) -> dict[str, Any]:
+    """The card's `artifact` section."""
+    return {"file": name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+
+def tool_versions() -> dict[str, str]:
+    """The installed versions of what made the file."""
+    found = {}
+    for tool in TOOLS:
+        try:
+            found[tool] = version(tool)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _validate(card: Any, path: str | PathLike) -> None:
+    import jsonschema
+
+    known = card.get("schema_version") if isinstance(card, dict) else None
+    if isinstance(known, int) and known > SCHEMA_VERSION:
+        raise InputError(f"{path}: card of schema {known}; this keras-cnnzoo reads up to {SCHEMA_VERSION}, update it")
+    schema = json.loads((files(__package__) / "card.schema.json").read_text())
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(card))
+    if error is not None:
+        raise InputError(f"{path}: not a valid card, {error.json_path} {error.message[:200]}")

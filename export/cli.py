@@ -1,0 +1,207 @@
+"""cnnzoo-export: a Keras network to a small file and its card."""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ..console import print_json, progress, run, terminal
+from ..errors import InputError
+from ..preprocessing import preprocessing
+
+if TYPE_CHECKING:
+    import keras
+
+    from ..images import Images
+    from .calibration import Calibration
+    from .card import Card
+    from .tflite import Origin, Phase
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+EXAMPLE = """
+**Examples**
+
+    cnnzoo-export resnet20 --weights w.safetensors --preprocess torch --quantize int8 --calibration train.npz --verify test.npz -o out/
+
+    cnnzoo-export my_model.keras --preprocess tf --quantize float16 -o my_model.tflite
+
+    cnnzoo-export keras.applications.MobileNetV2 --weights random --quantize int8 --calibration random:20 -o out/
+"""
+
+
+@app.command(epilog=EXAMPLE)
+def export(
+    model: Annotated[str, typer.Argument(help="A network of `cnnzoo list`, a .keras or .h5 file, or keras.applications.NAME.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A folder, or the .tflite file.")],
+    weights: Annotated[
+        str | None, typer.Option(help="A .safetensors, .npz, .weights.h5 or .keras file, or `random`; a model file has its own.")
+    ] = None,
+    preprocess: Annotated[
+        str | None, typer.Option(help="torch, tf, caffe, none, or a JSON file (a spec or a card); needed unless the weights know it.")
+    ] = None,
+    quantize: Annotated[str, typer.Option(help="float32, float16 (weights), dynamic (int8 weights) or int8 (all of it).")] = "float32",
+    calibration: Annotated[
+        str | None, typer.Option(help="For int8: a folder of pictures, an .npz file (`images` uint8 NHWC), or random:N (latency work only).")
+    ] = None,
+    count: Annotated[int, typer.Option(help="Calibration images, at most.", min=1)] = 500,
+    seed: Annotated[int, typer.Option(help="Draws the calibration images.")] = 0,
+    verify: Annotated[
+        str | None, typer.Option(help="A folder or .npz file over which the file is compared with the Keras model.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="Class names, one a line, for the card and the file's metadata.")] = None,
+    inputs: Annotated[str, typer.Option(help="What an int8 file reads: int8, uint8 or float32.")] = "int8",
+    outputs: Annotated[str, typer.Option(help="What an int8 file returns: int8, uint8 or float32.")] = "int8",
+    batch: Annotated[int, typer.Option(help="Images a call, fixed in the file.", min=1)] = 1,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder, e.g. classes=10; repeatable.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the card instead of a table.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+) -> None:
+    """Writes MODEL as a .tflite file and a JSON card that says what it is and how well it answers.
+
+    A network built by name gives logits unless --set classifier_activation=softmax; a model file is exported as it is.
+    Exit codes: 0 written, 2 bad input. --debug shows the traceback of an error.
+    """
+    from ..files import refuse_overwrite
+    from .card import card_path
+
+    path = _artifact(output, model, quantize)
+    for wanted in (path, card_path(path)):
+        refuse_overwrite(wanted, force=force)
+    from .sources import load
+    from .tflite import check, to_tflite
+
+    check(path, quantize, calibration, inputs, outputs, batch, force)
+    phase = _phases(not quiet)
+    with phase("build", None):
+        network, origin = load(model, weights, settings or [])
+    origin = _completed(origin, preprocess, labels, model)
+    card = to_tflite(
+        network,
+        path,
+        quantize=quantize,
+        calibration=_calibration(calibration, network, origin, count, seed) if quantize == "int8" else None,
+        inputs=inputs,
+        outputs=outputs,
+        batch=batch,
+        origin=origin,
+        verification=_verification(verify, network, origin, phase),
+        force=force,
+        phase=phase,
+    )
+    if as_json:
+        print_json(asdict(card))
+    else:
+        terminal().print(_table(card, path))
+
+
+def _artifact(output: Path, model: str, quantize: str) -> Path:
+    """`out/` holds `resnet20_int8.tflite`."""
+    if output.suffix == ".tflite":
+        return output
+    name = Path(model).stem if model.endswith((".keras", ".h5")) else model.rpartition(".")[2].lower()
+    return output / f"{name}_{quantize}.tflite"
+
+
+def _phases(shown: bool) -> "Phase":
+    """A bar for each phase; what is over in a moment leaves a line."""
+    return lambda name, total: progress(name, total, shown=shown)
+
+
+def _completed(origin: "Origin", preprocess: str | None, labels: Path | None, model: str) -> "Origin":
+    """The origin with the preprocessing and the labels of the command line."""
+    spec = origin.preprocessing if preprocess is None else preprocessing(preprocess)
+    if spec is None:
+        raise InputError(
+            f"{model}: neither its weights nor the registry know what it was trained on; give --preprocess torch, tf, "
+            "caffe, none or a JSON file"
+        )
+    names = None
+    if labels is not None:
+        try:
+            names = labels.read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{labels}: not a readable list of class names ({error})") from error
+    return replace(origin, preprocessing=spec, labels=names)
+
+
+def _calibration(
+    source: str | None, network: "keras.Model", origin: "Origin", count: int, seed: int
+) -> "Calibration | None":
+    """The representative dataset that --calibration names."""
+    from .calibration import Calibration
+
+    if source is None:
+        return None
+    size = tuple(network.inputs[0].shape[1:])
+    if source.startswith("random:"):
+        number = source.removeprefix("random:")
+        if not number.isdigit() or not int(number):
+            raise InputError(f"--calibration {source}: write random:N with N of at least 1")
+        return Calibration.noise(int(number), size, seed)
+    images = _images(source, size, origin, count, seed)
+    return Calibration(origin.preprocessing(images.pixels), images.source)
+
+
+def _verification(
+    source: str | None, network: "keras.Model", origin: "Origin", phase: "Phase"
+) -> Callable[[bytes], dict[str, Any]] | None:
+    """What compares the file with the model over the images that --verify names."""
+    if source is None:
+        return None
+    images = _images(source, tuple(network.inputs[0].shape[1:]), origin, None, None)
+
+    def prove(content: bytes) -> dict[str, Any]:
+        from .verify import verify
+
+        with phase("verify", len(images)) as step:
+            found = verify(content, network, origin.preprocessing(images.pixels), images.labels, step)
+        return {"source": images.source} | found.to_dict()
+
+    return prove
+
+
+def _images(source: str, size: tuple[int, int, int], origin: "Origin", count: int | None, seed: int | None) -> "Images":
+    from ..images import read_images
+
+    images = read_images(source, size, fit=origin.preprocessing, count=count, seed=seed)
+    if images.skipped:
+        terminal(stderr=True).print(f"{source}: {images.skipped} pictures could not be read and were skipped")
+    return images
+
+
+def _table(card: "Card", path: Path) -> Table:
+    table = Table(title=f"{path}  ({card.artifact['bytes'] / 1e6:.2f} MB)", show_header=False, title_justify="left")
+    delegate, proof = card.delegate, card.verification
+    table.add_row("network", f"{card.model['name']}, weights {card.model['weights']}")
+    table.add_row("scheme", card.quantization["scheme"])
+    if card.quantization["calibration"]:
+        calibration = card.quantization["calibration"]
+        noise = " - noise: its answers mean nothing" if calibration["random"] else ""
+        table.add_row("calibration", f"{calibration['count']} images of {calibration['source']}{noise}")
+    for tensor in (*card.inputs, *card.outputs):
+        table.add_row(tensor["name"], f"{tensor['dtype']} {tensor['shape']}")
+    table.add_row("operators", ", ".join(f"{count} {name}" for name, count in card.operators.items()))
+    outside = ", ".join(f"{count} {name}" for name, count in delegate["outside"].items()) or "nothing outside"
+    table.add_row("XNNPACK", f"{delegate['partitions']} partition(s), {outside}")
+    table.add_row("converted by", card.conversion["by"] + (f" ({card.conversion['reason']})" if card.conversion["reason"] else ""))
+    if proof:
+        table.add_row("verified on", f"{proof['images']} images of {proof['source']}")
+        if proof["top1_model"] is not None:
+            low, high = proof["interval"]
+            table.add_row("top-1", f"{proof['top1_model']:.2%} model, {proof['top1_file']:.2%} file")
+            table.add_row("difference", f"{proof['top1_difference']:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}")
+        table.add_row("agreement", f"{proof['agreement']:.2%}")
+        table.add_row("largest difference", f"{proof['largest_difference']:.3g} of {proof['largest_output']:.3g}")
+    return table
+
+
+def main() -> None:
+    """Entry point of cnnzoo-export."""
+    run(app)

@@ -1,0 +1,91 @@
+"""TFLiteConverter, for graphs that hold a layer without a rule. Needs the TensorFlow backend."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+from .calibration import Calibration
+from .contents import parse
+from .emit.writer import pack, signature
+from .quantize import Boundary, Scheme
+
+if TYPE_CHECKING:
+    import keras
+
+
+def convert(
+    model: "keras.Model",
+    scheme: Scheme,
+    calibration: Calibration | None,
+    inputs: Boundary,
+    outputs: Boundary,
+    batch: int,
+) -> bytes:
+    """A .tflite file by TensorFlow's own converter: batch fixed, variables frozen, signature put back.
+
+    Raises:
+        InputError: another backend, or a layer that the converter does not know either.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise InputError(
+            f"{model.name}: it holds layers without a rule of ours, and TensorFlow's converter needs "
+            "KERAS_BACKEND=tensorflow"
+        )
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(_in_float32(model), batch)])
+    if scheme != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if scheme == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if scheme == "int8" and calibration is not None:
+        converter.representative_dataset = lambda: (
+            [calibration.inputs[i : i + batch]] for i in range(0, len(calibration) - batch + 1, batch)
+        )
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type, converter.inference_output_type = tf.as_dtype(inputs), tf.as_dtype(outputs)
+    try:
+        content = converter.convert()
+    except Exception as error:  # the converter raises whatever MLIR says, of many types
+        raise InputError(f"{model.name}: TensorFlow's converter refuses it ({str(error).splitlines()[0][:300]})") from error
+    return _signed(content, model)
+
+
+def _frozen(model: "keras.Model", batch: int) -> Any:
+    """One function of fixed batch with constants for variables: left in, they would be handles and the answers NaN."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    specs = [tf.TensorSpec((batch, *tensor.shape[1:]), tf.float32, name=tensor.name) for tensor in model.inputs]
+    function = tf.function(lambda *images: model(images[0] if len(images) == 1 else list(images), training=False))
+    return convert_variables_to_constants_v2(function.get_concrete_function(*specs))
+
+
+def _in_float32(model: "keras.Model") -> "keras.Model":
+    """The model itself, or rebuilt where a mixed-precision policy would leave operators that LiteRT lacks."""
+    import keras
+
+    config = json.dumps(keras.saving.serialize_keras_object(model))
+    if "mixed_" not in config:
+        return model
+    for policy in ("mixed_float16", "mixed_bfloat16"):
+        config = config.replace(policy, "float32")
+    rebuilt = keras.saving.deserialize_keras_object(json.loads(config))
+    rebuilt.set_weights(model.get_weights())
+    return rebuilt
+
+
+def _signed(content: bytes, model: "keras.Model") -> bytes:
+    """The file with the serving_default signature that the frozen path drops."""
+    file = parse(content)
+    graph = file.subgraphs[0]
+    names = [tensor._keras_history.operation.name for tensor in model.outputs]
+    unique = [f"{name}:{i}" if names.count(name) > 1 else name for i, name in enumerate(names)]
+    inputs = {tensor.name: int(index) for tensor, index in zip(model.inputs, np.array(graph.inputs), strict=True)}
+    outputs = {name: int(index) for name, index in zip(unique, np.array(graph.outputs), strict=True)}
+    file.signatureDefs = [signature(inputs, outputs)]
+    return pack(file)

@@ -1,0 +1,89 @@
+"""Running a .tflite file: real numbers in, real numbers out, whatever the file's types."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+
+
+def threads() -> int:
+    """As many as this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class LiteRT:
+    """A one-input .tflite file as a function on arrays.
+
+    Args:
+        content: the file's bytes.
+
+    Raises:
+        InputError: LiteRT cannot read it.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            self._interpreter = Interpreter(model_content=content, num_threads=threads())
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise InputError(f"LiteRT cannot read the file ({error})") from error
+        (self.input,) = self._interpreter.get_input_details()
+        self.outputs = self._interpreter.get_output_details()
+
+    def __call__(self, inputs: np.ndarray) -> list[np.ndarray]:
+        """Runs (n, ...) real-valued inputs through the file, batch by batch; one real-valued array for each output."""
+        batch = self.input["shape"][0]
+        if len(inputs) % batch:
+            raise InputError(f"{len(inputs)} inputs do not divide into the file's batches of {batch}")
+        answers: list[list[np.ndarray]] = [[] for _ in self.outputs]
+        for start in range(0, len(inputs), batch):
+            self._interpreter.set_tensor(self.input["index"], quantized(inputs[start : start + batch], self.input))
+            self._interpreter.invoke()
+            for collected, output in zip(answers, self.outputs, strict=True):
+                collected.append(dequantized(self._interpreter.get_tensor(output["index"]), output))
+        return [np.concatenate(collected) for collected in answers]
+
+    def delegation(self) -> tuple[int, dict[str, int]]:
+        """How many partitions the delegate took, and which operators it left."""
+        details = self._interpreter._get_ops_details()
+        delegates = [op for op in details if op["op_name"] == "DELEGATE"]
+        if not delegates:
+            return 0, dict(Counter(op["op_name"] for op in details))
+        return len(delegates), dict(Counter(self._left(details, delegates)))
+
+    def _left(self, details: list[dict[str, Any]], delegates: list[dict[str, Any]]) -> Iterator[str]:
+        """The operators that no delegate replaces: walked back from its outputs, a partition's inside is found."""
+        producers = {int(t): op for op in details if op["op_name"] != "DELEGATE" for t in op["outputs"]}
+        taken = set[int]()
+        for delegate in delegates:
+            borders, open_tensors = set(map(int, delegate["inputs"])), [int(t) for t in delegate["outputs"]]
+            while open_tensors:
+                op = producers.get(open_tensors.pop())
+                if op is not None and op["index"] not in taken:
+                    taken.add(op["index"])
+                    open_tensors += [int(t) for t in op["inputs"] if int(t) not in borders]
+        return (op["op_name"] for op in producers.values() if op["index"] not in taken)
+
+
+def quantized(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
+    """Real values in a tensor's type, by its scale and zero point."""
+    dtype = np.dtype(detail["dtype"])
+    if dtype.kind == "f":
+        return values.astype(dtype, copy=False)
+    scale, zero_point = detail["quantization"]
+    limits = np.iinfo(dtype)
+    return np.clip(np.round(values / scale) + zero_point, limits.min, limits.max).astype(dtype)
+
+
+def dequantized(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
+    """A tensor's real values, a copy."""
+    scale, zero_point = detail["quantization"]
+    if values.dtype.kind == "f" or not scale:
+        return values.astype(np.float32)
+    return ((values.astype(np.float32) - zero_point) * scale).astype(np.float32)

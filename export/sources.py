@@ -1,0 +1,113 @@
+"""The MODEL of the command line: a network of the zoo, a Keras file, or a function of keras.applications."""
+
+import inspect
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ..options import typed_options
+from ..preprocessing import PRESETS, Preprocessing
+from .tflite import Origin, Trained
+
+if TYPE_CHECKING:
+    import keras
+
+APPLICATIONS = "keras.applications."
+# what keras.applications' own preprocess_input does, by module
+PREPROCESSING = {
+    "convnext": "none",
+    "densenet": "torch",
+    "efficientnet": "none",
+    "efficientnet_v2": "none",
+    "inception_resnet_v2": "tf",
+    "inception_v3": "tf",
+    "mobilenet": "tf",
+    "mobilenet_v2": "tf",
+    "mobilenet_v3": "none",
+    "nasnet": "torch",
+    "resnet": "caffe",
+    "resnet_v2": "tf",
+    "vgg16": "caffe",
+    "vgg19": "caffe",
+    "xception": "tf",
+}
+
+
+def load(source: str, weights: str | None, settings: Sequence[str]) -> tuple["keras.Model", Origin]:
+    """The model that `source` names and what is known of where it came from.
+
+    Args:
+        source: a registry name, a .keras or .h5 file, or keras.applications.NAME.
+        weights: a file, "random", or None for a model file, which has its own.
+        settings: "key=value" options of the builder.
+
+    Raises:
+        InputError: no such model or options, or weights missing where they are needed.
+    """
+    if source.endswith((".keras", ".h5")):
+        if weights is not None or settings:
+            raise InputError(f"{source}: a model file is exported as it is; drop --weights and --set")
+        return _from_file(Path(source)), Origin(builder=Path(source).name)
+    if weights is None:
+        raise InputError(f"{source}: give --weights FILE, or --weights random if you mean it (for latency work)")
+    if source.startswith(APPLICATIONS):
+        return _from_applications(source, weights, settings)
+    return _from_zoo(source, weights, settings)
+
+
+def _from_file(path: Path) -> "keras.Model":
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    import keras
+
+    from .. import layers  # noqa: F401  registers them, so that a saved network of the zoo finds its classes
+
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: truncated, or not a Keras model ({str(error).splitlines()[0][:300]})") from error
+
+
+def _from_applications(source: str, weights: str, settings: Sequence[str]) -> tuple["keras.Model", Origin]:
+    import keras
+
+    from ..weights import load_weights
+
+    name = source.removeprefix(APPLICATIONS)
+    build = getattr(keras.applications, name, None)
+    if not inspect.isfunction(build):
+        raise InputError(f"{source}: keras.applications has no function {name!r}")
+    options = {"classifier_activation": None} | typed_options(build, settings, source)
+    model = _built(build, {"weights": None, **options})
+    if weights != "random":
+        load_weights(model, weights)
+    known = PREPROCESSING.get(build.__module__.rpartition(".")[2])
+    return model, Origin(_trained(weights), source, options, PRESETS[known] if known else None)
+
+
+def _from_zoo(source: str, weights: str, settings: Sequence[str]) -> tuple["keras.Model", Origin]:
+    from ..registry import builder_of, create, info
+    from ..weights import preprocessing_of
+
+    variant = info(source)
+    options = {"classifier_activation": None} | typed_options(builder_of(source), settings, variant.name)
+    if weights == "random":
+        known: Preprocessing | None = PRESETS[variant.preprocess]
+        model = create(source, **options)
+    else:
+        known = preprocessing_of(weights)
+        model = create(source, weights=weights, **options)
+    return model, Origin(_trained(weights), variant.name, options, known)
+
+
+def _built(build: Callable[..., Any], options: dict[str, Any]) -> "keras.Model":
+    try:
+        return build(**options)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{build.__name__}: {str(error).splitlines()[0][:300]}") from error
+
+
+def _trained(weights: str) -> Trained:
+    return "random" if weights == "random" else "trained"

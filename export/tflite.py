@@ -1,0 +1,228 @@
+"""Keras model -> .tflite file and card: graph, passes, emitter, quantizer, checks."""
+
+import datetime
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ..complexity import complexity
+from ..errors import InputError
+from ..files import refuse_overwrite, write
+from ..preprocessing import Preprocessing
+from .calibration import Calibration, min_max, representative
+from .card import Card, artifact_facts, card_path, tool_versions
+from .contents import histogram, operators, parse, quantization_of, require_integer
+from .emit import emit, without_rule
+from .graph import Graph, from_keras
+from .interpreter import LiteRT
+from .lowering import PASSES, lower
+from .metadata import expressible, with_metadata
+from .quantize import BOUNDARIES, SCHEMES, Boundary, Scheme, with_boundary
+from .quantize import quantize as quantize_file
+
+if TYPE_CHECKING:
+    import keras
+
+Trained = Literal["trained", "random", "partly untrained", "unknown"]
+Phase = Callable[[str, float | None], AbstractContextManager[Callable[[float], object]]]
+"""Opens a phase of so many units under a name, and yields what advances it: a progress bar, or nothing."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the card says of where the model came from.
+
+    Args:
+        weights: "trained", "random", "partly untrained" or "unknown".
+        builder: the registry's name, or the file's or function's.
+        options: what the builder was called with.
+        preprocessing: what the network was trained on.
+        labels: the classes' names by index.
+    """
+
+    weights: Trained = "unknown"
+    builder: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    preprocessing: Preprocessing | None = None
+    labels: Sequence[str] | None = None
+
+
+@contextmanager
+def silent(name: str, total: float | None) -> Iterator[Callable[[float], object]]:
+    """A phase that shows nothing."""
+    yield lambda amount: None
+
+
+def to_tflite(
+    model: "keras.Model",
+    path: str | PathLike,
+    *,
+    quantize: Scheme = "float32",
+    calibration: Calibration | np.ndarray | Iterable[np.ndarray] | None = None,
+    inputs: Boundary = "int8",
+    outputs: Boundary = "int8",
+    batch: int = 1,
+    origin: Origin = Origin(),
+    verification: Callable[[bytes], dict[str, Any]] | None = None,
+    force: bool = False,
+    phase: Phase = silent,
+) -> Card:
+    """Writes a functional Keras model as a .tflite file, its JSON card beside it, and returns the card.
+
+    Args:
+        model: functional, one input of known height and width; softmax is exported where the model has it.
+        path: of the .tflite file.
+        quantize: "float32", "float16" (weights), "dynamic" (int8 weights) or "int8" (all of it, asserted).
+        calibration: for int8, preprocessed images (n, height, width, channels), or batches of them.
+        inputs: for int8, the type that the file reads: "int8", "uint8" or "float32".
+        outputs: and the type that it returns.
+        batch: images a call, fixed in the file.
+        origin: what the card shall say of the model.
+        verification: takes the file's bytes before they are written; what it returns goes into the card.
+        force: replace files that exist.
+        phase: shows progress.
+
+    Returns:
+        The card as written.
+
+    Raises:
+        InputError: a model, dataset or place that will not do; nothing is then written.
+    """
+    check(path, quantize, calibration, inputs, outputs, batch, force)
+    data = None if calibration is None or quantize != "int8" else representative(calibration)
+    if data is not None and data.inputs.shape[1:] != tuple(model.inputs[0].shape[1:]):
+        raise InputError(f"the model reads {tuple(model.inputs[0].shape[1:])} but calibration has {data.inputs.shape[1:]}")
+    with phase("lower", None):
+        graph = lower(from_keras(model))
+    if len(graph.inputs) != 1:
+        raise InputError(f"{model.name} has {len(graph.inputs)} inputs; networks of one are exported")
+    missing = sorted({node.op for node in without_rule(graph)})
+    if missing:
+        with phase("convert with TensorFlow", None):
+            from .converter import convert
+
+            content = convert(model, quantize, data, inputs, outputs, batch)
+    else:
+        content = _emitted(graph, quantize, data, inputs, outputs, batch, phase)
+    if quantize == "int8":
+        require_integer(content)
+    if origin.labels and origin.preprocessing and expressible(origin.preprocessing):
+        content = with_metadata(content, model.name, origin.preprocessing, origin.labels)
+    proof = None if verification is None else verification(content)
+    card = _card(model, content, Path(path).name, quantize, data, origin, missing, proof)
+    write(path, content, force=force)
+    card.write(path)
+    return card
+
+
+def check(
+    path: str | PathLike, scheme: Scheme, calibration: Any, inputs: Boundary, outputs: Boundary, batch: int, force: bool
+) -> None:
+    """Refuses what can be refused before any work; see `to_tflite`."""
+    for option, value, choices in (
+        ("quantize", scheme, SCHEMES),
+        ("inputs", inputs, BOUNDARIES),
+        ("outputs", outputs, BOUNDARIES),
+    ):
+        if value not in choices:
+            raise InputError(f"{option}={value!r}: choose one of {', '.join(choices)}")
+    if scheme == "int8" and calibration is None:
+        raise InputError("int8 needs calibration images (some 100 to 500 of the kind that the network will see)")
+    if batch < 1:
+        raise InputError(f"batch={batch}: at least 1 image a call")
+    if not str(path).endswith(".tflite"):
+        raise InputError(f"{path}: a TFLite file's name ends in .tflite")
+    refuse_overwrite(path, force=force)
+    refuse_overwrite(card_path(path), force=force)
+
+
+def _emitted(
+    graph: Graph,
+    scheme: Scheme,
+    data: Calibration | None,
+    inputs: Boundary,
+    outputs: Boundary,
+    batch: int,
+    phase: Phase,
+) -> bytes:
+    """Our own way: emit, watch the ranges, quantize."""
+    with phase("emit", None):
+        content = emit(graph, batch=batch)
+    if scheme == "float32":
+        return content
+    ranges = None
+    if data is not None:
+        with phase("calibrate", len(data)) as step:
+            ranges = min_max(lambda images: emit(graph, batch=images, expose=True), data, step)
+    with phase("quantize", None):
+        small = quantize_file(content, scheme, ranges)
+        return with_boundary(small, inputs, outputs) if scheme == "int8" else small
+
+
+def _card(
+    model: "keras.Model",
+    content: bytes,
+    name: str,
+    scheme: Scheme,
+    data: Calibration | None,
+    origin: Origin,
+    missing: list[str],
+    proof: dict[str, Any] | None,
+) -> Card:
+    cost = complexity(model)
+    file = parse(content)
+    graph, (signature,) = file.subgraphs[0], file.signatureDefs
+    calibration = None if data is None else {"source": data.source, "count": len(data), "random": data.random}
+    reason = f"no rule for {', '.join(missing)}" if missing else None
+    return Card(
+        artifact=artifact_facts(name, content),
+        model={
+            "name": model.name,
+            "builder": origin.builder,
+            "options": origin.options,
+            "weights": origin.weights,
+            "parameters": cost.params,
+            "macs": cost.macs,
+        },
+        inputs=[_tensor(graph.tensors[entry.tensorIndex], entry.name) for entry in signature.inputs],
+        outputs=[_tensor(graph.tensors[entry.tensorIndex], entry.name) for entry in signature.outputs],
+        preprocessing=None if origin.preprocessing is None else origin.preprocessing.to_dict(),
+        labels=None if origin.labels is None else list(origin.labels),
+        quantization={"scheme": scheme, "calibration": calibration},
+        operators=histogram(operators(content)),
+        delegate=_delegation(content),
+        conversion={
+            "by": "TFLiteConverter" if missing else "emitter",
+            "reason": reason,
+            "lowering": [] if missing else [run.__name__ for run in PASSES],
+        },
+        verification=proof,
+        versions=tool_versions(),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _tensor(tensor: Any, name: bytes) -> dict[str, Any]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    types = {value: key.lower() for key, value in vars(schema.TensorType).items() if isinstance(value, int)}
+    scale, zero_point = quantization_of(tensor) or (None, None)
+    return {
+        "name": name.decode(),
+        "shape": [int(side) for side in tensor.shape],
+        "dtype": types[tensor.type],
+        "scale": scale,
+        "zero_point": zero_point,
+        "layout": "NHWC" if len(tensor.shape) == 4 else None,
+    }
+
+
+def _delegation(content: bytes) -> dict[str, Any]:
+    """What this host's XNNPACK takes of the file: how many partitions, and which operators run outside them."""
+    partitions, outside = LiteRT(content).delegation()
+    return {"name": "XNNPACK", "partitions": partitions, "outside": outside}
