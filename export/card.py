@@ -36,7 +36,7 @@ class Card:
     schema_version: int = SCHEMA_VERSION
 
     def write(self, path: str | PathLike) -> Path:
-        """Validates and writes the card, whole or not at all; `path` is the artifact's, the card's has .json behind it."""
+        """Validates and writes the card whole or not at all, beside the artifact at `path`; returns where."""
         card = asdict(self)
         _validate(card, path)
         return write(card_path(path), json.dumps(card, indent=2, ensure_ascii=False) + "\n")

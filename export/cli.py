@@ -25,7 +25,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
 EXAMPLE = """
 **Examples**
 
-    cnnzoo-export resnet20 --weights w.safetensors --preprocess torch --quantize int8 --calibration train.npz --verify test.npz -o out/
+    cnnzoo-export resnet20 --weights w.safetensors --preprocess torch --quantize int8 \\
+      --calibration train.npz --verify test.npz -o out/
 
     cnnzoo-export my_model.keras --preprocess tf --quantize float16 -o my_model.tflite
 
@@ -35,29 +36,43 @@ EXAMPLE = """
 
 @app.command(epilog=EXAMPLE)
 def export(
-    model: Annotated[str, typer.Argument(help="A network of `cnnzoo list`, a .keras or .h5 file, or keras.applications.NAME.")],
+    model: Annotated[
+        str, typer.Argument(help="A network of `cnnzoo list`, a .keras or .h5 file, or keras.applications.NAME.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="A folder, or the .tflite file.")],
     weights: Annotated[
-        str | None, typer.Option(help="A .safetensors, .npz, .weights.h5 or .keras file, or `random`; a model file has its own.")
+        str | None,
+        typer.Option(help="A .safetensors, .npz, .weights.h5 or .keras file, or `random`; a model file has its own."),
     ] = None,
     preprocess: Annotated[
-        str | None, typer.Option(help="torch, tf, caffe, none, or a JSON file (a spec or a card); needed unless the weights know it.")
+        str | None,
+        typer.Option(
+            help="torch, tf, caffe, none, or a JSON file (a spec or a card); needed unless the weights know it."
+        ),
     ] = None,
-    quantize: Annotated[str, typer.Option(help="float32, float16 (weights), dynamic (int8 weights) or int8 (all of it).")] = "float32",
+    quantize: Annotated[
+        str, typer.Option(help="float32, float16 (weights), dynamic (int8 weights) or int8 (all of it).")
+    ] = "float32",
     calibration: Annotated[
-        str | None, typer.Option(help="For int8: a folder of pictures, an .npz file (`images` uint8 NHWC), or random:N (latency work only).")
+        str | None,
+        typer.Option(
+            help="For int8: a folder of pictures, an .npz file (`images` uint8 NHWC), or random:N (latency work only)."
+        ),
     ] = None,
     count: Annotated[int, typer.Option(help="Calibration images, at most.", min=1)] = 500,
     seed: Annotated[int, typer.Option(help="Draws the calibration images.")] = 0,
     verify: Annotated[
         str | None, typer.Option(help="A folder or .npz file over which the file is compared with the Keras model.")
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="Class names, one a line, for the card and the file's metadata.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Class names, one a line, for the card and the file's metadata.")
+    ] = None,
     inputs: Annotated[str, typer.Option(help="What an int8 file reads: int8, uint8 or float32.")] = "int8",
     outputs: Annotated[str, typer.Option(help="What an int8 file returns: int8, uint8 or float32.")] = "int8",
     batch: Annotated[int, typer.Option(help="Images a call, fixed in the file.", min=1)] = 1,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder, e.g. classes=10; repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder, e.g. classes=10; repeatable."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card instead of a table.")] = False,
@@ -190,13 +205,17 @@ def _table(card: "Card", path: Path) -> Table:
     table.add_row("operators", ", ".join(f"{count} {name}" for name, count in card.operators.items()))
     outside = ", ".join(f"{count} {name}" for name, count in delegate["outside"].items()) or "nothing outside"
     table.add_row("XNNPACK", f"{delegate['partitions']} partition(s), {outside}")
-    table.add_row("converted by", card.conversion["by"] + (f" ({card.conversion['reason']})" if card.conversion["reason"] else ""))
+    table.add_row(
+        "converted by", card.conversion["by"] + (f" ({card.conversion['reason']})" if card.conversion["reason"] else "")
+    )
     if proof:
         table.add_row("verified on", f"{proof['images']} images of {proof['source']}")
         if proof["top1_model"] is not None:
             low, high = proof["interval"]
             table.add_row("top-1", f"{proof['top1_model']:.2%} model, {proof['top1_file']:.2%} file")
-            table.add_row("difference", f"{proof['top1_difference']:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}")
+            table.add_row(
+                "difference", f"{proof['top1_difference']:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}"
+            )
         table.add_row("agreement", f"{proof['agreement']:.2%}")
         table.add_row("largest difference", f"{proof['largest_difference']:.3g} of {proof['largest_output']:.3g}")
     return table

@@ -79,7 +79,9 @@ def require_integer(content: bytes) -> None:
     boundary = histogram([op for op in operators(content) if op.is_float])
     graph = parse(content).subgraphs[0]
     if boundary.get("QUANTIZE", 0) > len(graph.inputs) or boundary.get("DEQUANTIZE", 0) > len(graph.outputs):
-        raise InputError(f"the int8 file goes back to float between input and output ({boundary}); export dynamic instead")
+        raise InputError(
+            f"the int8 file goes back to float between input and output ({boundary}); export dynamic instead"
+        )
 
 
 def quantization_of(tensor: Any) -> tuple[float, int] | None:

@@ -51,7 +51,9 @@ def convert(
     try:
         content = converter.convert()
     except Exception as error:  # the converter raises whatever MLIR says, of many types
-        raise InputError(f"{model.name}: TensorFlow's converter refuses it ({str(error).splitlines()[0][:300]})") from error
+        raise InputError(
+            f"{model.name}: TensorFlow's converter refuses it ({str(error).splitlines()[0][:300]})"
+        ) from error
     return _signed(content, model)
 
 

@@ -115,7 +115,9 @@ def _walk(model: "keras.Model", prefix: str, nodes: dict[str, Node], references:
         for call in model._nodes_by_depth[depth]:
             layer = call.operation
             if hasattr(layer, "_nodes_by_depth"):
-                inner = {id(i): references[id(outer)] for i, outer in zip(layer.inputs, call.input_tensors, strict=True)}
+                inner = {
+                    id(i): references[id(outer)] for i, outer in zip(layer.inputs, call.input_tensors, strict=True)
+                }
                 _walk(layer, f"{prefix}{layer.name}/", nodes, inner)
                 references |= {id(o): inner[id(i)] for i, o in zip(layer.outputs, call.outputs, strict=True)}
             elif id(call.outputs[0]) not in references:  # a nested model's inputs are known already
@@ -130,7 +132,14 @@ def _node(call: Any, name: str, references: dict[int, str]) -> Node:
     weights = tuple(np.asarray(w) for w in layer.get_weights()) if hasattr(layer, "get_weights") else ()
     inputs = tuple(references[id(tensor)] for tensor in call.input_tensors)
     shapes = tuple(tuple(tensor.shape[1:]) for tensor in call.outputs)
-    return Node(name, _op(layer), layer.get_config() if weights or hasattr(layer, "dtype_policy") else {}, inputs, weights, shapes)
+    return Node(
+        name,
+        _op(layer),
+        layer.get_config() if weights or hasattr(layer, "dtype_policy") else {},
+        inputs,
+        weights,
+        shapes,
+    )
 
 
 def _op(layer: Any) -> str:

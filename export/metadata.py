@@ -1,7 +1,7 @@
 """TFLite Metadata inside the file: what Android's and MediaPipe's image classifiers read (labels, normalisation).
 
-Schema: metadata_schema.fbs 1.5 of tflite-support (identifier M001). Its Python classes ship only in packages that do not
-install beside TensorFlow's protobuf, so the few tables needed are written through flatbuffers' builder.
+Schema: metadata_schema.fbs 1.5 of tflite-support (identifier M001). Its Python classes ship only in packages that do
+not install beside TensorFlow's protobuf, so the few tables needed are written through flatbuffers' builder.
 """
 
 import io

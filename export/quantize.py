@@ -39,7 +39,9 @@ def quantize(content: bytes, scheme: Scheme, ranges: Ranges | None = None) -> by
         warnings.simplefilter("ignore")  # it warns of its own use of the interpreter, and always draws a bar
         if scheme == "int8":
             _static(tool, content)
-            limits = {name: {"min": np.array([low]), "max": np.array([high])} for name, (low, high) in (ranges or {}).items()}
+            limits = {
+                name: {"min": np.array([low]), "max": np.array([high])} for name, (low, high) in (ranges or {}).items()
+            }
             return bytes(tool.quantize(limits, enable_progress_report=False, enable_progress_bar=False).quantized_model)
         tool.load_quantization_recipe(recipe.dynamic_wi8_afp32() if scheme == "dynamic" else _float16())
         return bytes(tool.quantize(enable_progress_report=False, enable_progress_bar=False).quantized_model)

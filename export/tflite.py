@@ -96,7 +96,9 @@ def to_tflite(
     check(path, quantize, calibration, inputs, outputs, batch, force)
     data = None if calibration is None or quantize != "int8" else representative(calibration)
     if data is not None and data.inputs.shape[1:] != tuple(model.inputs[0].shape[1:]):
-        raise InputError(f"the model reads {tuple(model.inputs[0].shape[1:])} but calibration has {data.inputs.shape[1:]}")
+        raise InputError(
+            f"the model reads {tuple(model.inputs[0].shape[1:])} but calibration has {data.inputs.shape[1:]}"
+        )
     with phase("lower", None):
         graph = lower(from_keras(model))
     if len(graph.inputs) != 1:

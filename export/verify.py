@@ -106,9 +106,11 @@ def compare(expected: np.ndarray, answers: np.ndarray, labels: np.ndarray | None
 
 
 def correct(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(n,) 1 where the label's output is the only largest, 1/k where k outputs tie there (int8 ones often do), else 0."""
+    """(n,) 1 where the label's output is the only largest, 1/k where k tie for it (int8 outputs often do), else 0."""
     if labels.min() < 0 or labels.max() >= outputs.shape[1]:
-        raise InputError(f"labels run to {labels.max()} but the model has {outputs.shape[1]} outputs (0 is the first class)")
+        raise InputError(
+            f"labels run to {labels.max()} but the model has {outputs.shape[1]} outputs (0 is the first class)"
+        )
     largest = outputs == outputs.max(1, keepdims=True)
     return largest[np.arange(len(labels)), labels] / largest.sum(1)
 

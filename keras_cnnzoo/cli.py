@@ -70,7 +70,10 @@ def summary(
 )
 def demo(
     data: Annotated[
-        str, typer.Option(help="digits (scikit-learn's), cifar10 (keras.datasets), a folder of pictures by class, or an .npz file.")
+        str,
+        typer.Option(
+            help="digits (scikit-learn's), cifar10 (keras.datasets), a folder of pictures by class, or an .npz file."
+        ),
     ] = "digits",
     out: Annotated[Path, typer.Option(help="The folder for artifacts, cards and the report page.")] = Path("demo"),
     seconds: Annotated[float, typer.Option(help="Training time.", min=1.0)] = 45.0,

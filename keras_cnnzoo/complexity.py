@@ -65,7 +65,9 @@ def complexity(model: "keras.Model") -> Complexity:
         InputError: a subclassed model, or one whose height and width are None.
     """
     if not hasattr(model, "_nodes_by_depth"):
-        raise InputError(f"{model.name}: only a functional model can be counted; build it with keras.Model(inputs, outputs)")
+        raise InputError(
+            f"{model.name}: only a functional model can be counted; build it with keras.Model(inputs, outputs)"
+        )
     costs, seen = [], set[int]()
     for layer, inputs, outputs in _calls(model):
         params = 0 if id(layer) in seen else _trainable(layer)
@@ -100,7 +102,9 @@ def _macs_of(layer: Any, inputs: list[Any], shape: tuple[int, ...]) -> int:
     if "Conv2DTranspose" in kind:
         return math.prod(inputs[0].shape[1:3]) * math.prod(layer.kernel.shape)
     if "SeparableConv2D" in kind:
-        return math.prod(shape[:2]) * (math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape))
+        return math.prod(shape[:2]) * (
+            math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
+        )
     return math.prod(shape[:-1]) * math.prod(layer.kernel.shape)
 
 

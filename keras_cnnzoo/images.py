@@ -47,14 +47,12 @@ class Images:
         """Consecutive slices of at most `size`."""
         for start in range(0, len(self), size):
             part = slice(start, start + size)
-            yield replace(
-                self, pixels=self.pixels[part], labels=None if self.labels is None else self.labels[part]
-            )
+            yield replace(self, pixels=self.pixels[part], labels=None if self.labels is None else self.labels[part])
 
 
 def read_images(
     source: str | PathLike,
-    size: tuple[int, int, int],
+    size: tuple[int, int, int] | None,
     *,
     fit: Preprocessing = PRESETS["none"],
     count: int | None = None,
@@ -68,7 +66,7 @@ def read_images(
     Args:
         source: the file or folder.
         size: (height, width, channels) that the network reads. Folders are resized and cropped to it, npz images must
-            have it.
+            have it; None takes an .npz file's own.
         fit: the resize and crop.
         count: at most so many.
         seed: drawn with this seed, else the first ones.
@@ -77,7 +75,7 @@ def read_images(
         InputError: nothing readable, wrong size or dtype.
     """
     path = Path(source)
-    if path.is_dir():
+    if path.is_dir() and size is not None:
         return _from_folder(path, size, fit, count, seed)
     if path.suffix == ".npz" and path.is_file():
         images = _from_npz(path, size)
@@ -85,7 +83,7 @@ def read_images(
     raise InputError(f"{path}: expected a folder of pictures or an .npz file with `images` (uint8, NHWC)")
 
 
-def _from_npz(path: Path, size: tuple[int, int, int]) -> Images:
+def _from_npz(path: Path, size: tuple[int, int, int] | None) -> Images:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in ("images", "labels", "classes") if key in file.files}
@@ -94,13 +92,14 @@ def _from_npz(path: Path, size: tuple[int, int, int]) -> Images:
     pixels, labels = arrays.get("images"), arrays.get("labels")
     if pixels is None or pixels.dtype != np.uint8 or pixels.ndim != 4:
         found = "no `images`" if pixels is None else f"`images` of {pixels.dtype} {pixels.shape}"
-        raise InputError(f"{path}: {found}; expected uint8 pixels of shape (n, {size[0]}, {size[1]}, {size[2]})")
+        raise InputError(f"{path}: {found}; expected uint8 pixels of shape (images, height, width, channels)")
     if not len(pixels):
         raise InputError(f"{path}: holds no images")
-    if pixels.shape[1:] != size:
+    if size is not None and pixels.shape[1:] != size:
         raise InputError(
-            f"{path}: images are {'x'.join(map(str, pixels.shape[1:]))} but the network reads {'x'.join(map(str, size))}; "
-            "scale them, or build the network for their size (--set input_shape=HEIGHT,WIDTH,CHANNELS)"
+            f"{path}: images are {'x'.join(map(str, pixels.shape[1:]))} but the network reads "
+            f"{'x'.join(map(str, size))}; scale them, or build the network for their size "
+            "(--set input_shape=HEIGHT,WIDTH,CHANNELS)"
         )
     if labels is not None and (labels.shape != pixels.shape[:1] or labels.dtype.kind not in "iu"):
         raise InputError(f"{path}: `labels` are {labels.dtype} {labels.shape}; expected {len(pixels)} integers")
@@ -108,7 +107,9 @@ def _from_npz(path: Path, size: tuple[int, int, int]) -> Images:
     return Images(pixels, labels, classes, 0, path.name)
 
 
-def _from_folder(path: Path, size: tuple[int, int, int], fit: Preprocessing, count: int | None, seed: int | None) -> Images:
+def _from_folder(
+    path: Path, size: tuple[int, int, int], fit: Preprocessing, count: int | None, seed: int | None
+) -> Images:
     files, classes = _labelled_files(path)
     if not files:
         raise InputError(f"{path}: no pictures in it ({', '.join(sorted(SUFFIXES))}), nor in folders by class")

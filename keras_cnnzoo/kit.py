@@ -45,7 +45,15 @@ class Kit:
         choose("activation", self.activation, _activations())
 
     def conv(
-        self, x: Any, filters: int, kernel: int = 1, *, stride: int = 1, groups: int = 1, bias: bool | None = None, name: str
+        self,
+        x: Any,
+        filters: int,
+        kernel: int = 1,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        bias: bool | None = None,
+        name: str,
     ) -> Any:
         """A kernel x kernel convolution; (n, h, w, c) -> (n, h / stride, w / stride, filters).
 

@@ -161,7 +161,9 @@ def assemble(image: Any, x: Any, head: Head, *, stages: list[Any] | None, weight
         weights: a file, or None.
         name: the model's.
     """
-    inputs = image if image._keras_history.operation._inbound_nodes[0].is_input else keras.utils.get_source_inputs(image)
+    inputs = (
+        image if image._keras_history.operation._inbound_nodes[0].is_input else keras.utils.get_source_inputs(image)
+    )
     network = keras.Model(inputs, x, name=name)
     if weights is not None:
         from .weights import load_weights

@@ -36,7 +36,9 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if self.channels not in ("rgb", "bgr") or self.interpolation not in ("nearest", "bilinear", "bicubic"):
-            raise InputError(f"preprocessing {self}: channels are rgb or bgr, interpolation nearest, bilinear or bicubic")
+            raise InputError(
+                f"preprocessing {self}: channels are rgb or bgr, interpolation nearest, bilinear or bicubic"
+            )
         if not 0 < self.crop <= 1 or len(self.mean) != len(self.std) or not all(self.std):
             raise InputError(f"preprocessing {self}: crop lies in (0, 1], mean and std are as long, no std is 0")
 
@@ -104,5 +106,9 @@ def preprocessing(spec: str | PathLike) -> Preprocessing:
     try:
         data = json.loads(Path(spec).read_text())
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"preprocess {str(spec)!r}: give {', '.join(PRESETS)} or a JSON file of such a spec") from error
-    return Preprocessing.from_dict(data["preprocessing"] if isinstance(data, dict) and data.get("preprocessing") else data)
+        raise InputError(
+            f"preprocess {str(spec)!r}: give {', '.join(PRESETS)} or a JSON file of such a spec"
+        ) from error
+    return Preprocessing.from_dict(
+        data["preprocessing"] if isinstance(data, dict) and data.get("preprocessing") else data
+    )

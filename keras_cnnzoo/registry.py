@@ -61,9 +61,7 @@ def _resnet_cifar(name: str, params: int, macs: int) -> Variant:
 
 def _shufflenet_v2(width: float, params: int, macs: int) -> Variant:
     name = f"shufflenet_v2_x{width:.1f}".replace(".", "_")
-    return Variant(
-        name, "ShuffleNetV2", "shufflenet_v2", params, macs, 2018, SHUFFLENET_V2, options={"width": width}
-    )
+    return Variant(name, "ShuffleNetV2", "shufflenet_v2", params, macs, 2018, SHUFFLENET_V2, options={"width": width})
 
 
 VARIANTS = {

@@ -31,7 +31,8 @@ def emit(graph: Graph, *, batch: int = 1, expose: bool = False) -> bytes:
             tensors[node.name] = tensors[node.inputs[0]]
             continue
         outputs = [
-            writer.tensor(f"{node.name}:{i}" if i else node.name, (batch, *shape)) for i, shape in enumerate(node.shapes)
+            writer.tensor(f"{node.name}:{i}" if i else node.name, (batch, *shape))
+            for i, shape in enumerate(node.shapes)
         ]
         tensors |= {f"{node.name}:{i}" if i else node.name: output for i, output in enumerate(outputs)}
         if node.op != "InputLayer":

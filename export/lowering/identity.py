@@ -1,11 +1,19 @@
 """Layers that do nothing at inference.
 
-    x -> Dropout | Identity | Activation("linear") -> y   ==>   x -> y
+x -> Dropout | Identity | Activation("linear") -> y   ==>   x -> y
 """
 
 from ..graph import Graph, Node
 
-IDLE = {"Identity", "Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization"}
+IDLE = {
+    "Identity",
+    "Dropout",
+    "SpatialDropout2D",
+    "GaussianNoise",
+    "GaussianDropout",
+    "AlphaDropout",
+    "ActivityRegularization",
+}
 
 
 def remove_identities(graph: Graph) -> Graph:

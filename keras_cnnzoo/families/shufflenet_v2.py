@@ -1,7 +1,7 @@
 """ShuffleNet v2: https://arxiv.org/abs/1807.11164. Table 5, figure 3 (c) and (d).
 
-Deviations from the paper: none known; at width 0.5 and 2.0 the counts are those of torchvision, after whose module paths
-the layers are named ("_" for "."). `small_input` is the stem that the CIFAR re-implementations use.
+Deviations from the paper: none known. Layers are named after torchvision's module paths, with "_" for ".".
+`small_input` is the stem that the CIFAR re-implementations use.
 """
 
 from typing import Any
@@ -70,9 +70,7 @@ def ShuffleNetV2(
         stages.append(x)
     x = conv_norm_act(kit, x, last, name="conv5")
     name = name or f"shufflenet_v2_x{width:.1f}".replace(".", "_")
-    return assemble(
-        image, head(x, dropout), head, stages=stages if features else None, weights=weights, name=name
-    )
+    return assemble(image, head(x, dropout), head, stages=stages if features else None, weights=weights, name=name)
 
 
 def unit(kit: Kit, x: Any, filters: int, *, name: str) -> Any:

@@ -50,7 +50,9 @@ def load_weights(
     _adapt_channels(state, variables, model, path)
     skipped = other_classes and _differs(state, variables, f"{classifier}/kernel")
     if skipped:
-        warnings.warn(f"{path}: the classifier has another class count and keeps its random initialisation", stacklevel=2)
+        warnings.warn(
+            f"{path}: the classifier has another class count and keeps its random initialisation", stacklevel=2
+        )
         state = {name: value for name, value in state.items() if not name.startswith(f"{classifier}/")}
         variables = {name: shape for name, shape in variables.items() if not name.startswith(f"{classifier}/")}
     _require_match(state, variables, path)

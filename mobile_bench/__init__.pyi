@@ -1,0 +1,11 @@
+from .bench import Measurement as Measurement
+from .bench import Report as Report
+from .bench import benchmark as benchmark
+from .report.as_csv import as_csv as as_csv
+from .report.as_json import as_json as as_json
+from .report.table import tables as tables
+from .statistics import Estimate as Estimate
+from .statistics import Summary as Summary
+from .statistics import compare as compare
+from .statistics import summarise as summarise
+from .statistics import verdict as verdict

@@ -1,0 +1,113 @@
+"""A model file and the card beside it, read with distrust: either may come from anywhere."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+
+CARD_SCHEMA = 1  # the newest that is understood here
+IDENTIFIER = b"TFL3"  # bytes 4 to 8 of a .tflite file
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A .tflite file.
+
+    Attributes:
+        path: as it was given.
+        bytes: its size.
+        sha256: of its content, in hex.
+        macs: multiply-accumulates of one inference, where a card tells.
+        parameters: of the model that it was made from, where a card tells.
+    """
+
+    path: Path
+    bytes: int
+    sha256: str
+    macs: int | None = None
+    parameters: int | None = None
+
+
+def read_artifact(path: str | os.PathLike) -> Artifact:
+    """The file at `path`, checked against `path`.json where that card exists.
+
+    Raises:
+        InputError: no such file, not a .tflite file, or a card that is unreadable, too new, or of another file.
+    """
+    path = Path(path)
+    content = _read(path)
+    if not content:
+        raise InputError(f"{path}: the file is empty; export the model again")
+    if content[4:8] != IDENTIFIER:
+        raise InputError(f"{path}: this is not a .tflite file (its bytes 4 to 8 are not {IDENTIFIER.decode()})")
+    digest = hashlib.sha256(content).hexdigest()
+    card_path = path.with_name(path.name + ".json")
+    if not card_path.exists():
+        return Artifact(path, len(content), digest)
+    card = _Card(card_path)
+    if card.number("artifact", "bytes") not in (None, len(content)) or card.text("artifact", "sha256") not in (
+        None,
+        digest,
+    ):
+        raise InputError(f"{path}: its card {card_path.name} describes another file; export the model again")
+    return Artifact(path, len(content), digest, card.number("model", "macs"), card.number("model", "parameters"))
+
+
+def _read(path: Path) -> bytes:
+    if path.is_dir():
+        raise InputError(f"{path}: this is a folder; name the .tflite files in it, as in {path}/*.tflite")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+class _Card:
+    """The JSON beside an artifact, of which only the schema version has to be there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.fields = json.loads(_read(path))
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}: the card is not JSON ({error}); delete it or export the model again") from error
+        version = self.number("schema_version")
+        if version is None:
+            raise InputError(f"{path}: the card has no schema_version; delete it or export the model again")
+        if version > CARD_SCHEMA:
+            raise InputError(
+                f"{path}: the card has schema version {version}, this cnnzoo-bench knows {CARD_SCHEMA}; "
+                "update keras-cnnzoo"
+            )
+
+    def number(self, *keys: str) -> int | None:
+        value = self._find(keys)
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+            return value
+        raise self._wrong(keys, "a whole number")
+
+    def text(self, *keys: str) -> str | None:
+        value = self._find(keys)
+        if value is None or isinstance(value, str):
+            return value
+        raise self._wrong(keys, "a text")
+
+    def _find(self, keys: tuple[str, ...]) -> Any:
+        value = self.fields
+        for depth, key in enumerate(keys):
+            if not isinstance(value, dict):
+                raise self._wrong(keys[:depth], "an object")
+            value = value.get(key)
+            if value is None:
+                return None
+        return value
+
+    def _wrong(self, keys: tuple[str, ...], expected: str) -> InputError:
+        subject = f"its {'.'.join(keys)}" if keys else "the card"
+        return InputError(f"{self.path}: {subject} is not {expected}; delete the card or export the model again")

@@ -1,0 +1,79 @@
+"""Where and when a measurement was made; a host's name is nobody's business."""
+
+import os
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Attributes are None where the system does not tell.
+
+    Attributes:
+        date: in UTC, ISO 8601.
+        cores: that this process may use.
+        load_average: runnable processes over the last minute, before the measurement.
+        governor: Linux's frequency policy of the first core.
+    """
+
+    date: str
+    cnnzoo: str | None
+    python: str
+    numpy: str
+    litert: str | None
+    system: str
+    machine: str
+    cpu: str
+    cores: int
+    load_average: float | None
+    governor: str | None
+
+
+def environment() -> Environment:
+    """This machine, now."""
+    return Environment(
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        cnnzoo=_version("keras-cnnzoo"),
+        python=platform.python_version(),
+        numpy=np.__version__,
+        litert=_version("ai-edge-litert"),
+        system=f"{platform.system()} {platform.release()}",
+        machine=platform.machine(),
+        cpu=cpu_model(),
+        cores=available_cores(),
+        load_average=round(os.getloadavg()[0], 2),
+        governor=_text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+    )
+
+
+def available_cores() -> int:
+    """Cores that this process may use, which a container or taskset makes fewer than the machine has."""
+    return len(os.sched_getaffinity(0))
+
+
+def cpu_model() -> str:
+    """The processor's name; its architecture where Linux gives no name (most ARM boards)."""
+    for line in (_text(Path("/proc/cpuinfo")) or "").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,44 @@
+"""A report as CSV: a row per configuration."""
+
+import csv
+import io
+from typing import Any
+
+from ..bench import Measurement, Report
+from ..statistics import QUANTILES, Estimate, verdict
+
+
+def as_csv(report: Report) -> str:
+    """Sizes in bytes, times in milliseconds; an empty field where a value is not known."""
+    rows = [_row(measurement) for measurement in report.measurements]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _row(measurement: Measurement) -> dict[str, Any]:
+    artifact, probe, ratio = measurement.artifact, measurement.probe, measurement.ratio
+    row: dict[str, Any] = {
+        "file": artifact.path,
+        "threads": measurement.threads,
+        "runs": sum(len(block) for block in measurement.samples.durations_ns),
+        "bytes": artifact.bytes,
+        "macs": artifact.macs,
+        "parameters": artifact.parameters,
+        "peak_bytes": probe.peak_bytes,
+        "load_ms": probe.load_ns / 1e6,
+        "first_ms": probe.first_ns / 1e6,
+        "partitions": probe.partitions,
+        "operators": sum(probe.operators.values()),
+        "undelegated": sum(probe.undelegated.values()),
+    }
+    for name in QUANTILES:
+        row |= _columns(f"{name}_ms", getattr(measurement.summary, name))
+    row |= _columns("ratio", Estimate(1.0, None, None) if ratio is None else ratio)
+    return row | {"verdict": "" if ratio is None else verdict(ratio)}
+
+
+def _columns(name: str, estimate: Estimate) -> dict[str, float | None]:
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

@@ -1,0 +1,99 @@
+"""A report as tables for the terminal."""
+
+import math
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from ..bench import Measurement, Report
+from ..statistics import LEVEL, Estimate, verdict
+
+WIDE = 120  # columns of a terminal from which on every quantile shows its interval
+
+
+def tables(report: Report, *, width: int = WIDE) -> Group:
+    """Latency and memory of each configuration, and below it what each artifact is made of.
+
+    A terminal narrower than WIDE columns gets the intervals of median and ratio only.
+    """
+    return Group(latency_table(report, intervals=width >= WIDE), Text(), artifact_table(report))
+
+
+def latency_table(report: Report, *, intervals: bool) -> Table:
+    """A row per configuration; below a value its interval, for p10 and p90 where `intervals` is true."""
+    rounds = len(report.measurements[0].samples.durations_ns)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1 if intervals else 0, 0, 0),
+        show_edge=False,
+        caption=f"{report.settings.runs} calls each, in {rounds} rounds; below a value its {LEVEL:.0%} interval over "
+        "the rounds. Ratio: p10 to p10 of the first file at the same thread count, median over the rounds.",
+        caption_justify="left",
+    )
+    table.add_column("file", overflow="fold")
+    for heading in ("threads", "peak\nMB", "min\nms", "p10\nms", "median\nms", "p90\nms", "ratio"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict", min_width=10)
+    for measurement, label in zip(report.measurements, _labels(report.measurements), strict=True):
+        table.add_row(label, *_cells(measurement, intervals=intervals))
+    return table
+
+
+def artifact_table(report: Report) -> Table:
+    """A row per artifact: its size, its operators, and what the delegate left out."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("file", overflow="fold")
+    table.add_column("size\nMB", justify="right", no_wrap=True)
+    table.add_column("operators")
+    table.add_column("outside the delegate")
+    table.add_column("partitions", justify="right")
+    labels = dict(zip(_labels(report.measurements), report.measurements, strict=True))
+    for label, measurement in labels.items():
+        size, probe = f"{measurement.artifact.bytes / 1e6:.2f}", measurement.probe
+        table.add_row(label, size, _counts(probe.operators), _counts(probe.undelegated), str(probe.partitions))
+    return table
+
+
+def _cells(measurement: Measurement, *, intervals: bool) -> list[str]:
+    peak, summary, ratio = measurement.probe.peak_bytes, measurement.summary, measurement.ratio
+    outer = _with_interval if intervals else _alone
+    return [
+        str(measurement.threads),
+        "" if peak is None else f"{peak / 1e6:.1f}",
+        _alone(summary.min),
+        outer(summary.p10),
+        _with_interval(summary.median),
+        outer(summary.p90),
+        "1" if ratio is None else _with_interval(ratio),
+        "" if ratio is None else verdict(ratio),
+    ]
+
+
+def _alone(estimate: Estimate) -> str:
+    return _digits(estimate.value)
+
+
+def _with_interval(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return _alone(estimate)
+    return f"{_alone(estimate)}\n[dim]{_digits(estimate.low)}–{_digits(estimate.high)}[/]"
+
+
+def _digits(value: float) -> str:
+    """Three significant digits, trailing zeros kept; all digits before the point."""
+    return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}"
+
+
+def _counts(histogram: dict[str, int]) -> str:
+    return escape(", ".join(f"{count} {name}" for name, count in histogram.items()))
+
+
+def _labels(measurements: Sequence[Measurement]) -> list[str]:
+    """File names without .tflite; whole paths where two files share one."""
+    paths = {measurement.artifact.path for measurement in measurements}
+    unique = len({path.stem for path in paths}) == len(paths)
+    return [escape(m.artifact.path.stem if unique else str(m.artifact.path)) for m in measurements]

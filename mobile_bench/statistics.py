@@ -1,0 +1,119 @@
+"""What latency samples say, and whether one configuration is really faster than another. Needs numpy alone.
+
+Samples come in rounds: a round holds one block of calls of each configuration, one after the other. Calls of a block
+share its luck (clock frequency, cache, neighbours), so the rounds are resampled, never the single calls, as in
+T. Kalibera and R. Jones, "Rigorous Benchmarking in Reasonable Time" (ISMM 2013).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rounds = Sequence[NDArray[np.int64]] | Sequence[NDArray[np.float64]]
+"""One array of samples per round; their lengths may differ."""
+
+Verdict = Literal["faster", "slower", "no difference shown"]
+
+LEVEL = 0.99  # a percentile bootstrap of ten rounds covers some 2 points less than its nominal level
+RESAMPLES = 2000
+MIN_ROUNDS = 6  # the interval of a median at this level needs as many
+RESOLUTION = 0.01  # the same network in two interpreters differs by as much: placement in memory, order of blocks
+_CHUNK = 1 << 22  # numbers held at once while resampling
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its bootstrap interval, in the unit of the samples; None where the rounds are too few for one."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Order statistics of all samples, in their unit. The interval of `min` bounds it from above only."""
+
+    min: Estimate
+    p10: Estimate
+    median: Estimate
+    p90: Estimate
+
+
+QUANTILES = {"min": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9}
+
+
+def summarise(rounds: Rounds, *, seed: int = 0) -> Summary:
+    """Minimum, 10th percentile, median and 90th percentile of all samples, with intervals over rounds.
+
+    A quantile is the smallest sample that at least that share of the samples does not exceed.
+
+    Raises:
+        ValueError: no samples.
+    """
+    values = np.sort(np.concatenate([np.asarray(block, float) for block in rounds]))
+    resampled = _resampled_quantiles(rounds, seed) if len(rounds) >= MIN_ROUNDS else None
+    estimates = {}
+    for index, (name, quantile) in enumerate(QUANTILES.items()):
+        value = float(np.quantile(values, quantile, method="inverted_cdf"))
+        estimates[name] = Estimate(value, *_interval(None if resampled is None else resampled[:, index]))
+    return Summary(**estimates)
+
+
+def compare(rounds: Rounds, reference: Rounds, *, seed: int = 0) -> Estimate:
+    """How long a configuration takes relative to a reference measured in the same rounds; below 1 is faster.
+
+    The ratio is the median over rounds of p10 / p10 of the reference: what slows a whole round cancels, and the tenth
+    percentile of a block is what the machine's other work disturbs least.
+
+    Raises:
+        ValueError: the numbers of rounds differ.
+    """
+    ratios = _p10(rounds) / _p10(reference)
+    if len(ratios) < MIN_ROUNDS:
+        return Estimate(float(np.median(ratios)), None, None)
+    drawn = np.random.default_rng(seed).integers(0, len(ratios), (RESAMPLES, len(ratios)))
+    return Estimate(float(np.median(ratios)), *_interval(np.median(ratios[drawn], axis=1)))
+
+
+def verdict(ratio: Estimate) -> Verdict:
+    """What the ratio's interval supports: it has to lie beyond 1 by more than RESOLUTION as a whole."""
+    if ratio.high is not None and ratio.high < 1 / (1 + RESOLUTION):
+        return "faster"
+    if ratio.low is not None and ratio.low > 1 + RESOLUTION:
+        return "slower"
+    return "no difference shown"
+
+
+def _p10(rounds: Rounds) -> NDArray[np.float64]:
+    return np.array([np.quantile(block, QUANTILES["p10"], method="inverted_cdf") for block in rounds], float)
+
+
+def _resampled_quantiles(rounds: Rounds, seed: int) -> NDArray[np.float64]:
+    """QUANTILES of the pooled samples of rounds drawn with replacement, shape (RESAMPLES, len(QUANTILES))."""
+    values = np.concatenate([np.asarray(block, float) for block in rounds])
+    order = np.argsort(values, kind="stable")
+    owner = np.repeat(np.arange(len(rounds)), [len(block) for block in rounds])[order]
+    draws = np.random.default_rng(seed).multinomial(len(rounds), np.full(len(rounds), 1 / len(rounds)), RESAMPLES)
+    quantiles = [
+        _weighted_quantiles(values[order], chunk[:, owner])
+        for chunk in np.array_split(draws, -(-RESAMPLES * len(values) // _CHUNK))
+    ]
+    return np.concatenate(quantiles)
+
+
+def _weighted_quantiles(ascending: NDArray[np.float64], weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    """QUANTILES of values, each counted as often as its weight says; weights of shape (rows, values)."""
+    reached = np.cumsum(weights, axis=1)
+    wanted = (np.maximum(quantile * reached[:, -1:], 1) for quantile in QUANTILES.values())
+    return np.stack([ascending[(reached >= count).argmax(axis=1)] for count in wanted], axis=1)
+
+
+def _interval(resampled: NDArray[np.float64] | None) -> tuple[float | None, float | None]:
+    if resampled is None:
+        return None, None
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
