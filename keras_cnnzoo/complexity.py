@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import keras
 
 
+Call = tuple[Any, list[Any], list[Any]]
+"""A layer, its input tensors, its output tensors."""
+
+
 @dataclass(frozen=True)
 class Cost:
     """What one layer, a stage or a network costs.
@@ -68,18 +72,19 @@ def complexity(model: "keras.Model") -> Complexity:
         raise InputError(
             f"{model.name}: only a functional model can be counted; build it with keras.Model(inputs, outputs)"
         )
-    costs, seen = [], set[int]()
-    for layer, inputs, outputs in _calls(model):
+    calls, seen = list(_calls(model)), set[int]()
+    costs = []
+    for layer, inputs, outputs in calls:
         params = 0 if id(layer) in seen else _trainable(layer)
         seen.add(id(layer))
         shape = tuple(outputs[0].shape[1:])
         counted = _macs_of(layer, inputs, shape)
         costs.append(Cost(layer.name, shape, params, counted, math.prod(shape) if counted else 0))
-    return Complexity(model.name, tuple(costs), tuple(_by_stage(costs, _end_points(model))))
+    return Complexity(model.name, tuple(costs), tuple(_by_stage(calls, costs)))
 
 
-def _calls(model: "keras.Model") -> Iterator[tuple[Any, list[Any], list[Any]]]:
-    """(layer, input tensors, output tensors) of each call, in topological order, nested models opened."""
+def _calls(model: "keras.Model") -> Iterator[Call]:
+    """Each call in topological order, nested models opened."""
     for depth in sorted(model._nodes_by_depth, reverse=True):
         for node in model._nodes_by_depth[depth]:
             if hasattr(node.operation, "_nodes_by_depth"):
@@ -108,19 +113,34 @@ def _macs_of(layer: Any, inputs: list[Any], shape: tuple[int, ...]) -> int:
     return math.prod(shape[:-1]) * math.prod(layer.kernel.shape)
 
 
-def _end_points(model: "keras.Model") -> list[str]:
-    """The stages' names: the zoo marks each stage's output with an Identity layer."""
-    return [layer.name for layer in model.layers if type(layer).__name__ == "Identity"]
+def _by_stage(calls: list[Call], costs: list[Cost]) -> Iterator[Cost]:
+    """Sums what leads to each end point (the zoo marks them by Identity layers) and to none before; then the head."""
+    producers = {id(tensor): index for index, (_, _, outputs) in enumerate(calls) for tensor in outputs}
+    claimed = set[int]()
+    for end, (layer, _, _) in enumerate(calls):
+        if type(layer).__name__ == "Identity":
+            yield _sum(layer.name, [costs[i] for i in sorted(_claim(end, calls, producers, claimed))])
+    yield _sum("head", [cost for i, cost in enumerate(costs) if i not in claimed])
 
 
-def _by_stage(costs: list[Cost], stages: list[str]) -> Iterator[Cost]:
-    """Sums the layers up to each end point; what stands before the first stage is the stem, after the last the head."""
-    groups: dict[str, list[Cost]] = {}
-    reached = set[str]()
-    for cost in costs:
-        stage = next((s for s in stages if cost.name == s or cost.name.startswith(f"{s}_")), None)
-        reached |= {stage} if stage else set()
-        groups.setdefault(stage or ("head" if reached else "stem"), []).append(cost)
-    for name, group in groups.items():
-        params, macs, activations = (sum(getattr(c, what) for c in group) for what in ("params", "macs", "activations"))
-        yield Cost(name, group[-1].shape, params, macs, activations)
+def _claim(end: int, calls: list[Call], producers: dict[int, int], claimed: set[int]) -> set[int]:
+    """The calls that lead to call `end` and were not claimed before; they are claimed now."""
+    found, waiting = set[int](), [end]
+    while waiting:
+        index = waiting.pop()
+        if index not in claimed:
+            claimed.add(index)
+            found.add(index)
+            waiting += [producers[id(tensor)] for tensor in calls[index][1] if id(tensor) in producers]
+    return found
+
+
+def _sum(name: str, costs: list[Cost]) -> Cost:
+    shape = costs[-1].shape if costs else ()
+    return Cost(
+        name,
+        shape,
+        sum(cost.params for cost in costs),
+        sum(cost.macs for cost in costs),
+        sum(cost.activations for cost in costs),
+    )

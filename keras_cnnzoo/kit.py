@@ -1,12 +1,14 @@
 """The verbs from which every network is written.
 
 What a network decides once (normalisation, activation, padding, epsilon) sits in a frozen Kit; a unit then reads like
-the paper's figure: `x = kit.conv(x, 64, 3, stride=2, name="conv1")`.
+the paper's figure: `x = kit.conv(x, 64, 3, stride=2, name="conv1")`. dataclasses.replace(kit, activation=...) is the
+kit of a part that differs.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import keras
 from keras import layers
@@ -14,8 +16,13 @@ from keras import layers
 from .errors import InputError
 from .layers import GroupedConv2D
 
-Norm = Literal["batch", "group", "layer", "none"]
+Norm = Literal["batch", "sync_batch", "group", "layer", "none"]
+NORMS = get_args(Norm)
 Padding = Literal["torch", "same"]
+Kernel = int | tuple[int, int]
+
+PARTS = ("conv", "bn", "relu")  # torchvision's BasicConv2d
+SEQUENTIAL = ("0", "1", "2")  # torch's Sequential
 
 # activations below which a padded zero never wins a maximum
 NONNEGATIVE = {"relu", "relu6", "sigmoid", "hard_sigmoid", "softplus", "exponential"}
@@ -26,11 +33,13 @@ class Kit:
     """Conventions that every layer of one network shares.
 
     Args:
-        norm: "batch", "group" (32 groups, or as many of them as divide the channels), "layer" (one group) or "none".
+        norm: "batch", "sync_batch" (statistics over all replicas), "group" (32 groups, or as many of them as divide the
+            channels), "layer" (one group) or "none".
         activation: a Keras activation's name.
         padding: "torch" pads k // 2 on every side, "same" pads as TensorFlow does (they differ at stride 2).
         epsilon: added to the variance.
         momentum: of the moving statistics, in Keras' sense (0.9 is torch's 0.1).
+        gamma: batch normalisation learns a scale.
     """
 
     norm: Norm = "batch"
@@ -38,9 +47,10 @@ class Kit:
     padding: Padding = "torch"
     epsilon: float = 1e-5
     momentum: float = 0.9
+    gamma: bool = True
 
     def __post_init__(self) -> None:
-        choose("norm", self.norm, ("batch", "group", "layer", "none"))
+        choose("norm", self.norm, NORMS)
         choose("padding", self.padding, ("torch", "same"))
         choose("activation", self.activation, _activations())
 
@@ -48,18 +58,20 @@ class Kit:
         self,
         x: Any,
         filters: int,
-        kernel: int = 1,
+        kernel: Kernel = 1,
         *,
         stride: int = 1,
         groups: int = 1,
+        padding: Literal["valid"] | None = None,
         bias: bool | None = None,
         name: str,
     ) -> Any:
-        """A kernel x kernel convolution; (n, h, w, c) -> (n, h / stride, w / stride, filters).
+        """A convolution; (n, h, w, c) -> (n, h / stride, w / stride, filters).
 
-        It has a bias only where no normalisation follows to undo it, unless `bias` says otherwise.
+        It has a bias only where no normalisation follows to undo it, unless `bias` says otherwise. Its padding is the
+        network's unless it is "valid".
         """
-        x, padding = self._padded(x, kernel, stride, name)
+        x, padding = self._padded(x, kernel, stride, padding, name)
         layer = GroupedConv2D if groups > 1 else layers.Conv2D
         return layer(
             filters,
@@ -72,9 +84,11 @@ class Kit:
             name=name,
         )(x)
 
-    def depthwise(self, x: Any, kernel: int, *, stride: int = 1, name: str) -> Any:
-        """A kernel x kernel convolution of each channel by itself; (n, h, w, c) -> (n, h / stride, w / stride, c)."""
-        x, padding = self._padded(x, kernel, stride, name)
+    def depthwise(
+        self, x: Any, kernel: Kernel, *, stride: int = 1, padding: Literal["valid"] | None = None, name: str
+    ) -> Any:
+        """A convolution of each channel by itself; (n, h, w, c) -> (n, h / stride, w / stride, c)."""
+        x, padding = self._padded(x, kernel, stride, padding, name)
         return layers.DepthwiseConv2D(
             kernel,
             stride,
@@ -84,11 +98,57 @@ class Kit:
             name=name,
         )(x)
 
+    def conv_norm(
+        self,
+        x: Any,
+        filters: int,
+        kernel: Kernel = 1,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        padding: Literal["valid"] | None = None,
+        name: str,
+        parts: Sequence[str] = PARTS,
+    ) -> Any:
+        """conv, norm; the layers are named `name` and each of `parts`."""
+        conv, norm = (f"{name}_{part}" for part in parts[:2])
+        x = self.conv(x, filters, kernel, stride=stride, groups=groups, padding=padding, name=conv)
+        return self.normalize(x, name=norm)
+
+    def conv_norm_act(
+        self,
+        x: Any,
+        filters: int,
+        kernel: Kernel = 1,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        padding: Literal["valid"] | None = None,
+        name: str,
+        parts: Sequence[str] = PARTS,
+    ) -> Any:
+        """conv, norm, activation; the layers are named `name` and each of `parts`."""
+        x = self.conv_norm(x, filters, kernel, stride=stride, groups=groups, padding=padding, name=name, parts=parts)
+        return self.activate(x, name=f"{name}_{parts[2]}")
+
+    def depthwise_norm(
+        self, x: Any, kernel: Kernel, *, stride: int = 1, name: str, parts: Sequence[str] = PARTS
+    ) -> Any:
+        """depthwise conv, norm; the layers are named `name` and each of `parts`."""
+        x = self.depthwise(x, kernel, stride=stride, name=f"{name}_{parts[0]}")
+        return self.normalize(x, name=f"{name}_{parts[1]}")
+
     def normalize(self, x: Any, *, name: str) -> Any:
         """The network's normalisation; "none" returns x."""
         match self.norm:
-            case "batch":
-                return layers.BatchNormalization(momentum=self.momentum, epsilon=self.epsilon, name=name)(x)
+            case "batch" | "sync_batch":
+                return layers.BatchNormalization(
+                    momentum=self.momentum,
+                    epsilon=self.epsilon,
+                    scale=self.gamma,
+                    synchronized=self.norm == "sync_batch",
+                    name=name,
+                )(x)
             case "group":
                 return layers.GroupNormalization(math.gcd(32, x.shape[-1]), epsilon=self.epsilon, name=name)(x)
             case "layer":
@@ -99,8 +159,17 @@ class Kit:
         """The network's activation."""
         return layers.Activation(self.activation, name=name)(x)
 
-    def max_pool(self, x: Any, size: int = 3, stride: int = 2, *, name: str) -> Any:
-        """The largest of each size x size window of what `activate` returned."""
+    def max_pool(
+        self, x: Any, size: int = 3, stride: int = 2, *, padding: Literal["valid", "ceil"] | None = None, name: str
+    ) -> Any:
+        """The largest of each size x size window of what `activate` returned.
+
+        "ceil" is torch's ceil_mode: no padding, but windows that hang over the lower and right edge count.
+        """
+        if padding == "valid":
+            return layers.MaxPooling2D(size, stride, "valid", name=name)(x)
+        if padding == "ceil":
+            return self._ceil_pool(x, size, stride, name)
         if self.padding == "same":
             return layers.MaxPooling2D(size, stride, "same", name=name)(x)
         if self.activation in NONNEGATIVE:
@@ -110,11 +179,39 @@ class Kit:
         x = layers.MaxPooling2D(size, 1, "same", name=f"{name}_dense")(x)
         return layers.MaxPooling2D(1, stride, name=name)(x)
 
-    def _padded(self, x: Any, kernel: int, stride: int, name: str) -> tuple[Any, str]:
+    def _ceil_pool(self, x: Any, size: int, stride: int, name: str) -> Any:
+        if size <= stride:  # "same" then pads below and to the right alone
+            return layers.MaxPooling2D(size, stride, "same", name=name)(x)
+        if self.activation in NONNEGATIVE:
+            x = layers.ZeroPadding2D(((0, stride - 1), (0, stride - 1)), name=f"{name}_pad")(x)
+            return layers.MaxPooling2D(size, stride, "valid", name=name)(x)
+        x = layers.MaxPooling2D(size, 1, "same", name=f"{name}_dense")(x)
+        first = (size - 1) // 2  # where the dense map's first whole window stands
+        x = layers.Cropping2D(((first, 0), (first, 0)), name=f"{name}_crop")(x)
+        return layers.MaxPooling2D(1, stride, "same", name=name)(x)
+
+    def avg_pool(
+        self, x: Any, size: int = 3, stride: int = 1, *, padding: Literal["valid"] | None = None, name: str
+    ) -> Any:
+        """The mean of each size x size window; "torch" counts the padded zeros, "same" does not."""
+        if padding is None and self.padding == "torch":
+            x = layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
+            padding = "valid"
+        return layers.AveragePooling2D(size, stride, padding or "same", name=name)(x)
+
+    def drop_path(self, x: Any, rate: float, *, name: str) -> Any:
+        """Stochastic depth (https://arxiv.org/abs/1603.09382): in training, a sample's branch is 0 at this rate."""
+        return layers.Dropout(rate, noise_shape=(None, 1, 1, 1), name=name)(x) if rate else x
+
+    def _padded(
+        self, x: Any, kernel: Kernel, stride: int, padding: Literal["valid"] | None, name: str
+    ) -> tuple[Any, str]:
         """The input and the padding argument of a convolution; the two paddings agree at stride 1."""
-        if self.padding == "torch" and stride > 1 and kernel > 1:
-            return layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x), "valid"
-        return x, "same"
+        height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
+        if padding is None and self.padding == "torch" and stride > 1 and max(height, width) > 1:
+            x = layers.ZeroPadding2D((height // 2, width // 2), name=f"{name}_pad")(x)
+            padding = "valid"
+        return x, padding or "same"
 
 
 def he_normal() -> keras.initializers.Initializer:

@@ -47,8 +47,8 @@ Raises:
 """
 
 
-def variant(builder: Callable[Concatenate[str, P], keras.Model], name: str, public: str) -> Callable[P, keras.Model]:
-    """The family's builder at one row of its table: the family's own signature, documented whole."""
+def preset(builder: Callable[Concatenate[str, P], keras.Model], name: str, public: str) -> Callable[P, keras.Model]:
+    """The family's builder at the row `name` of its table: the family's own signature, documented whole."""
 
     def build(*args: P.args, **kwargs: P.kwargs) -> keras.Model:
         return builder(name, *args, **kwargs)
@@ -116,7 +116,9 @@ class Head:
         pooling: without it, "avg" or "max" over height and width, or None for the map.
         classes: the classifier's outputs.
         activation: the classifier's; None gives logits.
-        classifier: the Dense layer's name.
+        classifier: the last layer's name.
+        auxiliary: the names of the auxiliary heads' last layers, which follow the class count as well.
+        unused: name prefixes of auxiliary layers that a weights file may hold and this network lacks.
     """
 
     include_top: bool
@@ -124,6 +126,8 @@ class Head:
     classes: int
     activation: str | None
     classifier: str = "fc"
+    auxiliary: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         choose("pooling", self.pooling, (None, "avg", "max"))
@@ -133,16 +137,31 @@ class Head:
             raise InputError(f"classes={self.classes!r}: expected a count of at least 1")
         choose("classifier_activation", self.activation, (None, "linear", "softmax", "sigmoid"))
 
-    def __call__(self, x: Any, dropout: float = 0.0) -> Any:
-        """(n, h, w, c) -> (n, classes), (n, c) or (n, h, w, c)."""
+    def __call__(self, x: Any, dropout: float = 0.0, *, top: Callable[[Any], Any] | None = None) -> Any:
+        """(n, h, w, c) -> (n, classes), (n, c) or (n, h, w, c).
+
+        Args:
+            x: the last stage's map.
+            dropout: see `classify`.
+            top: makes the answers of the map, where that is more than average, dropout, dense.
+        """
         if self.include_top:
-            x = layers.GlobalAveragePooling2D(name="avgpool")(x)
-            if dropout:
-                x = layers.Dropout(dropout, name="dropout")(x)
-            return layers.Dense(int(self.classes), self.activation, name=self.classifier)(x)
+            return self.classify(average(x), dropout) if top is None else top(x)
         if self.pooling == "avg":
-            return layers.GlobalAveragePooling2D(name="avgpool")(x)
+            return average(x)
         return layers.GlobalMaxPooling2D(name="maxpool_top")(x) if self.pooling == "max" else x
+
+    def classify(self, x: Any, dropout: float = 0.0, *, name: str | None = None) -> Any:
+        """Dropout, dense, activation; (n, c) -> (n, classes). `name` is the classifier's unless given."""
+        name = name or self.classifier
+        if dropout:
+            x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
+        return layers.Dense(int(self.classes), self.activation, name=name)(x)
+
+
+def average(x: Any, name: str = "avgpool") -> Any:
+    """The mean over height and width; (n, h, w, c) -> (n, c)."""
+    return layers.GlobalAveragePooling2D(name=name)(x)
 
 
 def end_point(x: Any, name: str) -> Any:
@@ -171,8 +190,8 @@ def assemble(image: Any, x: Any, head: Head, *, stages: list[Any] | None, weight
         load_weights(
             network,
             weights,
-            classifier=head.classifier,
-            other_classes=head.include_top and not isinstance(head.classes, Unchosen),
-            without_classifier=not head.include_top,
+            classifiers=(head.classifier, *head.auxiliary) if head.include_top else (),
+            other_classes=not isinstance(head.classes, Unchosen),
+            unused=head.unused if head.include_top else (head.classifier, *head.unused),
         )
     return network if stages is None else keras.Model(network.inputs, stages, name=name)

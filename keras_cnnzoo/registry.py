@@ -1,23 +1,22 @@
 """Every network by its name: which function builds it, with which options, and what is known about it.
 
-Reading the table costs nothing: neither keras nor a family is imported until `create` builds.
+The table is registry.toml. Reading it costs nothing: neither keras nor a family is imported until `create` builds.
 """
 
 import difflib
 import fnmatch
 import importlib
 import inspect
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
 
 if TYPE_CHECKING:
     import keras
-
-RESNET = "https://arxiv.org/abs/1512.03385"
-SHUFFLENET_V2 = "https://arxiv.org/abs/1807.11164"
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,8 @@ class Variant:
         macs: multiply-accumulates of convolutions and dense layers, one image of the default size.
         year: of the paper.
         paper: its address.
+        strides: of the stages that `features=True` returns.
+        channels: of the same.
         size: default height and width.
         classes: default.
         preprocess: the preprocessing that its published weights expect (keras_cnnzoo.preprocessing).
@@ -45,44 +46,25 @@ class Variant:
     macs: int
     year: int
     paper: str
+    strides: tuple[int, ...]
+    channels: tuple[int, ...]
     size: int = 224
     classes: int = 1000
     preprocess: str = "torch"
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def _resnet(name: str, params: int, macs: int) -> Variant:
-    return Variant(name, name.replace("resnet", "ResNet"), "resnet", params, macs, 2015, RESNET)
+def _rows() -> Iterator[Variant]:
+    """The rows of registry.toml: what a row does not say, its group does."""
+    text = (files(__package__) / "registry.toml").read_text(encoding="utf-8")
+    for group in tomllib.loads(text)["group"]:
+        rows = group.pop("networks")
+        for name, row in rows.items():
+            fields = group | row
+            yield Variant(name, **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
 
 
-def _resnet_cifar(name: str, params: int, macs: int) -> Variant:
-    return Variant(name, name.replace("resnet", "ResNet"), "resnet", params, macs, 2015, RESNET, size=32, classes=10)
-
-
-def _shufflenet_v2(width: float, params: int, macs: int) -> Variant:
-    name = f"shufflenet_v2_x{width:.1f}".replace(".", "_")
-    return Variant(name, "ShuffleNetV2", "shufflenet_v2", params, macs, 2018, SHUFFLENET_V2, options={"width": width})
-
-
-VARIANTS = {
-    variant.name: variant
-    for variant in (
-        _resnet("resnet18", 11_689_512, 1_814_073_344),
-        _resnet("resnet34", 21_797_672, 3_663_761_408),
-        _resnet("resnet50", 25_557_032, 4_089_184_256),
-        _resnet("resnet101", 44_549_160, 7_801_405_440),
-        _resnet("resnet152", 60_192_808, 11_513_626_624),
-        _resnet_cifar("resnet20", 269_722, 40_551_040),
-        _resnet_cifar("resnet32", 464_154, 68_862_592),
-        _resnet_cifar("resnet44", 658_586, 97_174_144),
-        _resnet_cifar("resnet56", 853_018, 125_485_696),
-        _resnet_cifar("resnet110", 1_727_962, 252_887_680),
-        _shufflenet_v2(0.5, 1_366_792, 40_476_448),
-        _shufflenet_v2(1.0, 2_278_604, 144_907_992),
-        _shufflenet_v2(1.5, 3_503_624, 295_759_392),
-        _shufflenet_v2(2.0, 7_393_996, 583_253_464),
-    )
-}
+VARIANTS = {variant.name: variant for variant in _rows()}
 
 
 def list_models(pattern: str = "*") -> list[str]:

@@ -12,7 +12,7 @@ from keras import layers
 
 from ..kit import Kit, Norm, Padding, choose
 from ..layers import ChannelPad
-from ..model import CIFAR10, IMAGENET, Head, Pooling, Weights, assemble, documented, end_point, image_input, variant
+from ..model import CIFAR10, IMAGENET, Head, Pooling, Weights, assemble, documented, end_point, image_input, preset
 
 Shortcut = Literal["A", "B", "C"]
 StrideOn = Literal["3x3", "1x1"]
@@ -35,7 +35,7 @@ IMAGENET_PROJECTION, CIFAR_PROJECTION = "downsample", "shortcut"
 
 @documented
 def resnet(
-    variant: str,
+    network: str,
     /,
     include_top: bool = True,
     weights: Weights = None,
@@ -65,7 +65,7 @@ def resnet(
     """
     choose("shortcut", shortcut, ("A", "B", "C"))
     choose("stride_on", stride_on, ("3x3", "1x1"))
-    unit, depths = VARIANTS[variant]
+    unit, depths = VARIANTS[network]
     kit = Kit(norm, activation, padding)
     head = Head(include_top, pooling, classes, classifier_activation)
     image = image_input(input_tensor, input_shape, size=224, minimum=32)
@@ -73,6 +73,7 @@ def resnet(
     x = kit.normalize(x, name="bn1")
     x = kit.activate(x, name="relu")
     x = kit.max_pool(x, name="maxpool")
+    x = end_point(x, "stem")
     stages = []
     for stage, depth in enumerate(depths, start=1):
         for index in range(depth):
@@ -81,12 +82,12 @@ def resnet(
             x = residual(kit, x, convs, shortcut, IMAGENET_PROJECTION, name=f"layer{stage}_{index}")
         x = end_point(x, f"layer{stage}")
         stages.append(x)
-    return assemble(image, head(x), head, stages=stages if features else None, weights=weights, name=name or variant)
+    return assemble(image, head(x), head, stages=stages if features else None, weights=weights, name=name or network)
 
 
 @documented
 def resnet_cifar(
-    variant: str,
+    network: str,
     /,
     include_top: bool = True,
     weights: Weights = None,
@@ -120,15 +121,16 @@ def resnet_cifar(
     x = kit.conv(image, 16, 3, name="conv1")
     x = kit.normalize(x, name="bn1")
     x = kit.activate(x, name="relu")
+    x = end_point(x, "stem")
     stages = []
     for stage in (1, 2, 3):
-        for index in range(CIFAR_VARIANTS[variant]):
+        for index in range(CIFAR_VARIANTS[network]):
             stride = 2 if index == 0 and stage > 1 else 1
             convs = convolutions("basic", 8 << stage, stride)
             x = residual(kit, x, convs, shortcut, CIFAR_PROJECTION, name=f"layer{stage}_{index}")
         x = end_point(x, f"layer{stage}")
         stages.append(x)
-    return assemble(image, head(x), head, stages=stages if features else None, weights=weights, name=name or variant)
+    return assemble(image, head(x), head, stages=stages if features else None, weights=weights, name=name or network)
 
 
 def convolutions(unit: str, width: int, stride: int, stride_on: StrideOn = "3x3") -> tuple[tuple[int, int, int], ...]:
@@ -170,13 +172,13 @@ def shortcut_of(kit: Kit, x: Any, filters: int, stride: int, kind: Shortcut, *, 
     return kit.normalize(x, name=f"{name}_{projection}_1")
 
 
-ResNet18 = variant(resnet, "resnet18", "ResNet18")
-ResNet34 = variant(resnet, "resnet34", "ResNet34")
-ResNet50 = variant(resnet, "resnet50", "ResNet50")
-ResNet101 = variant(resnet, "resnet101", "ResNet101")
-ResNet152 = variant(resnet, "resnet152", "ResNet152")
-ResNet20 = variant(resnet_cifar, "resnet20", "ResNet20")
-ResNet32 = variant(resnet_cifar, "resnet32", "ResNet32")
-ResNet44 = variant(resnet_cifar, "resnet44", "ResNet44")
-ResNet56 = variant(resnet_cifar, "resnet56", "ResNet56")
-ResNet110 = variant(resnet_cifar, "resnet110", "ResNet110")
+ResNet18 = preset(resnet, "resnet18", "ResNet18")
+ResNet34 = preset(resnet, "resnet34", "ResNet34")
+ResNet50 = preset(resnet, "resnet50", "ResNet50")
+ResNet101 = preset(resnet, "resnet101", "ResNet101")
+ResNet152 = preset(resnet, "resnet152", "ResNet152")
+ResNet20 = preset(resnet_cifar, "resnet20", "ResNet20")
+ResNet32 = preset(resnet_cifar, "resnet32", "ResNet32")
+ResNet44 = preset(resnet_cifar, "resnet44", "ResNet44")
+ResNet56 = preset(resnet_cifar, "resnet56", "ResNet56")
+ResNet110 = preset(resnet_cifar, "resnet110", "ResNet110")

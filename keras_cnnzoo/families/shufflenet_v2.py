@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 from ..errors import InputError
-from ..kit import Kit, Norm, Padding
+from ..kit import SEQUENTIAL, Kit, Norm, Padding
 from ..layers import ChannelShuffle, ChannelSplit
 from ..model import IMAGENET, Head, Pooling, Weights, assemble, documented, end_point, image_input
 
@@ -59,16 +59,17 @@ def ShuffleNetV2(
     kit = Kit(norm, activation, padding)
     head = Head(include_top, pooling, classes, classifier_activation)
     image = image_input(input_tensor, input_shape, size=32 if small_input else 224, minimum=8 if small_input else 32)
-    x = conv_norm_act(kit, image, stem, 3, stride=1 if small_input else 2, name="conv1")
+    x = kit.conv_norm_act(image, stem, 3, stride=1 if small_input else 2, name="conv1", parts=SEQUENTIAL)
     if not small_input:
         x = kit.max_pool(x, name="maxpool")
+    x = end_point(x, "stem")
     stages = [x]
     for stage, (depth, filters) in enumerate(zip(DEPTHS, widths, strict=True), start=2):
         for index in range(depth):
             x = (unit if index else downsampling_unit)(kit, x, filters // 2, name=f"stage{stage}_{index}")
         x = end_point(x, f"stage{stage}")
         stages.append(x)
-    x = conv_norm_act(kit, x, last, name="conv5")
+    x = kit.conv_norm_act(x, last, name="conv5", parts=SEQUENTIAL)
     name = name or f"shufflenet_v2_x{width:.1f}".replace(".", "_")
     return assemble(image, head(x, dropout), head, stages=stages if features else None, weights=weights, name=name)
 
@@ -81,30 +82,19 @@ def unit(kit: Kit, x: Any, filters: int, *, name: str) -> Any:
 
 def downsampling_unit(kit: Kit, x: Any, filters: int, *, name: str) -> Any:
     """Figure 3 (d). Beside the branch of `unit` at stride 2: 3x3 depthwise, norm, 1x1, norm, ReLU; concat; shuffle."""
-    left = kit.depthwise(x, 3, stride=2, name=f"{name}_branch1_0")
-    left = kit.normalize(left, name=f"{name}_branch1_1")
-    left = conv_norm_act(kit, left, filters, name=f"{name}_branch1", start=2)
+    left = kit.depthwise_norm(x, 3, stride=2, name=f"{name}_branch1", parts=("0", "1"))
+    left = kit.conv_norm_act(left, filters, name=f"{name}_branch1", parts=("2", "3", "4"))
     return merge(left, branch(kit, x, filters, 2, name=f"{name}_branch2"), name=name)
 
 
 def branch(kit: Kit, x: Any, filters: int, stride: int, *, name: str) -> Any:
     """1x1, norm, ReLU, 3x3 depthwise, norm, 1x1, norm, ReLU."""
-    x = conv_norm_act(kit, x, filters, name=name)
-    x = kit.depthwise(x, 3, stride=stride, name=f"{name}_3")
-    x = kit.normalize(x, name=f"{name}_4")
-    return conv_norm_act(kit, x, filters, name=name, start=5)
+    x = kit.conv_norm_act(x, filters, name=name, parts=SEQUENTIAL)
+    x = kit.depthwise_norm(x, 3, stride=stride, name=name, parts=("3", "4"))
+    return kit.conv_norm_act(x, filters, name=name, parts=("5", "6", "7"))
 
 
 def merge(left: Any, right: Any, *, name: str) -> Any:
     """Concat; shuffle."""
     x = layers.Concatenate(name=f"{name}_concat")([left, right])
     return ChannelShuffle(2, name=f"{name}_shuffle")(x)
-
-
-def conv_norm_act(
-    kit: Kit, x: Any, filters: int, kernel: int = 1, *, stride: int = 1, name: str, start: int = 0
-) -> Any:
-    """conv, norm, ReLU, numbered from `start` as in torch's Sequential."""
-    x = kit.conv(x, filters, kernel, stride=stride, name=f"{name}_{start}")
-    x = kit.normalize(x, name=f"{name}_{start + 1}")
-    return kit.activate(x, name=f"{name}_{start + 2}")

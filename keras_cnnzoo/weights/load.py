@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,37 +25,36 @@ def load_weights(
     model: "keras.Model",
     path: str | PathLike,
     *,
-    classifier: str | None = None,
+    classifiers: Sequence[str] = (),
     other_classes: bool = False,
-    without_classifier: bool = False,
+    unused: Sequence[str] = (),
 ) -> None:
     """Loads a weights file into a model by the names of its layers and variables.
 
     Every variable must be in the file with its shape and nothing else may be, but for the first convolution where the
-    channels differ (its kernel is averaged over them, said in a warning) and the classifier as below.
+    channels differ (its kernel is averaged over them, said in a warning), the classifier and auxiliary heads as below.
 
     Args:
         model: a functional model; changed only if everything fits.
         path: a .safetensors, .npz, .weights.h5 or .keras file.
-        classifier: name of the model's classifier.
-        other_classes: leave the classifier as initialised where its shape differs, with a warning.
-        without_classifier: the model has none; the file may.
+        classifiers: names of the model's classifiers.
+        other_classes: leave a classifier as initialised where its shape differs, with a warning.
+        unused: layer names, or prefixes of them, that the file may hold and the model lacks.
 
     Raises:
         InputError: an unreadable file, or names and shapes that do not fit, listed.
     """
     state = named(read_state(path), model)
     variables = {name: tuple(v.shape) for name, v in _variables(model).items()}
-    if without_classifier:
-        state = {name: value for name, value in state.items() if not name.startswith(f"{classifier}/")}
+    state = {name: value for name, value in state.items() if name in variables or not name.startswith(tuple(unused))}
     _adapt_channels(state, variables, model, path)
-    skipped = other_classes and _differs(state, variables, f"{classifier}/kernel")
+    skipped = [f"{layer}/" for layer in classifiers if other_classes and _differs(state, variables, f"{layer}/kernel")]
     if skipped:
         warnings.warn(
             f"{path}: the classifier has another class count and keeps its random initialisation", stacklevel=2
         )
-        state = {name: value for name, value in state.items() if not name.startswith(f"{classifier}/")}
-        variables = {name: shape for name, shape in variables.items() if not name.startswith(f"{classifier}/")}
+        state = {name: value for name, value in state.items() if not name.startswith(tuple(skipped))}
+        variables = {name: shape for name, shape in variables.items() if not name.startswith(tuple(skipped))}
     _require_match(state, variables, path)
     assign(model, state)
 

@@ -47,6 +47,8 @@ def _variable(kind: str, parameter: str, value: np.ndarray) -> str:
 def _layout(kind: str, parameter: str, value: np.ndarray) -> np.ndarray:
     if parameter != "weight":
         return value
+    if value.ndim == 2 and kind == "Conv2D":  # a dense layer that we write as a 1x1 convolution
+        return np.ascontiguousarray(value.T)[None, None]
     if value.ndim == 2:
         return np.ascontiguousarray(value.T)
     if value.ndim != 4:

@@ -1,0 +1,31 @@
+"""Blocks that several families share, each from a paper of its own."""
+
+from typing import Any
+
+from keras import layers
+
+from .kit import he_normal
+
+
+def squeeze_excite(
+    x: Any,
+    reduced: int,
+    *,
+    activation: str = "relu",
+    gate: str = "sigmoid",
+    name: str,
+    parts: tuple[str, str] = ("fc1", "fc2"),
+) -> Any:
+    """Mean over the map, 1x1 to `reduced` channels, activation, 1x1 back, gate; times x.
+
+    Source: Squeeze-and-Excitation Networks, https://arxiv.org/abs/1709.01507, figure 3. The two dense layers are
+    written as 1x1 convolutions with bias, as their author did.
+    """
+    channels = x.shape[-1]
+    squeezed, excited = (f"{name}_{part}" for part in parts)
+    y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_avgpool")(x)
+    y = layers.Conv2D(reduced, 1, kernel_initializer=he_normal(), name=squeezed)(y)
+    y = layers.Activation(activation, name=f"{squeezed}_act")(y)
+    y = layers.Conv2D(channels, 1, kernel_initializer=he_normal(), name=excited)(y)
+    y = layers.Activation(gate, name=f"{name}_gate")(y)
+    return layers.Multiply(name=f"{name}_scale")([x, y])
