@@ -10,7 +10,8 @@ from rich.table import Table
 
 from ..console import print_json, progress, run, terminal
 from ..errors import InputError
-from ..preprocessing import preprocessing
+from ..preprocessing import Preprocessing, preprocessing
+from .schemes import Boundary, Scheme
 
 if TYPE_CHECKING:
     import keras
@@ -51,7 +52,7 @@ def export(
         ),
     ] = None,
     quantize: Annotated[
-        str, typer.Option(help="float32, float16 (weights), dynamic (int8 weights) or int8 (all of it).")
+        Scheme, typer.Option(help="float16: weights alone; dynamic: int8 weights; int8: all of it.")
     ] = "float32",
     calibration: Annotated[
         str | None,
@@ -67,8 +68,8 @@ def export(
     labels: Annotated[
         Path | None, typer.Option(help="Class names, one a line, for the card and the file's metadata.")
     ] = None,
-    inputs: Annotated[str, typer.Option(help="What an int8 file reads: int8, uint8 or float32.")] = "int8",
-    outputs: Annotated[str, typer.Option(help="What an int8 file returns: int8, uint8 or float32.")] = "int8",
+    inputs: Annotated[Boundary, typer.Option(help="What an int8 file reads.")] = "int8",
+    outputs: Annotated[Boundary, typer.Option(help="What an int8 file returns.")] = "int8",
     batch: Annotated[int, typer.Option(help="Images a call, fixed in the file.", min=1)] = 1,
     settings: Annotated[
         list[str] | None,
@@ -96,17 +97,17 @@ def export(
     phase = _phases(not quiet)
     with phase("build", None):
         network, origin = load(model, weights, settings or [])
-    origin = _completed(origin, preprocess, labels, model)
+    spec = _spec(origin, preprocess, model)
     card = to_tflite(
         network,
         path,
         quantize=quantize,
-        calibration=_calibration(calibration, network, origin, count, seed) if quantize == "int8" else None,
+        calibration=_calibration(calibration, network, spec, count, seed) if quantize == "int8" else None,
         inputs=inputs,
         outputs=outputs,
         batch=batch,
-        origin=origin,
-        verification=_verification(verify, network, origin, phase),
+        origin=replace(origin, preprocessing=spec, labels=_class_names(labels)),
+        verification=_verification(verify, network, spec, phase),
         force=force,
         phase=phase,
     )
@@ -129,25 +130,28 @@ def _phases(shown: bool) -> "Phase":
     return lambda name, total: progress(name, total, shown=shown)
 
 
-def _completed(origin: "Origin", preprocess: str | None, labels: Path | None, model: str) -> "Origin":
-    """The origin with the preprocessing and the labels of the command line."""
+def _spec(origin: "Origin", preprocess: str | None, model: str) -> Preprocessing:
+    """The preprocessing of the command line, or what is known of the weights."""
     spec = origin.preprocessing if preprocess is None else preprocessing(preprocess)
     if spec is None:
         raise InputError(
             f"{model}: neither its weights nor the registry know what it was trained on; give --preprocess torch, tf, "
             "caffe, none or a JSON file"
         )
-    names = None
-    if labels is not None:
-        try:
-            names = labels.read_text().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{labels}: not a readable list of class names ({error})") from error
-    return replace(origin, preprocessing=spec, labels=names)
+    return spec
+
+
+def _class_names(path: Path | None) -> list[str] | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a readable list of class names ({error})") from error
 
 
 def _calibration(
-    source: str | None, network: "keras.Model", origin: "Origin", count: int, seed: int
+    source: str | None, network: "keras.Model", spec: Preprocessing, count: int, seed: int
 ) -> "Calibration | None":
     """The representative dataset that --calibration names."""
     from .calibration import Calibration
@@ -160,32 +164,34 @@ def _calibration(
         if not number.isdigit() or not int(number):
             raise InputError(f"--calibration {source}: write random:N with N of at least 1")
         return Calibration.noise(int(number), size, seed)
-    images = _images(source, size, origin, count, seed)
-    return Calibration(origin.preprocessing(images.pixels), images.source)
+    images = _images(source, size, spec, count, seed)
+    return Calibration(spec(images.pixels), images.source)
 
 
 def _verification(
-    source: str | None, network: "keras.Model", origin: "Origin", phase: "Phase"
+    source: str | None, network: "keras.Model", spec: Preprocessing, phase: "Phase"
 ) -> Callable[[bytes], dict[str, Any]] | None:
     """What compares the file with the model over the images that --verify names."""
     if source is None:
         return None
-    images = _images(source, tuple(network.inputs[0].shape[1:]), origin, None, None)
+    images = _images(source, tuple(network.inputs[0].shape[1:]), spec, None, None)
 
     def prove(content: bytes) -> dict[str, Any]:
         from .verify import verify
 
         with phase("verify", len(images)) as step:
-            found = verify(content, network, origin.preprocessing(images.pixels), images.labels, step)
+            found = verify(content, network, spec(images.pixels), images.labels, step)
         return {"source": images.source} | found.to_dict()
 
     return prove
 
 
-def _images(source: str, size: tuple[int, int, int], origin: "Origin", count: int | None, seed: int | None) -> "Images":
+def _images(
+    source: str, size: tuple[int, int, int], spec: Preprocessing, count: int | None, seed: int | None
+) -> "Images":
     from ..images import read_images
 
-    images = read_images(source, size, fit=origin.preprocessing, count=count, seed=seed)
+    images = read_images(source, size, fit=spec, count=count, seed=seed)
     if images.skipped:
         terminal(stderr=True).print(f"{source}: {images.skipped} pictures could not be read and were skipped")
     return images

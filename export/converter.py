@@ -9,7 +9,7 @@ from ..errors import InputError
 from .calibration import Calibration
 from .contents import parse
 from .emit.writer import pack, signature
-from .quantize import Boundary, Scheme
+from .schemes import Boundary, Scheme
 
 if TYPE_CHECKING:
     import keras

@@ -8,18 +8,14 @@ import contextlib
 import io
 import re
 import warnings
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from .calibration import Ranges
 from .contents import parse
 from .emit.writer import operator_code, pack
-
-Scheme = Literal["float32", "float16", "dynamic", "int8"]
-Boundary = Literal["int8", "uint8", "float32"]
-SCHEMES: tuple[Scheme, ...] = ("float32", "float16", "dynamic", "int8")
-BOUNDARIES: tuple[Boundary, ...] = ("int8", "uint8", "float32")
+from .schemes import Boundary, Scheme
 
 
 def quantize(content: bytes, scheme: Scheme, ranges: Ranges | None = None) -> bytes:

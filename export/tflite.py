@@ -22,8 +22,9 @@ from .graph import Graph, from_keras
 from .interpreter import LiteRT
 from .lowering import PASSES, lower
 from .metadata import expressible, with_metadata
-from .quantize import BOUNDARIES, SCHEMES, Boundary, Scheme, with_boundary
 from .quantize import quantize as quantize_file
+from .quantize import with_boundary
+from .schemes import BOUNDARIES, SCHEMES, Boundary, Scheme
 
 if TYPE_CHECKING:
     import keras

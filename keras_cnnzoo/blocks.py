@@ -4,7 +4,8 @@ from typing import Any
 
 from keras import layers
 
-from .kit import he_normal
+from .kit import Kit, he_normal
+from .layers import AdaptiveAverage2D
 
 
 def squeeze_excite(
@@ -29,3 +30,13 @@ def squeeze_excite(
     y = layers.Conv2D(channels, 1, kernel_initializer=he_normal(), name=excited)(y)
     y = layers.Activation(gate, name=f"{name}_gate")(y)
     return layers.Multiply(name=f"{name}_scale")([x, y])
+
+
+def resized(x: Any, size: int, *, name: str) -> Any:
+    """The map averaged to size x size as by torch's AdaptiveAvgPool2d; x itself where it is of that size."""
+    return x if tuple(x.shape[1:3]) == (size, size) else AdaptiveAverage2D(size, name=name)(x)
+
+
+def numbered(index: int, kit: Kit) -> tuple[str, str, str]:
+    """The `parts` of conv, norm, activation that stand in a torch Sequential from `index` on."""
+    return str(index), str(index + 1), str(index + (1 if kit.norm == "none" else 2))

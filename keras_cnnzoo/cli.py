@@ -76,7 +76,7 @@ def demo(
         ),
     ] = "digits",
     out: Annotated[Path, typer.Option(help="The folder for artifacts, cards and the report page.")] = Path("demo"),
-    seconds: Annotated[float, typer.Option(help="Training time.", min=1.0)] = 45.0,
+    seconds: Annotated[float, typer.Option(help="Training time.", min=1.0)] = 55.0,
     size: Annotated[int, typer.Option(help="Height and width of the network's input.", min=16, max=256)] = 32,
     seed: Annotated[int, typer.Option(help="Of the split, the initialisation and the order of images.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,

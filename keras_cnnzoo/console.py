@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -67,15 +67,6 @@ def progress(description: str, total: float | None = None, *, shown: bool = True
         task = bar.add_task(description, total=total)
         yield lambda amount: bar.update(task, advance=amount)
         bar.update(task, total=total or 1, completed=total or 1)
-
-
-def tracked(items: Iterable[Any], description: str, *, shown: bool = True) -> Iterator[Any]:
-    """Iterates under a progress bar."""
-    total = len(items) if hasattr(items, "__len__") else None
-    with progress(description, total, shown=shown) as step:
-        for item in items:
-            yield item
-            step(1)
 
 
 def _escaped(error: Exception) -> str:

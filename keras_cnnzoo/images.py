@@ -134,7 +134,9 @@ def _from_folder(
 
 def _labelled_files(path: Path) -> tuple[list[tuple[Path, int | None]], tuple[str, ...] | None]:
     folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-    by_class = [(file, label) for label, folder in enumerate(folders) for file in _pictures(folder)]
+    by_class: list[tuple[Path, int | None]] = [
+        (file, label) for label, folder in enumerate(folders) for file in _pictures(folder)
+    ]
     if by_class:
         return by_class, tuple(folder.name for folder in folders)
     index = _label_index(path / "labels.json")

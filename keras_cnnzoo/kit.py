@@ -71,13 +71,13 @@ class Kit:
         It has a bias only where no normalisation follows to undo it, unless `bias` says otherwise. Its padding is the
         network's unless it is "valid".
         """
-        x, padding = self._padded(x, kernel, stride, padding, name)
+        x, border = self._padded(x, kernel, stride, padding, name)
         layer = GroupedConv2D if groups > 1 else layers.Conv2D
         return layer(
             filters,
             kernel,
             stride,
-            padding,
+            border,
             groups=groups,
             use_bias=self.norm == "none" if bias is None else bias,
             kernel_initializer=he_normal(),
@@ -88,11 +88,11 @@ class Kit:
         self, x: Any, kernel: Kernel, *, stride: int = 1, padding: Literal["valid"] | None = None, name: str
     ) -> Any:
         """A convolution of each channel by itself; (n, h, w, c) -> (n, h / stride, w / stride, c)."""
-        x, padding = self._padded(x, kernel, stride, padding, name)
+        x, border = self._padded(x, kernel, stride, padding, name)
         return layers.DepthwiseConv2D(
             kernel,
             stride,
-            padding,
+            border,
             use_bias=self.norm == "none",
             depthwise_initializer=he_normal(),
             name=name,
@@ -107,12 +107,13 @@ class Kit:
         stride: int = 1,
         groups: int = 1,
         padding: Literal["valid"] | None = None,
+        bias: bool | None = None,
         name: str,
         parts: Sequence[str] = PARTS,
     ) -> Any:
         """conv, norm; the layers are named `name` and each of `parts`."""
         conv, norm = (f"{name}_{part}" for part in parts[:2])
-        x = self.conv(x, filters, kernel, stride=stride, groups=groups, padding=padding, name=conv)
+        x = self.conv(x, filters, kernel, stride=stride, groups=groups, padding=padding, bias=bias, name=conv)
         return self.normalize(x, name=norm)
 
     def conv_norm_act(
@@ -124,11 +125,14 @@ class Kit:
         stride: int = 1,
         groups: int = 1,
         padding: Literal["valid"] | None = None,
+        bias: bool | None = None,
         name: str,
         parts: Sequence[str] = PARTS,
     ) -> Any:
         """conv, norm, activation; the layers are named `name` and each of `parts`."""
-        x = self.conv_norm(x, filters, kernel, stride=stride, groups=groups, padding=padding, name=name, parts=parts)
+        x = self.conv_norm(
+            x, filters, kernel, stride=stride, groups=groups, padding=padding, bias=bias, name=name, parts=parts
+        )
         return self.activate(x, name=f"{name}_{parts[2]}")
 
     def depthwise_norm(
@@ -137,6 +141,13 @@ class Kit:
         """depthwise conv, norm; the layers are named `name` and each of `parts`."""
         x = self.depthwise(x, kernel, stride=stride, name=f"{name}_{parts[0]}")
         return self.normalize(x, name=f"{name}_{parts[1]}")
+
+    def depthwise_norm_act(
+        self, x: Any, kernel: Kernel, *, stride: int = 1, name: str, parts: Sequence[str] = PARTS
+    ) -> Any:
+        """depthwise conv, norm, activation; the layers are named `name` and each of `parts`."""
+        x = self.depthwise_norm(x, kernel, stride=stride, name=name, parts=parts)
+        return self.activate(x, name=f"{name}_{parts[2]}")
 
     def normalize(self, x: Any, *, name: str) -> Any:
         """The network's normalisation; "none" returns x."""
@@ -160,9 +171,16 @@ class Kit:
         return layers.Activation(self.activation, name=name)(x)
 
     def max_pool(
-        self, x: Any, size: int = 3, stride: int = 2, *, padding: Literal["valid", "ceil"] | None = None, name: str
+        self,
+        x: Any,
+        size: int = 3,
+        stride: int = 2,
+        *,
+        padding: Literal["valid", "ceil"] | None = None,
+        signed: bool = False,
+        name: str,
     ) -> Any:
-        """The largest of each size x size window of what `activate` returned.
+        """The largest of each size x size window of what `activate` returned; if `signed`, of any map.
 
         "ceil" is torch's ceil_mode: no padding, but windows that hang over the lower and right edge count.
         """
@@ -172,12 +190,16 @@ class Kit:
             return self._ceil_pool(x, size, stride, name)
         if self.padding == "same":
             return layers.MaxPooling2D(size, stride, "same", name=name)(x)
-        if self.activation in NONNEGATIVE:
+        if self.activation in NONNEGATIVE and not signed:
             x = layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
             return layers.MaxPooling2D(size, stride, "valid", name=name)(x)
         # a zero may win over a negative value: pool at stride 1, which pads with -inf on both sides, then subsample
         x = layers.MaxPooling2D(size, 1, "same", name=f"{name}_dense")(x)
         return layers.MaxPooling2D(1, stride, name=name)(x)
+
+    def ceil_pool(self, x: Any, size: int = 3, stride: int = 2, *, name: str) -> Any:
+        """max_pool of a network whose torch reference has ceil_mode; with "same" padding it is TensorFlow's."""
+        return self.max_pool(x, size, stride, padding=None if self.padding == "same" else "ceil", name=name)
 
     def _ceil_pool(self, x: Any, size: int, stride: int, name: str) -> Any:
         if size <= stride:  # "same" then pads below and to the right alone
@@ -217,6 +239,15 @@ class Kit:
 def he_normal() -> keras.initializers.Initializer:
     """He et al. 2015, by the fan out: keeps the gradient's variance through ReLUs."""
     return keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal")
+
+
+def divisible(channels: float, by: int = 8) -> int:
+    """The nearest multiple of `by`, at least `by`, or the next one where that would lose more than a tenth.
+
+    Source: the MobileNets of TF-slim, whose widths all implementations round so.
+    """
+    rounded = max(by, int(channels + by / 2) // by * by)
+    return rounded + by if rounded < 0.9 * channels else rounded
 
 
 def choose(option: str, value: Any, choices: tuple[Any, ...]) -> None:

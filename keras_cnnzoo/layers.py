@@ -1,7 +1,5 @@
 """The few layers that Keras lacks. Channels are last."""
 
-import os
-import platform
 from typing import Any
 
 import keras
@@ -15,27 +13,25 @@ class GroupedConv2D(keras.layers.Conv2D):
     """Conv2D whose groups are cheap to train on a CPU under TensorFlow.
 
     keras.layers.Conv2D wraps a grouped convolution in a jit-compiled function there, which makes a training step 17 to
-    336 times slower; this one calls `tf.nn.conv2d`. Under other backends, and where oneDNN (whose gradient knows
-    groups) is not at hand, it is its parent. Input and output: (batch, height, width, channels).
+    336 times slower; this one calls `tf.nn.conv2d` and brings the gradient along. Under other backends it is its
+    parent. Input and output: (batch, height, width, channels).
     """
 
+    def call(self, inputs: Any) -> Any:
+        if not self.use_bias or keras.backend.backend() != "tensorflow":
+            return super().call(inputs)
+        # keras.ops.add would write a BiasAdd, which TensorFlow's optimiser fuses into a kernel that knows no groups
+        outputs = self.convolution_op(inputs, self.kernel)
+        outputs = outputs + ops.cast(self.bias, outputs.dtype)
+        return self.activation(outputs) if self.activation is not None else outputs
+
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        if keras.backend.backend() != "tensorflow" or not _has_onednn():
+        if keras.backend.backend() != "tensorflow":
             return super().convolution_op(inputs, kernel)
-        import tensorflow as tf
+        from .grouped import grouped_conv2d
 
-        # the float16 gradient of a grouped convolution has no CPU kernel
-        in_float32 = inputs.dtype == tf.float16 and not tf.config.list_physical_devices("GPU")
-        if in_float32:
-            inputs, kernel = tf.cast(inputs, tf.float32), tf.cast(kernel, tf.float32)
-        outputs = tf.nn.conv2d(
-            inputs, kernel, list(self.strides), self.padding.upper(), dilations=list(self.dilation_rate)
-        )
-        return tf.cast(outputs, self.compute_dtype) if in_float32 else outputs
-
-
-def _has_onednn() -> bool:
-    return platform.system() == "Linux" and os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0"
+        kernel = ops.convert_to_tensor(kernel, dtype=self.compute_dtype)
+        return grouped_conv2d(inputs, kernel, self.strides, self.padding.upper(), self.dilation_rate)
 
 
 @_register
@@ -99,3 +95,57 @@ class ChannelPad(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"before": self.before, "after": self.after}
+
+
+@_register
+class LocalResponseNorm(keras.layers.Layer):
+    """x / (k + alpha * sum of the squares over the n channels around x) ** beta; the shape stays.
+
+    Source: AlexNet, https://papers.nips.cc/paper/4824, section 3.3, whose constants are the defaults. As there and in
+    tf.nn.local_response_normalization, alpha is not divided by n; torch and Caffe divide it.
+    """
+
+    def __init__(self, n: int = 5, k: float = 2.0, alpha: float = 1e-4, beta: float = 0.75, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if n < 1 or n % 2 == 0:
+            raise ValueError(f"{self.name}: n={n} channels have no middle; n must be odd")
+        self.n, self.k, self.alpha, self.beta = n, k, alpha, beta
+
+    def call(self, inputs: Any) -> Any:
+        channels, reach = inputs.shape[-1], self.n // 2
+        squares = ops.pad(ops.square(inputs), ((0, 0), (0, 0), (0, 0), (reach, reach)))
+        energy = sum(squares[..., first : first + channels] for first in range(self.n))
+        return inputs / ops.power(self.k + self.alpha * energy, self.beta)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"n": self.n, "k": self.k, "alpha": self.alpha, "beta": self.beta}
+
+
+@_register
+class AdaptiveAverage2D(keras.layers.Layer):
+    """torch's AdaptiveAvgPool2d; (n, h, w, c) -> (n, size, size, c). Keras' own wants h and w known beforehand."""
+
+    def __init__(self, size: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = size
+
+    def call(self, inputs: Any) -> Any:
+        _, height, width, _ = ops.shape(inputs)
+        rows, columns = self._windows(height), self._windows(width)
+        return ops.einsum("jw,niwc->nijc", columns, ops.einsum("ih,nhwc->niwc", rows, inputs))
+
+    def _windows(self, length: Any) -> Any:
+        """(size, length): row i averages from floor(i * length / size) to ceil((i + 1) * length / size)."""
+        place, window = ops.arange(length), ops.arange(self.size)[:, None]
+        first, behind = window * length // self.size, -(-(window + 1) * length // self.size)
+        inside = ops.cast(ops.logical_and(place >= first, place < behind), self.compute_dtype)
+        return inside / ops.sum(inside, axis=1, keepdims=True)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], self.size, self.size, input_shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"size": self.size}

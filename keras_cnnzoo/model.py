@@ -159,6 +159,17 @@ class Head:
         return layers.Dense(int(self.classes), self.activation, name=name)(x)
 
 
+def widened(name: str, width: float) -> str:
+    """The registry's name of a network at a width: mobilenet_v2 and 0.35 give mobilenet_v2_x0_35, 1.0 adds nothing.
+
+    Raises:
+        InputError: no positive width.
+    """
+    if not width > 0:
+        raise InputError(f"width={width!r}: expected a number above 0")
+    return name if width == 1 else f"{name}_x{float(width)}".replace(".", "_")
+
+
 def average(x: Any, name: str = "avgpool") -> Any:
     """The mean over height and width; (n, h, w, c) -> (n, c)."""
     return layers.GlobalAveragePooling2D(name=name)(x)

@@ -1,6 +1,7 @@
 """Preprocessing as data: a spec that travels with weights and artifacts. Needs numpy and Pillow alone."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from os import PathLike
 from pathlib import Path
@@ -81,10 +82,16 @@ class Preprocessing:
         known = {field.name for field in fields(cls)}
         if not isinstance(spec, dict) or set(spec) - known:
             raise InputError(f"preprocessing {spec!r}: expected an object with the keys {', '.join(sorted(known))}")
+        convert: dict[str, Callable[[Any], Any]] = {"mean": _floats, "std": _floats, "scale": float, "crop": float}
         try:
-            return cls(**{k: tuple(map(float, v)) if k in ("mean", "std") else v for k, v in spec.items()})
-        except TypeError as error:
+            arguments: dict[str, Any] = {key: convert.get(key, str)(value) for key, value in spec.items()}
+        except (TypeError, ValueError) as error:
             raise InputError(f"preprocessing {spec!r}: {error}") from error
+        return cls(**arguments)
+
+
+def _floats(values: Any) -> tuple[float, ...]:
+    return tuple(map(float, values))
 
 
 PRESETS = {

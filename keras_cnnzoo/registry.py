@@ -60,8 +60,8 @@ def _rows() -> Iterator[Variant]:
     for group in tomllib.loads(text)["group"]:
         rows = group.pop("networks")
         for name, row in rows.items():
-            fields = group | row
-            yield Variant(name, **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+            fields: dict[str, Any] = group | row
+            yield Variant(name, **(fields | {key: tuple(fields[key]) for key in ("strides", "channels")}))
 
 
 VARIANTS = {variant.name: variant for variant in _rows()}

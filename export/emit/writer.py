@@ -83,7 +83,7 @@ class _AlignedBuffer(schema.BufferT):
     def Pack(self, builder: flatbuffers.Builder) -> int:
         builder.StartVector(1, len(self.data), 16)
         builder.head -= len(self.data)
-        builder.Bytes[builder.head : builder.head + len(self.data)] = memoryview(self.data)
+        builder.Bytes[builder.head : builder.head + len(self.data)] = self.data.data
         vector = builder.EndVector()
         schema.BufferStart(builder)
         schema.BufferAddData(builder, vector)

@@ -146,8 +146,10 @@ def _trained(split: Split, seconds: float, seed: int, shown: bool) -> keras.Mode
         dropout=0.1,
         name=NETWORK,
     )
+    labels = split.train.labels
+    assert labels is not None
     with progress(f"train for {seconds:.0f} s", seconds, shown=shown) as step:
-        train_for(model, PREPROCESSING(split.train.pixels), split.train.labels, seconds, step)
+        train_for(model, PREPROCESSING(split.train.pixels), labels, seconds, step)
     return model
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-BATCH, PEAK, WEIGHT_DECAY, SHIFT = 64, 4e-3, 1e-3, 0.08
+BATCH, PEAK, MOMENTUM, WEIGHT_DECAY, SHIFT = 16, 0.05, 0.9, 5e-4, 0.08
 
 
 def train_for(
@@ -32,7 +32,8 @@ def train_for(
     """
     shifted = keras.layers.RandomTranslation(SHIFT, SHIFT, fill_mode="nearest")
     trained = keras.Sequential([shifted, model])
-    optimizer = keras.optimizers.AdamW(PEAK, weight_decay=WEIGHT_DECAY)
+    # SGD, whose step takes TensorFlow 15 s less to trace than AdamW's
+    optimizer = keras.optimizers.SGD(PEAK, MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     trained.compile(optimizer, loss, jit_compile=False)  # XLA would compile for longer than the demonstration trains
     clock = _Clock(seconds, step)

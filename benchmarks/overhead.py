@@ -1,6 +1,6 @@
 """What cnnzoo-bench adds to what a bare interpreter loop measures, on one .tflite file.
 
-    python benchmarks/bench_overhead.py model.tflite [rounds]
+    python benchmarks/overhead.py model.tflite [rounds]
 
 Three loops take turns over one interpreter, in random order, a block each per round: one without a clock inside, which
 is read before and after the block; one written out here that times each call; and cnnzoo-bench's. What is shown is

@@ -1,0 +1,43 @@
+# Each target sets up all that it needs, the virtual environment included: a Debian with make and Python 3.11 will do.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: demo test quick nightly lint types references clean
+
+demo: $(READY)  ## train, export, verify and measure a small network
+	$(BIN)/cnnzoo demo --out demo --force
+
+test: $(READY)  ## every test but the nightly ones
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+quick: $(READY)  ## the tests that take minutes left out
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
+
+nightly: $(READY)  ## every test
+	$(BIN)/pytest -n 2 --dist loadgroup --nightly
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)  ## on the package as it installs, since a type checker does not see mapped folders
+	rm -rf build/types
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps --target build/types .
+	cd build/types && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml -p keras_cnnzoo
+
+references: $(READY)  ## torch's reference implementations, for the parity tests that skip without them (Python 3.11)
+	$(BIN)/pip install 'torch==2.13.0+cpu' || $(BIN)/pip install 'torch==2.13.0'
+	$(BIN)/pip install --no-deps torchvision==0.15.2 timm pyyaml
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "no virtual environment: apt-get install python3-venv, then once more"; exit 1; }
+	$(BIN)/pip install --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build demo

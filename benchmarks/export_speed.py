@@ -1,0 +1,130 @@
+"""Full int8 export by keras_cnnzoo.export against plain TFLiteConverter.from_keras_model, on the same model and images.
+
+    python benchmarks/export_speed.py IMAGES [--repeats 3] [--count 100] [-o FOLDER]
+
+Each conversion runs in a process of its own, ours and the plain one in turn. Time and peak resident memory are those of
+the conversion alone: the model is built, its BN statistics are calibrated and the images are read before. The weights
+are random, so the signal-to-quantization-noise ratio (of the logits, over the images) says something, top-1 would not.
+Latency is cnnzoo-bench's, interleaved.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+NETWORKS = ("ResNet50", "MobileNetV2")
+SIZE = 224
+
+
+def main(
+    images: Annotated[Path, typer.Argument(help="A folder of photographs, or an .npz file of 224x224 images.")],
+    repeats: int = 3,
+    count: int = 100,
+    output: Annotated[Path | None, typer.Option("-o", help="Keeps the files.")] = None,
+) -> None:
+    folder = output or Path(tempfile.mkdtemp())
+    folder.mkdir(parents=True, exist_ok=True)
+    print(
+        "| network | way | seconds | times faster | peak MB | SQNR dB | latency ratio, 1 thread |\n" + "|---" * 7 + "|"
+    )
+    for network in NETWORKS:
+        runs: dict[str, list[dict[str, Any]]] = {"plain": [], "ours": []}
+        for _ in range(repeats):
+            for way, taken in runs.items():
+                taken.append(_child(way, network, images, count, folder))
+        _print_rows(network, runs, folder)
+    from keras_cnnzoo.mobile_bench.environment import environment
+
+    here = environment()
+    print(f"\n{here.cpu}, {here.cores} cores, {here.system}; Python {here.python}; {here.date}")
+    print(", ".join(f"{k} {v}" for k, v in runs["ours"][0]["versions"].items()))
+
+
+def _child(way: str, network: str, images: Path, count: int, folder: Path) -> dict[str, Any]:
+    code = f"import runpy; runpy.run_path({__file__!r})['convert']{way, network, str(images), count, str(folder)!r}"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _print_rows(network: str, runs: dict[str, list[dict[str, Any]]], folder: Path) -> None:
+    from keras_cnnzoo.mobile_bench import benchmark
+
+    files = [folder / f"{network}_{way}.tflite" for way in runs]
+    ratio = benchmark(files, runs=100).measurements[1].ratio
+    seconds = {way: [run["seconds"] for run in taken] for way, taken in runs.items()}
+    faster = [plain / ours for plain, ours in zip(seconds["plain"], seconds["ours"], strict=True)]
+    for way, taken in runs.items():
+        cells = [
+            network,
+            way,
+            f"{np.median(seconds[way]):.1f} ({min(seconds[way]):.1f} to {max(seconds[way]):.1f})",
+            "1" if way == "plain" else f"{np.median(faster):.1f} ({min(faster):.1f} to {max(faster):.1f})",
+            f"{np.median([run['peak_mb'] for run in taken]):.0f}",
+            f"{taken[0]['sqnr_db']:.2f}",
+            "1" if way == "plain" or ratio is None else f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})",
+        ]
+        print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def convert(way: str, network: str, images: str, count: int, folder: str) -> None:
+    """One conversion in this process; prints what it cost as JSON."""
+    import keras
+
+    from keras_cnnzoo.export import to_tflite
+    from keras_cnnzoo.export.card import tool_versions
+    from keras_cnnzoo.export.interpreter import LiteRT
+    from keras_cnnzoo.images import read_images
+    from keras_cnnzoo.preprocessing import PRESETS
+
+    keras.utils.set_random_seed(0)
+    model = getattr(keras.applications, network)(weights=None, classifier_activation=None)
+    pictures = read_images(images, (SIZE, SIZE, 3), count=2 * count).pixels
+    inputs = PRESETS["tf"](pictures)
+    _calibrate_batch_norm(model, inputs[:32])
+    path = Path(folder) / f"{network}_{way}.tflite"
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    start = time.perf_counter()
+    if way == "ours":
+        to_tflite(model, path, quantize="int8", calibration=inputs[:count], force=True)
+    else:
+        path.write_bytes(_plain(model, inputs[:count]))
+    seconds = time.perf_counter() - start
+    status = Path("/proc/self/status").read_text()
+    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1000
+    held_out = inputs[count : 2 * count] if len(inputs) > count else inputs
+    expected = model.predict(held_out, batch_size=10, verbose=0)
+    noise = expected - LiteRT(path.read_bytes())(held_out)[0]
+    sqnr = 10 * np.log10(np.square(expected).sum() / np.square(noise).sum())
+    print(json.dumps({"seconds": seconds, "peak_mb": peak, "sqnr_db": float(sqnr), "versions": tool_versions()}))
+
+
+def _calibrate_batch_norm(model: Any, inputs: np.ndarray) -> None:
+    """One pass in training mode, its statistics taken whole: a fresh network's outputs say nothing."""
+    norms = [layer for layer in model.layers if type(layer).__name__ == "BatchNormalization"]
+    for norm in norms:
+        norm.momentum = 0.0
+    model(inputs, training=True)
+
+
+def _plain(model: Any, inputs: np.ndarray) -> bytes:
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([image[None]] for image in inputs)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    return converter.convert()
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,211 @@
+"""Every builder keeps keras.applications' contract, and is stricter where that is lax."""
+
+import inspect
+import json
+from functools import cache
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import keras_cnnzoo as zoo
+from keras_cnnzoo.registry import VARIANTS, Variant
+
+ARGUMENTS = [
+    "include_top",
+    "weights",
+    "input_tensor",
+    "input_shape",
+    "pooling",
+    "classes",
+    "classifier_activation",
+    "name",
+]
+# one network of each family, the cheapest
+FAMILIES = {v.module: v.name for v in sorted(VARIANTS.values(), key=lambda v: -v.macs)}
+NAMES = sorted(FAMILIES.values())
+RNG = np.random.default_rng(0)
+
+each_family = pytest.mark.parametrize("name", NAMES)
+
+
+def side(variant: Variant) -> int:
+    """A small size that every family builds at."""
+    return min(variant.size, 96)
+
+
+def shape_of(name: str, channels: int = 3) -> tuple[int, int, int]:
+    size = side(VARIANTS[name])
+    return size, size, channels
+
+
+@cache
+def built(name: str) -> keras.Model:
+    return zoo.create(name, input_shape=shape_of(name), classes=7)
+
+
+def batch(model: keras.Model, count: int = 2) -> np.ndarray:
+    return RNG.standard_normal((count, *model.inputs[0].shape[1:])).astype(np.float32)
+
+
+@pytest.mark.parametrize("builder", sorted({v.builder for v in VARIANTS.values()}))
+def test_arguments_come_in_the_order_of_keras_applications_and_options_are_keyword_only(builder: str) -> None:
+    parameters = inspect.signature(getattr(zoo, builder)).parameters.values()
+    kinds = {p.name: p.kind for p in parameters}
+    assert list(kinds)[: len(ARGUMENTS)] == ARGUMENTS
+    assert {"features", "norm", "activation", "padding"} <= set(list(kinds)[len(ARGUMENTS) :])
+    assert all(kinds[name] is inspect.Parameter.KEYWORD_ONLY for name in list(kinds)[len(ARGUMENTS) :])
+    assert all(p.annotation is not inspect.Parameter.empty for p in parameters)
+
+
+@pytest.mark.parametrize("builder", sorted({v.builder for v in VARIANTS.values()}))
+def test_every_option_is_documented(builder: str) -> None:
+    function = getattr(zoo, builder)
+    doc = inspect.getdoc(function) or ""
+    assert [p for p in inspect.signature(function).parameters if f"{p}:" not in doc] == []
+
+
+def test_names_are_unique_without_their_separators() -> None:
+    plain = [name.lower().replace("-", "").replace("_", "") for name in VARIANTS]
+    assert len(set(plain)) == len(plain)
+
+
+@each_family
+def test_a_model_has_the_classes_and_activation_asked_for(name: str) -> None:
+    model = built(name)
+    assert model.output.shape == (None, 7)
+    assert model.name == name
+    answers = np.asarray(model(batch(model)))
+    np.testing.assert_allclose(answers.sum(-1), 1, atol=1e-5)
+    logits = zoo.create(name, input_shape=shape_of(name), classifier_activation=None, classes=7)
+    assert logits.get_config()["layers"][-1]["config"].get("activation", "linear") == "linear"
+
+
+@each_family
+def test_without_top_the_last_stage_comes_whole_or_pooled(name: str) -> None:
+    shape = shape_of(name)
+    whole = zoo.create(name, include_top=False, input_shape=shape).output.shape
+    assert len(whole) == 4
+    for pooling in ("avg", "max"):
+        assert zoo.create(name, include_top=False, pooling=pooling, input_shape=shape).output.shape == (None, whole[-1])
+
+
+@each_family
+def test_height_and_width_may_be_unknown(name: str) -> None:
+    model = zoo.create(name, include_top=False, pooling="avg", input_shape=(None, None, 3))
+    size = side(VARIANTS[name])
+    for height, width in ((size, size), (size + 17, size + 5)):
+        assert np.isfinite(np.asarray(model(RNG.standard_normal((1, height, width, 3))))).all()
+
+
+@each_family
+def test_images_may_have_any_channel_count(name: str) -> None:
+    for channels in (1, 4):
+        assert zoo.create(name, input_shape=shape_of(name, channels)).input_shape[-1] == channels
+
+
+@each_family
+def test_an_input_tensor_is_read_where_it_stands(name: str) -> None:
+    image = keras.Input(shape_of(name), name="pixels")
+    scaled = keras.layers.Rescaling(1 / 255)(image)
+    model = zoo.create(name, input_tensor=scaled)
+    assert [tensor.name for tensor in model.inputs] == ["pixels"]
+    assert any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers)
+
+
+@each_family
+def test_features_have_the_strides_and_channels_that_info_lists(name: str) -> None:
+    variant = VARIANTS[name]
+    size = variant.size
+    model = zoo.create(name, features=True, input_shape=(size, size, 3))
+    shapes = [tuple(output.shape[1:]) for output in model.outputs]
+    assert tuple(shape[-1] for shape in shapes) == variant.channels
+    assert len(shapes) == len(variant.strides)
+    for (height, width, _), stride in zip(shapes, variant.strides, strict=True):
+        assert height == width
+        assert abs(size / height - stride) < stride / 4  # "valid" stems lose a border
+
+
+@each_family
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"pooling": "foo", "include_top": False}, "pooling='foo'"),
+        ({"pooling": "avg"}, "include_top=False"),
+        ({"classes": 0}, "classes=0"),
+        ({"classes": True}, "classes=True"),
+        ({"classifier_activation": "swoosh"}, "classifier_activation='swoosh'"),
+        ({"norm": "instance"}, "norm='instance'"),
+        ({"activation": "swoosh"}, "activation='swoosh'"),
+        ({"padding": "valid"}, "padding='valid'"),
+        ({"input_shape": (4, 4, 3)}, "height and width must be at least"),
+        ({"input_shape": (64, 64)}, "expected (height, width, channels)"),
+        ({"weights": "absent.safetensors"}, "absent.safetensors: no such file"),
+        ({"weights": "imagenot"}, "imagenot"),
+        ({"speed": 11}, "has no option 'speed'"),
+    ],
+    ids=str,
+)
+def test_what_is_out_of_its_limits_is_refused_in_a_sentence(name: str, wrong: dict, words: str) -> None:
+    with pytest.raises(zoo.InputError) as caught:
+        zoo.create(name, **wrong)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@each_family
+def test_channels_first_is_refused_in_a_sentence(name: str) -> None:
+    keras.config.set_image_data_format("channels_first")
+    try:
+        with pytest.raises(zoo.InputError, match="channels_last only"):
+            zoo.create(name)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+@each_family
+@pytest.mark.parametrize("norm", ["sync_batch", "group", "layer", "none"])
+def test_every_normalisation_builds_and_answers(name: str, norm: str) -> None:
+    model = zoo.create(name, norm=norm, input_shape=shape_of(name), classes=7)
+    kinds = {type(layer).__name__ for layer in model.layers}
+    assert ("BatchNormalization" in kinds) == (norm == "sync_batch")
+    assert ("GroupNormalization" in kinds) == (norm in ("group", "layer"))
+    assert np.isfinite(np.asarray(model(batch(model)))).all()
+
+
+@each_family
+def test_a_saved_model_comes_back_whole(name: str, tmp_path: Path) -> None:
+    model = built(name)
+    images = batch(model)
+    expected = np.asarray(model(images))
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_allclose(
+        np.asarray(keras.saving.load_model(tmp_path / "model.keras")(images)), expected, atol=1e-6
+    )
+    model.save_weights(tmp_path / "model.weights.h5")
+    zoo.save_weights(model, tmp_path / "model.safetensors")
+    for file in ("model.weights.h5", "model.keras", "model.safetensors"):
+        other = zoo.create(name, weights=tmp_path / file, input_shape=shape_of(name), classes=7)
+        np.testing.assert_allclose(np.asarray(other(images)), expected, atol=1e-6)
+
+
+@each_family
+def test_a_config_is_json_and_rebuilds_the_model(name: str) -> None:
+    model = built(name)
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
+    rebuilt = keras.saving.deserialize_keras_object(config)
+    assert [layer.name for layer in rebuilt.layers] == [layer.name for layer in model.layers]
+    assert rebuilt.count_params() == model.count_params()
+
+
+@each_family
+def test_weights_load_into_other_class_counts_and_channels_with_a_warning(name: str, tmp_path: Path) -> None:
+    zoo.save_weights(built(name), tmp_path / "w.safetensors")
+    with pytest.warns(UserWarning, match="another class count"):
+        zoo.create(name, weights=tmp_path / "w.safetensors", input_shape=shape_of(name), classes=5)
+    with pytest.warns(UserWarning, match="averaged"):
+        zoo.create(name, weights=tmp_path / "w.safetensors", input_shape=shape_of(name, 1), classes=7)
+    zoo.create(name, weights=tmp_path / "w.safetensors", input_shape=shape_of(name), include_top=False)
+    with pytest.raises(zoo.InputError, match="does not fit"):
+        zoo.create(name, weights=tmp_path / "w.safetensors", input_shape=shape_of(name))
