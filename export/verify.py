@@ -66,9 +66,9 @@ def verify(
         InputError: the file does not fit the model, or labels beyond the classes.
     """
     file = LiteRT(content)
-    if tuple(file.input["shape"][1:]) != inputs.shape[1:]:
-        raise InputError(f"the file reads {tuple(file.input['shape'][1:])} but the images are {inputs.shape[1:]}")
-    batch = int(file.input["shape"][0])
+    batch, *shape = map(int, file.input["shape"])
+    if tuple(shape) != inputs.shape[1:]:
+        raise InputError(f"the file reads {tuple(shape)} but the images are {inputs.shape[1:]}")
     inputs = inputs[: len(inputs) - len(inputs) % batch]
     expected, answers = [], []
     chunk = max(batch, BATCH - BATCH % batch)

@@ -3,6 +3,7 @@
 import ast
 import difflib
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -45,7 +46,7 @@ def typed_options(builder: Callable[..., Any], settings: Iterable[str], name: st
 
 def _typed(text: str, hint: Any, setting: str) -> Any:
     try:
-        value = ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text.lower(), text))
+        value = ast.literal_eval(re.sub(r"\b(true|false|none)\b", lambda word: word[0].capitalize(), text))
     except (ValueError, SyntaxError):
         value = text
     for candidate in (value, text):

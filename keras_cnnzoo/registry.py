@@ -93,7 +93,7 @@ def builder_of(name: str) -> Callable[..., "keras.Model"]:
     return getattr(importlib.import_module(f"{__package__}.families.{variant.module}"), variant.builder)
 
 
-def create(name: str, **options: Any) -> "keras.Model":
+def create(name: str, /, **options: Any) -> "keras.Model":
     """Builds a network by name.
 
     Args:

@@ -31,7 +31,10 @@ def from_torch(state: State, layers: Mapping[str, Any]) -> State:
             continue
         layer = module.replace(".", "_")
         kind = type(layers[layer]).__name__ if layer in layers else ""
-        translated[f"{layer}/{_variable(kind, parameter, value)}"] = _layout(kind, parameter, value)
+        value = _layout(kind, parameter, value)
+        if kind == "Dense" and parameter == "weight":
+            value = _channels_last(value, layers[layer])
+        translated[f"{layer}/{_variable(kind, parameter, value)}"] = value
     return translated
 
 
@@ -51,8 +54,19 @@ def _layout(kind: str, parameter: str, value: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(value.T)[None, None]
     if value.ndim == 2:
         return np.ascontiguousarray(value.T)
+    if kind == "Dense" and value.shape[2:] == (1, 1):  # a 1x1 convolution that we write as a dense layer
+        return np.ascontiguousarray(value[:, :, 0, 0].T)
     if value.ndim != 4:
         return value
     if kind == "DepthwiseConv2D":  # (channels * multiplier, 1, h, w) -> (h, w, channels, multiplier), multiplier 1
         return np.ascontiguousarray(value.transpose(2, 3, 0, 1))
     return np.ascontiguousarray(value.transpose(2, 3, 1, 0))
+
+
+def _channels_last(kernel: np.ndarray, dense: Any) -> np.ndarray:
+    """A dense kernel behind a flattened map, whose rows stand as (c, h, w) in torch and as (h, w, c) in Keras."""
+    source = dense.input._keras_history.operation
+    if type(source).__name__ != "Flatten" or kernel.shape[0] != dense.input.shape[-1]:
+        return kernel
+    height, width, channels = source.input.shape[1:]
+    return kernel.reshape(channels, height, width, -1).transpose(1, 2, 0, 3).reshape(kernel.shape)

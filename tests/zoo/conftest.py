@@ -124,18 +124,45 @@ def calibrate(model: keras.Model) -> None:
 
 
 def copy_weights(source: keras.Model, target: keras.Model, rename: Callable[[str], str] | None) -> None:
-    givers = [layer for layer in source.layers if layer.weights]
+    givers = [part for layer in source.layers if layer.weights for part in _parts(layer)]
     takers = [layer for layer in target.layers if layer.weights]
     assert len(givers) == len(takers)
-    by_name = {layer.name: layer for layer in givers}
+    by_name = dict(givers)
     for position, taker in enumerate(takers):
-        giver = givers[position] if rename is None else by_name[rename(taker.name)]
-        taker.set_weights([np.reshape(w, v.shape) for w, v in zip(giver.get_weights(), taker.weights, strict=True)])
+        weights = givers[position][1] if rename is None else by_name[rename(taker.name)]
+        taker.set_weights([np.reshape(w, v.shape) for w, v in zip(weights, taker.weights, strict=True)])
+
+
+def _parts(layer: keras.layers.Layer) -> list[tuple[str, list[np.ndarray]]]:
+    """A layer's name and weights; a separable convolution is two layers of ours."""
+    weights = layer.get_weights()
+    if isinstance(layer, keras.layers.SeparableConv2D):
+        return [(f"{layer.name}_depthwise", weights[:1]), (f"{layer.name}_pointwise", weights[1:])]
+    return [(layer.name, weights)]
 
 
 def _outputs(model: keras.Model, images: np.ndarray) -> list[np.ndarray]:
     outputs = model(images, training=False)
     return [np.asarray(keras.ops.convert_to_numpy(o)) for o in (outputs if isinstance(outputs, list) else [outputs])]
+
+
+@pytest.fixture
+def assert_learns() -> Callable[[keras.Model], None]:
+    """One step on random images gives every trainable variable a finite gradient that is not all zero."""
+    tf = pytest.importorskip("tensorflow", reason="tensorflow is not installed")
+
+    def check(model: keras.Model) -> None:
+        keras.utils.set_random_seed(0)
+        images = tf.random.normal((BATCH, *model.inputs[0].shape[1:]))
+        with tf.GradientTape() as tape:
+            answers = model(images, training=True)
+            loss = keras.losses.sparse_categorical_crossentropy(np.arange(BATCH), answers)
+        gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+        pairs = zip(model.trainable_variables, gradients, strict=True)
+        largest = {variable.path: float(tf.reduce_max(tf.abs(gradient))) for variable, gradient in pairs}
+        assert [path for path, value in largest.items() if value == 0 or not np.isfinite(value)] == []
+
+    return check
 
 
 @pytest.fixture

@@ -18,6 +18,14 @@ def main() -> None:
             import torchvision
 
             module = torchvision.models.get_model(name, weights=None)
+        elif library == "pytorchcv":
+            from pytorchcv.model_provider import get_model
+
+            module = get_model(name)
+        elif library == "facenet_pytorch":
+            import facenet_pytorch
+
+            module = getattr(facenet_pytorch, name)(classify=True, num_classes=1000)
         else:
             import timm
 

@@ -1,0 +1,74 @@
+"""The graph is the model as a value."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_cnnzoo import InputError
+from keras_cnnzoo.export.graph import Graph, Node, from_keras
+
+
+def test_nodes_come_in_an_order_in_which_they_can_run(shufflenet: keras.Model) -> None:
+    seen = set[str]()
+    for node in from_keras(shufflenet).nodes.values():
+        assert {reference.partition(":")[0] for reference in node.inputs} <= seen
+        seen.add(node.name)
+
+
+def test_weights_and_shapes_are_those_of_the_model(resnet: keras.Model) -> None:
+    graph = from_keras(resnet)
+    np.testing.assert_array_equal(graph.nodes["conv1"].weights[0], resnet.get_layer("conv1").get_weights()[0])
+    assert graph.nodes["layer2_0_add"].shape == (16, 16, 32)
+    assert graph.outputs == ("linear",)
+
+
+def test_the_second_output_of_a_layer_has_a_name_of_its_own(shufflenet: keras.Model) -> None:
+    graph = from_keras(shufflenet)
+    split = graph.nodes["stage2_1_split"]
+    assert len(split.shapes) == 2
+    readers = [node.name for node in graph.nodes.values() if f"{split.name}:1" in node.inputs]
+    assert readers == ["stage2_1_branch2_0"]
+
+
+def test_later_calls_and_nested_layers_are_told_apart() -> None:
+    inner_image = keras.Input((4, 4, 2))
+    inner = keras.Model(inner_image, layers.Conv2D(2, 1, name="conv")(inner_image), name="inner")
+    image = keras.Input((4, 4, 2), name="image")
+    graph = from_keras(keras.Model(image, inner(inner(image))))
+    assert [n for n in graph.nodes if "conv" in n] == ["inner/conv", "inner/conv@1"]
+
+
+def test_operations_without_weights_are_nodes_with_their_module() -> None:
+    image = keras.Input((4, 4, 2))
+    graph = from_keras(keras.Model(image, image + 3.0))
+    assert any("Add" in node.op and "." in node.op for node in graph.nodes.values())
+
+
+def test_bypass_rewires_readers_and_outputs() -> None:
+    nodes = {n.name: n for n in (Node("a", "InputLayer", {}), Node("b", "Identity", {}, ("a",)))}
+    graph = Graph("g", nodes, ("b",)).bypass("b")
+    assert graph.outputs == ("a",)
+    assert list(graph.nodes) == ["a"]
+
+
+def test_insert_after_puts_a_node_before_all_readers() -> None:
+    nodes = {n.name: n for n in (Node("a", "InputLayer", {}), Node("b", "X", {}, ("a",)), Node("c", "X", {}, ("a",)))}
+    graph = Graph("g", nodes, ("b", "c", "a")).insert_after("a", Node("new", "Y", {}, ("a",)))
+    assert [graph.nodes[name].inputs for name in ("b", "c")] == [("new",), ("new",)]
+    assert graph.outputs == ("b", "c", "new")
+    assert list(graph.nodes) == ["a", "new", "b", "c"]
+
+
+def test_a_subclassed_model_is_refused_in_a_sentence() -> None:
+    class Own(keras.Model):
+        pass
+
+    with pytest.raises(InputError, match="not a functional model"):
+        from_keras(Own(name="own"))
+
+
+def test_an_unknown_size_is_refused_with_the_way_out() -> None:
+    image = keras.Input((None, None, 3))
+    with pytest.raises(InputError, match="--set input_shape"):
+        from_keras(keras.Model(image, layers.Conv2D(2, 1)(image)))

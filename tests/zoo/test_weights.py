@@ -1,0 +1,131 @@
+"""Weights load by name and strictly, from every kind of file, and from none that is not one."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import keras_cnnzoo as zoo
+from keras_cnnzoo.preprocessing import PRESETS
+from keras_cnnzoo.weights import preprocessing_of, read_state, state_of
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    return zoo.ResNet20()
+
+
+@pytest.fixture
+def file(model: keras.Model, tmp_path: Path) -> Path:
+    zoo.save_weights(model, tmp_path / "w.safetensors", preprocessing=PRESETS["tf"])
+    return tmp_path / "w.safetensors"
+
+
+def changed(file: Path, **changes: np.ndarray | None) -> Path:
+    """The file with "/" written "__": a tensor replaced, added, or (None) left out."""
+    state = load_file(file) | {name.replace("__", "/"): value for name, value in changes.items()}
+    other = file.with_name("changed.safetensors")
+    save_file({name: value for name, value in state.items() if value is not None}, other)
+    return other
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".weights.h5", ".keras"])
+def test_every_kind_of_file_gives_back_every_variable(model: keras.Model, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"w{suffix}"
+    if suffix == ".keras":
+        model.save(path)
+    elif suffix == ".weights.h5":
+        model.save_weights(path)
+    else:
+        zoo.save_weights(model, path)
+    loaded, expected = state_of(zoo.ResNet20(weights=path)), state_of(model)
+    assert loaded.keys() == expected.keys()
+    assert all(np.array_equal(loaded[name], expected[name]) for name in expected)
+
+
+def test_a_file_knows_what_its_network_was_trained_on(file: Path) -> None:
+    assert preprocessing_of(file) == PRESETS["tf"]
+
+
+def test_what_is_missing_unexpected_and_of_the_wrong_shape_is_listed(file: Path) -> None:
+    wrong = changed(file, conv1__kernel=np.zeros((5, 5, 3, 16)), bn1__gamma=None, spare__kernel=np.zeros(3))
+    with pytest.raises(zoo.InputError) as caught:
+        zoo.ResNet20(weights=wrong)
+    sentence = str(caught.value)
+    assert "1 missing: bn1/gamma" in sentence
+    assert "1 unexpected: spare/kernel" in sentence
+    assert "1 of the wrong shape: conv1/kernel (5, 5, 3, 16) for (3, 3, 3, 16)" in sentence
+
+
+def test_a_file_that_does_not_fit_changes_nothing(model: keras.Model, file: Path) -> None:
+    before = state_of(model)
+    with pytest.raises(zoo.InputError):
+        zoo.load_weights(model, changed(file, bn1__gamma=None))
+    assert all(np.array_equal(before[name], value) for name, value in state_of(model).items())
+
+
+def test_only_a_class_count_that_the_caller_passed_may_differ(file: Path) -> None:
+    with pytest.warns(UserWarning, match="another class count"):
+        other = zoo.ResNet20(weights=file, classes=3)
+    assert other.output_shape == (None, 3)
+    wide = changed(file, linear__kernel=np.zeros((64, 7), np.float32), linear__bias=np.zeros(7, np.float32))
+    with pytest.raises(zoo.InputError, match="pass classes="):
+        zoo.ResNet20(weights=wide)
+
+
+def test_a_first_convolution_of_other_channels_answers_alike_to_equal_channels(file: Path, model: keras.Model) -> None:
+    with pytest.warns(UserWarning, match="reads 3 channels, the model 1"):
+        grey = zoo.ResNet20(weights=file, input_shape=(32, 32, 1))
+    image = np.random.default_rng(0).standard_normal((1, 32, 32, 1)).astype(np.float32)
+    expected = np.asarray(model(np.repeat(image, 3, -1)))
+    np.testing.assert_allclose(np.asarray(grey(image)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".weights.h5", ".keras"])
+@pytest.mark.parametrize("content", [b"", b"a shopping list" * 20])
+def test_a_foreign_file_is_named_in_a_sentence(suffix: str, content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / f"w{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(zoo.InputError, match="truncated, or not a"):
+        read_state(path)
+
+
+def test_a_truncated_file_is_named_in_a_sentence(model: keras.Model, tmp_path: Path) -> None:
+    for suffix in (".safetensors", ".npz"):
+        path = tmp_path / f"w{suffix}"
+        zoo.save_weights(model, path)
+        path.write_bytes(path.read_bytes()[:-1000])
+        with pytest.raises(zoo.InputError, match="truncated"):
+            read_state(path)
+
+
+def test_a_pickle_in_an_npz_is_not_opened(tmp_path: Path) -> None:
+    np.savez(tmp_path / "w.npz", a=np.array([{"x": 1}], dtype=object))
+    with pytest.raises(zoo.InputError, match="truncated, or not a"):
+        read_state(tmp_path / "w.npz")
+
+
+def test_other_suffixes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(zoo.InputError, match=r"weights are read from \.safetensors"):
+        read_state(tmp_path / "w.pth")
+    with pytest.raises(zoo.InputError, match=r"written as \.safetensors or \.npz"):
+        zoo.save_weights(zoo.ResNet20(), tmp_path / "w.h5")
+
+
+def test_existing_weights_are_kept_without_force(model: keras.Model, file: Path) -> None:
+    before = file.read_bytes()
+    with pytest.raises(zoo.InputError, match="exists already"):
+        zoo.save_weights(model, file, force=False)
+    assert file.read_bytes() == before
+
+
+def test_a_trained_reference_loads_by_its_own_names(data: Path) -> None:
+    expected = json.loads((data / "expected.json").read_text())["models"]["resnet20"]
+    model = zoo.ResNet20(weights=data / "weights" / "cifar_resnet20.safetensors", classifier_activation=None)
+    with np.load(data / "cifar10" / "test.npz") as images:
+        inputs = PRESETS["torch"](images["images"][:8])
+    logits = np.array(expected["first8_test_logits"])
+    assert np.abs(np.asarray(model(inputs)) - logits).max() <= 1e-4 * np.abs(logits).max()
