@@ -19,7 +19,7 @@ def test_patterns_list_names() -> None:
 
 
 def test_an_unknown_name_gets_the_nearest_offered() -> None:
-    with pytest.raises(zoo.InputError, match="did you mean .*resnet50"):
+    with pytest.raises(zoo.InputError, match=r"did you mean .*resnet50"):
         zoo.info("resnet5O")
     with pytest.raises(zoo.InputError, match="`cnnzoo list` shows them all"):
         zoo.info("zzzzzzzz")
