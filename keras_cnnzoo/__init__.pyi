@@ -69,6 +69,7 @@ from .families.vgg import VGG13 as VGG13
 from .families.vgg import VGG16 as VGG16
 from .families.vgg import VGG19 as VGG19
 from .families.xception import Xception as Xception
+from .plain import to_plain_keras as to_plain_keras
 from .preprocessing import Preprocessing as Preprocessing
 from .registry import Variant as Variant
 from .registry import create as create

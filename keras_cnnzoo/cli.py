@@ -1,6 +1,7 @@
 """cnnzoo: what networks there are, what they cost, and the demonstration."""
 
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,9 +9,12 @@ import typer
 from rich.table import Table
 
 from .console import print_json, progress, run, terminal
+from .errors import InputError
 from .registry import builder_of, create, info, list_models
 
 if TYPE_CHECKING:
+    import keras
+
     from .complexity import Complexity
 
 app = typer.Typer(
@@ -21,47 +25,103 @@ app = typer.Typer(
     help="The convolutional networks that made vision work, from paper to phone. --debug shows an error's traceback.",
 )
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder, e.g. classes=10; repeatable."),
+]
 
 
-@app.command("list", epilog="**Example:** `cnnzoo list 'shuffle*'`")
+class Order(StrEnum):
+    """What `cnnzoo list` sorts by."""
+
+    name = "name"
+    params = "params"
+    macs = "macs"
+    activations = "activations"
+    year = "year"
+
+
+@app.command("list", epilog="**Examples:** `cnnzoo list 'shuffle*'`, `cnnzoo list --sort macs`")
 def list_(
     pattern: Annotated[str, typer.Argument(help="A shell pattern; case, - and _ do not matter.")] = "*",
+    sort: Annotated[Order | None, typer.Option(help="Ascending; without it, by family.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Lists the networks: parameters, MACs at the default size, year and paper."""
+    """Lists the networks: parameters, MACs and activations at the default size, year and paper."""
     variants = [info(name) for name in list_models(pattern)]
+    if sort is not None:
+        variants.sort(key=lambda variant: getattr(variant, sort))
     if as_json:
         print_json([asdict(variant) for variant in variants])
         return
-    table = Table("network", "params", "MACs", "size", "classes", "year", "paper")
-    for column in table.columns[1:6]:
+    table = Table("network", "params", "MACs", "activations", "size", "classes", "year", "paper")
+    for column in table.columns[1:7]:
         column.justify = "right"
     for v in variants:
-        table.add_row(v.name, f"{v.params:,}", millions(v.macs), str(v.size), str(v.classes), str(v.year), v.paper)
+        counts = f"{v.params:,}", millions(v.macs), millions(v.activations), str(v.size), str(v.classes), str(v.year)
+        table.add_row(v.name, *counts, v.paper)
     terminal().print(table)
 
 
 @app.command(epilog="**Example:** `cnnzoo summary resnet50 --set input_shape=160,160,3`")
 def summary(
     name: Annotated[str, typer.Argument(help="A network of `cnnzoo list`.")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder, e.g. classes=10; repeatable."),
-    ] = None,
+    settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
     """Shows a network by stage: output shape, parameters and MACs."""
-    from .options import typed_options
-
-    options = typed_options(builder_of(name), settings or [], info(name).name)
     with progress(f"build {info(name).name}", shown=not as_json):
         from .complexity import complexity
 
-        cost = complexity(create(name, **options))
+        cost = complexity(_built(name, settings))
     if as_json:
         print_json(_totals(cost) | {"stages": [asdict(stage) for stage in cost.stages]})
     else:
         terminal().print(_by_stage(cost))
+
+
+@app.command(epilog="**Example:** `cnnzoo plot resnet50 -o resnet50.svg`")
+def plot(
+    name: Annotated[str, typer.Argument(help="A network of `cnnzoo list`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .svg file.")],
+    settings: Settings = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Draws a network's macro-architecture: its stages, their blocks and what each stage costs."""
+    from .files import refuse_overwrite, write
+
+    if output.suffix != ".svg":
+        raise InputError(f"{output}: the picture is an SVG file; name it so, e.g. {output.stem or name}.svg")
+    refuse_overwrite(output, force=force)
+    with progress(f"draw {info(name).name}", shown=not quiet):
+        from .complexity import complexity
+        from .diagram import to_svg
+        from .structure import stages
+
+        model = _built(name, settings)
+        write(output, to_svg(stages(model), complexity(model)), force=force)
+    terminal().print(str(output))
+
+
+@app.command("compare-block", epilog="**Example:** `cnnzoo compare-block --json`")
+def compare_block(as_json: AsJson = False) -> None:
+    """What the first Inception block costs, and what a single 3x3 or 5x5 convolution in its place would."""
+    with progress("build", shown=not as_json):
+        from .families.googlenet import alternatives
+
+        costs = {title: _totals(cost) for title, cost in alternatives().items()}
+    if as_json:
+        print_json(costs)
+        return
+    table = Table("28x28x192 to 256 channels", "params", "MACs", "of the block's params", "of its MACs")
+    first = next(iter(costs.values()))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for title, cost in costs.items():
+        shares = f"{cost['params'] / first['params']:.2f}", f"{cost['macs'] / first['macs']:.2f}"
+        table.add_row(title, f"{cost['params']:,}", millions(cost["macs"]), *shares)
+    terminal().print(table)
 
 
 @app.command(
@@ -76,7 +136,7 @@ def demo(
         ),
     ] = "digits",
     out: Annotated[Path, typer.Option(help="The folder for artifacts, cards and the report page.")] = Path("demo"),
-    seconds: Annotated[float, typer.Option(help="Training time.", min=1.0)] = 55.0,
+    seconds: Annotated[float, typer.Option(help="Training time, after some 15 s of tracing.", min=1.0)] = 45.0,
     size: Annotated[int, typer.Option(help="Height and width of the network's input.", min=16, max=256)] = 32,
     seed: Annotated[int, typer.Option(help="Of the split, the initialisation and the order of images.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
@@ -97,6 +157,12 @@ def demo(
 def millions(macs: int) -> str:
     """1,814,073,344 as "1,814.07 M"."""
     return f"{macs / 1e6:,.2f} M"
+
+
+def _built(name: str, settings: list[str] | None) -> "keras.Model":
+    from .options import typed_options
+
+    return create(name, **typed_options(builder_of(name), settings or [], info(name).name))
 
 
 def _totals(cost: "Complexity") -> dict[str, Any]:

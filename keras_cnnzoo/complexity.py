@@ -72,7 +72,7 @@ def complexity(model: "keras.Model") -> Complexity:
         raise InputError(
             f"{model.name}: only a functional model can be counted; build it with keras.Model(inputs, outputs)"
         )
-    calls, seen = list(_calls(model)), set[int]()
+    calls, seen = list(ordered_calls(model)), set[int]()
     costs = []
     for layer, inputs, outputs in calls:
         params = 0 if id(layer) in seen else _trainable(layer)
@@ -83,12 +83,12 @@ def complexity(model: "keras.Model") -> Complexity:
     return Complexity(model.name, tuple(costs), tuple(_by_stage(calls, costs)))
 
 
-def _calls(model: "keras.Model") -> Iterator[Call]:
+def ordered_calls(model: "keras.Model") -> Iterator[Call]:
     """Each call in topological order, nested models opened."""
     for depth in sorted(model._nodes_by_depth, reverse=True):
         for node in model._nodes_by_depth[depth]:
             if hasattr(node.operation, "_nodes_by_depth"):
-                yield from _calls(node.operation)
+                yield from ordered_calls(node.operation)
             else:
                 yield node.operation, list(node.input_tensors), list(node.outputs)
 

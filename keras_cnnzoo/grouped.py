@@ -64,7 +64,8 @@ def _spread(values: Any, strides: Pair) -> Any:
     """Zeros put between the values: (n, h, w, c) -> (n, (h - 1) * stride + 1, ...)."""
     if tuple(strides) == (1, 1):
         return values
-    batch, height, width, channels = (*tf.unstack(tf.shape(values)[:3]), values.shape[-1])
+    batch, height, width = tf.unstack(tf.shape(values)[:3])
+    channels = values.shape[-1]
     rows, columns = strides
     apart = tf.reshape(values, (batch, height, 1, width, 1, channels))
     apart = tf.pad(apart, [(0, 0), (0, 0), (0, rows - 1), (0, 0), (0, columns - 1), (0, 0)])

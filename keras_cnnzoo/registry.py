@@ -29,6 +29,7 @@ class Variant:
         module: the family's, below keras_cnnzoo.families.
         params: trainable parameters at the default classes.
         macs: multiply-accumulates of convolutions and dense layers, one image of the default size.
+        activations: outputs of the same layers for that image.
         year: of the paper.
         paper: its address.
         strides: of the stages that `features=True` returns.
@@ -44,6 +45,7 @@ class Variant:
     module: str
     params: int
     macs: int
+    activations: int
     year: int
     paper: str
     strides: tuple[int, ...]
@@ -60,7 +62,7 @@ def _rows() -> Iterator[Variant]:
     for group in tomllib.loads(text)["group"]:
         rows = group.pop("networks")
         for name, row in rows.items():
-            fields: dict[str, Any] = group | row
+            fields: dict[str, Any] = {"activations": 0} | group | row
             yield Variant(name, **(fields | {key: tuple(fields[key]) for key in ("strides", "channels")}))
 
 

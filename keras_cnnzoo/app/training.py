@@ -24,7 +24,7 @@ def train_for(
         model: returns logits (n, classes).
         inputs: (n, height, width, channels) float32.
         labels: (n,) class indices.
-        seconds: building the training step included.
+        seconds: after the first batch, in which TensorFlow traces the training step for some 15 s more.
         step: told of seconds gone by.
 
     Returns:
@@ -48,14 +48,16 @@ class _Clock(keras.callbacks.Callback):
     def __init__(self, seconds: float, step: Callable[[float], object]) -> None:
         super().__init__()
         self.seconds, self.step, self.batches = seconds, step, 0
-        self.started = self.seen = time.monotonic()
+        self.started = self.seen = math.inf
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        share = min(1.0, (time.monotonic() - self.started) / self.seconds)
+        share = min(1.0, max(0.0, time.monotonic() - self.started) / self.seconds)
         self.model.optimizer.learning_rate = PEAK * (1 + math.cos(math.pi * share)) / 2
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         now, self.batches = time.monotonic(), self.batches + 1
+        if self.batches == 1:
+            self.started = self.seen = now
         self.step(now - self.seen)
         self.seen = now
         self.model.stop_training = now - self.started >= self.seconds

@@ -13,6 +13,7 @@ import keras
 from keras import layers
 
 from ..blocks import resized
+from ..complexity import Complexity, complexity
 from ..inception import branch
 from ..kit import Kernel, Kit, Norm, Padding, choose
 from ..layers import LocalResponseNorm
@@ -180,3 +181,16 @@ def InceptionBlock(
         A Keras tensor, (n, h, w, path1 + path2[1] + path3[1] + path4).
     """
     return inception(Kit(norm, activation), x, (path1, *path2, *path3, path4), 5, name=name)
+
+
+def alternatives() -> dict[str, Complexity]:
+    """The first inception module and, in its place, one 3x3 or one 5x5 convolution to as many channels: their costs."""
+    image = keras.Input((28, 28, 192))
+    path1, reduce3, conv3, reduce5, conv5, path4 = MODULES[3]["inception3a"]
+    channels = path1 + conv3 + conv5 + path4
+    outputs = {
+        "Inception block": InceptionBlock(image, path1, (reduce3, conv3), (reduce5, conv5), path4),
+        "3x3 convolution": layers.Conv2D(channels, 3, padding="same")(image),
+        "5x5 convolution": layers.Conv2D(channels, 5, padding="same")(image),
+    }
+    return {title: complexity(keras.Model(image, output, name=title)) for title, output in outputs.items()}

@@ -1,6 +1,7 @@
-"""The parity rule as fixtures: against torch's reference implementations and against keras.applications."""
+"""What the zoo's tests share: the families, one small network of each, and the parity rule as fixtures."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,31 @@ import keras
 import numpy as np
 import pytest
 
-from keras_cnnzoo import load_weights
+from keras_cnnzoo import create, load_weights
+from keras_cnnzoo.registry import VARIANTS
 
 TOLERANCE, VARIATION = 1e-4, 0.1  # of the largest logit
 PASSES, BATCH = 2, 8
+# one network of each family, the cheapest
+FAMILIES = {v.module: v.name for v in sorted(VARIANTS.values(), key=lambda v: -v.macs)}
+NAMES = sorted(FAMILIES.values())
+
+each_family = pytest.mark.parametrize("name", NAMES)
+
+
+def side(name: str) -> int:
+    """A small size that every family builds at."""
+    return min(VARIANTS[name].size, 96)
+
+
+def shape_of(name: str, channels: int = 3) -> tuple[int, int, int]:
+    return side(name), side(name), channels
+
+
+@cache
+def built(name: str) -> keras.Model:
+    """A family's network for seven classes, built once; leave its weights as they are."""
+    return create(name, input_shape=shape_of(name), classes=7)
 
 
 @pytest.fixture(autouse=True)
@@ -149,20 +171,34 @@ def _outputs(model: keras.Model, images: np.ndarray) -> list[np.ndarray]:
 @pytest.fixture
 def assert_learns() -> Callable[[keras.Model], None]:
     """One step on random images gives every trainable variable a finite gradient that is not all zero."""
-    tf = pytest.importorskip("tensorflow", reason="tensorflow is not installed")
+    pytest.importorskip("tensorflow", reason="tensorflow is not installed")
 
     def check(model: keras.Model) -> None:
-        keras.utils.set_random_seed(0)
-        images = tf.random.normal((BATCH, *model.inputs[0].shape[1:]))
-        with tf.GradientTape() as tape:
-            answers = model(images, training=True)
-            loss = keras.losses.sparse_categorical_crossentropy(np.arange(BATCH), answers)
-        gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
-        pairs = zip(model.trainable_variables, gradients, strict=True)
-        largest = {variable.path: float(tf.reduce_max(tf.abs(gradient))) for variable, gradient in pairs}
+        largest = {path: np.abs(gradient).max() for path, gradient in gradients(model).items()}
         assert [path for path, value in largest.items() if value == 0 or not np.isfinite(value)] == []
 
     return check
+
+
+def gradients(model: keras.Model) -> dict[str, np.ndarray]:
+    """Each trainable variable's gradient of the cross-entropy, summed over a batch and over the answers."""
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(0)
+    images = pictures(BATCH, tuple(model.inputs[0].shape[1:]))
+    with tf.GradientTape() as tape:
+        answers = model(images, training=True)
+        losses = [
+            tf.reduce_sum(keras.losses.sparse_categorical_crossentropy(labels(answer), tf.cast(answer, "float32")))
+            for answer in (answers if isinstance(answers, list) else [answers])
+        ]
+    variables = model.trainable_variables
+    values = tape.gradient(losses, [variable.value for variable in variables])
+    return {v.path: np.asarray(value, np.float32) for v, value in zip(variables, values, strict=True)}
+
+
+def labels(answers: Any) -> np.ndarray:
+    return np.arange(answers.shape[0]) % answers.shape[1]
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import inspect
 import json
-from functools import cache
 from pathlib import Path
 
 import keras
@@ -10,7 +9,9 @@ import numpy as np
 import pytest
 
 import keras_cnnzoo as zoo
-from keras_cnnzoo.registry import VARIANTS, Variant
+from keras_cnnzoo.registry import VARIANTS
+
+from .conftest import built, each_family, shape_of, side
 
 ARGUMENTS = [
     "include_top",
@@ -22,27 +23,7 @@ ARGUMENTS = [
     "classifier_activation",
     "name",
 ]
-# one network of each family, the cheapest
-FAMILIES = {v.module: v.name for v in sorted(VARIANTS.values(), key=lambda v: -v.macs)}
-NAMES = sorted(FAMILIES.values())
 RNG = np.random.default_rng(0)
-
-each_family = pytest.mark.parametrize("name", NAMES)
-
-
-def side(variant: Variant) -> int:
-    """A small size that every family builds at."""
-    return min(variant.size, 96)
-
-
-def shape_of(name: str, channels: int = 3) -> tuple[int, int, int]:
-    size = side(VARIANTS[name])
-    return size, size, channels
-
-
-@cache
-def built(name: str) -> keras.Model:
-    return zoo.create(name, input_shape=shape_of(name), classes=7)
 
 
 def batch(model: keras.Model, count: int = 2) -> np.ndarray:
@@ -94,7 +75,7 @@ def test_without_top_the_last_stage_comes_whole_or_pooled(name: str) -> None:
 @each_family
 def test_height_and_width_may_be_unknown(name: str) -> None:
     model = zoo.create(name, include_top=False, pooling="avg", input_shape=(None, None, 3))
-    size = side(VARIANTS[name])
+    size = side(name)
     for height, width in ((size, size), (size + 17, size + 5)):
         assert np.isfinite(np.asarray(model(RNG.standard_normal((1, height, width, 3))))).all()
 

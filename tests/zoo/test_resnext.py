@@ -65,7 +65,3 @@ def test_a_count_below_one_is_refused(wrong: dict) -> None:
     (option, value) = next(iter(wrong.items()))
     with pytest.raises(zoo.InputError, match=re.escape(f"{option}={value}")):
         zoo.ResNeXt50_32x4d(**wrong)
-
-
-def test_every_variable_learns_in_one_step(assert_learns: Callable) -> None:
-    assert_learns(zoo.ResNeXt29_8x64d(cardinality=4, width=4, se_ratio=16, drop_path=0.1, input_shape=(16, 16, 3)))

@@ -78,7 +78,3 @@ def test_the_gate_scales_the_branch_before_the_addition() -> None:
     assert "layer2_1_se_scale" in sources
     scaled = [tensor._keras_history.operation.name for tensor in model.get_layer("layer2_1_se_scale").input]
     assert scaled == ["layer2_1_bn2", "layer2_1_se_gate"]
-
-
-def test_every_variable_learns_in_one_step(assert_learns: Callable) -> None:
-    assert_learns(zoo.SEResNet18(small_input=True, drop_path=0.1, dropout=0.1, input_shape=(32, 32, 3), classes=10))

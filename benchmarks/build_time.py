@@ -1,0 +1,52 @@
+"""The time to build ResNet152, beside keras.applications', and what listing the networks loads.
+
+    python benchmarks/build_time.py [rounds]
+
+The two take turns in one process; what is shown is the median over rounds of each, and of their ratio.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+import keras_cnnzoo as zoo
+from keras_cnnzoo.mobile_bench.environment import environment
+
+LIMIT = 1.3
+HEAVY = {"tensorflow", "keras", "jax", "torch"}
+
+
+def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    builders = (lambda: keras.applications.ResNet152(weights=None), zoo.ResNet152)
+    for build in builders:  # what the first call alone pays: imports, TensorFlow's start
+        _seconds(build)
+    seconds = np.array([[_seconds(build) for build in builders] for _ in range(rounds)])
+    theirs, ours = np.median(seconds, axis=0)
+    ratio = np.median(seconds[:, 1] / seconds[:, 0])
+    print("| what | keras.applications | keras_cnnzoo | ratio | at most |\n|---|---|---|---|---|")
+    print(f"| build ResNet152, s | {theirs:.2f} | {ours:.2f} | {ratio:.2f} | {LIMIT} |")
+    print(f"\n`import keras_cnnzoo; keras_cnnzoo.list_models()` loads {', '.join(sorted(loaded())) or 'no'} heavy module.")
+    here = environment()
+    print(f"\n{here.cpu}, {here.cores} cores; keras {keras.__version__} on {keras.backend.backend()}; {here.date}")
+
+
+def loaded() -> set[str]:
+    """The heavy modules of a process that lists the networks."""
+    code = "import sys, keras_cnnzoo; keras_cnnzoo.list_models(); print(*sys.modules)"
+    return set(subprocess.check_output([sys.executable, "-c", code], text=True).split()) & HEAVY
+
+
+def _seconds(build: Callable[[], keras.Model]) -> float:
+    keras.backend.clear_session()
+    start = time.perf_counter()
+    build()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

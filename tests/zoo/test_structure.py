@@ -1,0 +1,45 @@
+"""Blocks are found by the graph alone, in any functional model."""
+
+import keras
+import pytest
+from keras import layers
+
+import keras_cnnzoo as zoo
+from keras_cnnzoo.structure import Block, stages
+
+
+def test_residual_units_and_their_branches() -> None:
+    stem, *rest, head = stages(zoo.ResNet50())
+    assert stem.blocks == (Block((("7×7, 64 / 2", "max 3×3 / 2"),)),)
+    assert [[block.count for block in stage.blocks] for stage in rest] == [[1, 2], [1, 3], [1, 5], [1, 2]]
+    assert rest[0].blocks[1] == Block(((), ("1×1, 64", "3×3, 64", "1×1, 256")), "+", 2)
+    assert head.blocks == (Block((("average", "dense, 1000"),)),)
+
+
+def test_a_shuffle_is_drawn_with_the_unit_before_it_and_a_split_with_the_one_behind() -> None:
+    stage = stages(zoo.ShuffleNetV2())[2]
+    down, repeated = stage.blocks
+    assert (down.merge, repeated.merge, repeated.count) == ("concat, shuffle", "concat, shuffle", 7)
+    assert repeated.branches == (("split",), ("1×1, 116", "3×3 depthwise", "1×1, 116"))
+
+
+def test_stages_add_up_to_the_network() -> None:
+    model = zoo.ShuffleNetV2(width=0.5)
+    assert sum(stage.cost.macs for stage in stages(model)) == zoo.complexity(model).macs
+
+
+def test_a_model_of_somebody_else_s_is_one_stage() -> None:
+    image = keras.Input((8, 8, 4))
+    x = layers.Conv2D(4, 3, padding="same")(image)
+    x = layers.Add()([x, layers.DepthwiseConv2D(3, padding="same")(x)])
+    (only,) = stages(keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x))))
+    assert only.blocks == (
+        Block((("3×3, 4",),)),
+        Block(((), ("3×3 depthwise",)), "+"),
+        Block((("average", "dense, 3"),)),
+    )
+
+
+def test_a_model_of_unknown_size_is_refused_in_a_sentence() -> None:
+    with pytest.raises(zoo.InputError, match="input_shape of numbers"):
+        stages(zoo.ResNet18(input_shape=(None, None, 3)))
