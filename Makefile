@@ -5,19 +5,19 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test quick nightly lint types references clean
+.PHONY: demo test quick nightly lint types references gallery clean
 
 demo: $(READY)  ## train, export, verify and measure a small network
 	$(BIN)/cnnzoo demo --out demo --force
 
 test: $(READY)  ## every test but the nightly ones
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 quick: $(READY)  ## the tests that take minutes left out
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 nightly: $(READY)  ## every test
-	$(BIN)/pytest -n 2 --dist loadgroup --nightly
+	$(BIN)/pytest -n 2 --dist loadfile --nightly
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -38,6 +38,12 @@ $(READY): pyproject.toml
 	@$(PYTHON) -m venv $(VENV) || { echo "no virtual environment: apt-get install python3-venv, then once more"; exit 1; }
 	$(BIN)/pip install --disable-pip-version-check -e '.[dev]'
 	@touch $@
+
+GALLERY := alexnet vgg16 googlenet inception_v3 inception_resnet_v2 resnet50 resnet50_v2 wide_resnet50_2 \
+  resnext50_32x4d densenet121 seresnet50 squeezenet1_1 xception mobilenet_v2 shufflenet_v2_x1_0
+
+gallery: $(READY)  ## the README's pictures
+	for name in $(GALLERY); do $(BIN)/cnnzoo plot $$name -o docs/gallery/$$name.svg --force; done
 
 clean:
 	rm -rf $(VENV) build demo

@@ -80,7 +80,7 @@ class Kit:
             border,
             groups=groups,
             use_bias=self.norm == "none" if bias is None else bias,
-            kernel_initializer=he_normal(),
+            kernel_initializer=he_normal("fan_in" if self.norm == "none" else "fan_out"),
             name=name,
         )(x)
 
@@ -236,9 +236,9 @@ class Kit:
         return x, padding or "same"
 
 
-def he_normal() -> keras.initializers.Initializer:
-    """He et al. 2015, by the fan out: keeps the gradient's variance through ReLUs."""
-    return keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal")
+def he_normal(mode: Literal["fan_in", "fan_out"] = "fan_out") -> keras.initializers.Initializer:
+    """He et al. 2015: by the fan in the activations keep their variance through ReLUs, by the fan out the gradients."""
+    return keras.initializers.VarianceScaling(2.0, mode, "untruncated_normal")
 
 
 def divisible(channels: float, by: int = 8) -> int:

@@ -62,7 +62,7 @@ def _rows() -> Iterator[Variant]:
     for group in tomllib.loads(text)["group"]:
         rows = group.pop("networks")
         for name, row in rows.items():
-            fields: dict[str, Any] = {"activations": 0} | group | row
+            fields: dict[str, Any] = group | row
             yield Variant(name, **(fields | {key: tuple(fields[key]) for key in ("strides", "channels")}))
 
 

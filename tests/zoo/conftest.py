@@ -1,5 +1,6 @@
 """What the zoo's tests share: the families, one small network of each, and the parity rule as fixtures."""
 
+import gc
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -34,6 +35,15 @@ def shape_of(name: str, channels: int = 3) -> tuple[int, int, int]:
 def built(name: str) -> keras.Model:
     """A family's network for seven classes, built once; leave its weights as they are."""
     return create(name, input_shape=shape_of(name), classes=7)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _modules_are_no_garbage() -> Any:
+    """Else each collection below looks through all of TensorFlow, half a second a test."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

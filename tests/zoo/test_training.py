@@ -11,13 +11,15 @@ import pytest
 import keras_cnnzoo as zoo
 from keras_cnnzoo.registry import builder_of
 
-from .conftest import BATCH, NAMES, TOLERANCE, calibrate, each_family, gradients, labels, parity, pictures, shape_of
+from .conftest import BATCH, NAMES, TOLERANCE, calibrate, each_family, gradients, parity, pictures, shape_of
 
 tf = pytest.importorskip("tensorflow", reason="tensorflow is not installed")
 
 CLASSES = 7
 HALVES = ("mixed_float16", "mixed_bfloat16")
-RANDOM = [(name, o) for name in NAMES for o in ("dropout", "drop_path") if o in inspect.signature(builder_of(name)).parameters]
+RANDOM = [
+    (name, o) for name in NAMES for o in ("dropout", "drop_path") if o in inspect.signature(builder_of(name)).parameters
+]
 
 
 @pytest.fixture(params=HALVES)

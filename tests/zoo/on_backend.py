@@ -1,0 +1,43 @@
+"""Builds and runs the cases of a folder on the Keras backend of this process, without TensorFlow.
+
+    KERAS_BACKEND=jax python on_backend.py FOLDER
+
+FOLDER/cases.json lists what to build; each case's weights and images stand beside it. The answers, and what a training
+step changes the weights to, are written there.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import keras_cnnzoo as zoo
+
+
+def main(folder: Path) -> None:
+    with_keras = "tensorflow" in sys.modules  # what keras itself imports is none of ours
+    cases = json.loads((folder / "cases.json").read_text())
+    for case, (name, options) in cases["answer"].items():
+        model = zoo.create(name, weights=folder / f"{case}.safetensors", **options)
+        images = np.load(folder / f"{case}.images.npy")
+        answers = keras.ops.convert_to_numpy(model(images, training=False))
+        np.save(folder / f"{case}.answers.npy", answers)
+        keras.backend.clear_session()
+    for case, (name, options) in cases["train"].items():
+        model = zoo.create(name, weights=folder / f"{case}.safetensors", **options)
+        train_once(model, np.load(folder / f"{case}.images.npy"))
+        zoo.save_weights(model, folder / f"{case}.trained.safetensors")
+    loaded = {"tensorflow": "tensorflow" in sys.modules, "with_keras": with_keras}
+    print(json.dumps({"backend": keras.backend.backend(), **loaded}))
+
+
+def train_once(model: keras.Model, images: np.ndarray) -> None:
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=False)
+    model.train_on_batch(images, np.arange(len(images)) % model.output_shape[-1])
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,90 @@
+"""Every family answers on JAX and on torch as on TensorFlow, and TensorFlow is not loaded for it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import keras
+import numpy as np
+import pytest
+
+import keras_cnnzoo as zoo
+from keras_cnnzoo.weights.files import read_state
+
+from .conftest import NAMES, TOLERANCE, calibrate, parity, pictures, shape_of
+from .on_backend import train_once
+
+pytestmark = pytest.mark.slow
+
+LOGITS = {"classifier_activation": None, "classes": 7}
+# vgg's dense layers are 400 MB and those of AlexNet as they come are run as well
+ANSWER = {
+    name: (name, LOGITS | {"input_shape": shape_of(name)} | ({"small_input": True} if name.startswith("vgg") else {}))
+    for name in NAMES
+}
+TRAIN = {
+    "grouped": ("resnext29_8x64d", LOGITS | {"cardinality": 4, "width": 4, "input_shape": (16, 16, 3)}),
+    "shuffled": ("shufflenet_v1_g3_x0_25", LOGITS | {"input_shape": (32, 32, 3)}),
+}
+
+
+@pytest.fixture(scope="module")
+def expected() -> Iterator[Path]:
+    """A folder of every case's weights, images and what TensorFlow makes of them."""
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "cases.json").write_text(json.dumps({"answer": ANSWER, "train": TRAIN}))
+        for case, (name, options) in (ANSWER | TRAIN).items():
+            model = zoo.create(name, **options)
+            calibrate(model)
+            images = pictures(4, options["input_shape"], seed=1)
+            zoo.save_weights(model, folder / f"{case}.safetensors")
+            np.save(folder / f"{case}.images.npy", images)
+            if case in ANSWER:
+                np.save(folder / f"{case}.expected.npy", np.asarray(model(images, training=False)))
+            else:
+                train_once(model, images)
+                zoo.save_weights(model, folder / f"{case}.expected.safetensors")
+            keras.backend.clear_session()
+        yield folder
+
+
+@pytest.fixture(scope="module", params=["jax", "torch"])
+def other(request: pytest.FixtureRequest, expected: Path) -> tuple[Path, dict]:
+    """The folder, answers of another backend in it, and what its process said."""
+    backend = request.param
+    if find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed: no answers of Keras' {backend} backend to compare")
+    script = Path(__file__).with_name("on_backend.py")
+    environment = os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", script, expected], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["backend"] == backend
+    return expected, said
+
+
+def test_tensorflow_is_not_loaded(other: tuple[Path, dict]) -> None:
+    assert other[1]["tensorflow"] == other[1]["with_keras"]
+
+
+def test_every_family_answers_the_same(other: tuple[Path, dict]) -> None:
+    folder, _ = other
+    answers = {case: [np.load(folder / f"{case}.{kind}.npy") for kind in ("expected", "answers")] for case in ANSWER}
+    assert {case: parity(*pair) for case, pair in answers.items() if parity(*pair) > TOLERANCE} == {}
+
+
+@pytest.mark.parametrize("case", TRAIN)
+def test_a_training_step_of_a_grouped_network_changes_every_variable_alike(case: str, other: tuple[Path, dict]) -> None:
+    before, here, there = (read_state(other[0] / f"{case}{kind}.safetensors") for kind in ("", ".expected", ".trained"))
+    steps = {name: (here[name] - value, there[name] - value) for name, value in before.items()}
+    assert [name for name, (_, step) in steps.items() if not (np.isfinite(step).all() and step.any())] == []
+    largest = max(np.abs(step).max() for step, _ in steps.values())
+    assert {n: float(np.abs(a - b).max()) for n, (a, b) in steps.items() if np.abs(a - b).max() > 1e-3 * largest} == {}
