@@ -3,15 +3,15 @@
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from .complexity import Complexity, Cost
-from .structure import Block, Stage
+from .structure import Block, Item, Stage
 
 LABELS, WIDEST = 230, 800  # pixels: label column, line of blocks
 BOX, GAP, LINE, PAD = 26, 8, 16, 14  # pixels: box height, gaps, text line, a frame's padding
 LETTER, FONT = 6.6, "ui-sans-serif, system-ui, Helvetica, Arial, sans-serif"
 STYLE = """
-  svg { color-scheme: light dark; --ink: #1a1d21; --dim: #5c6570; --paper: #fff; --frame: #f1f4f7; --line: #aab4be;
+  svg { color-scheme: light dark; --ink: #1a1d21; --dim: #5c6570; --paper: #fff; --frame: #5c657014; --line: #aab4be;
         --conv: #d6e6f2; --wide: #f9dcc4; --other: #e2e8e0; --bar: #33658a }
-  @media (prefers-color-scheme: dark) { svg { --ink: #e6e9ec; --dim: #9aa4af; --paper: #14171a; --frame: #1e2327;
+  @media (prefers-color-scheme: dark) { svg { --ink: #e6e9ec; --dim: #9aa4af; --paper: #14171a; --frame: #9aa4af1c;
         --line: #56606a; --conv: #24455c; --wide: #5d4230; --other: #37423a; --bar: #6ea8d1 } }
   text { fill: var(--ink); font-size: 12px } .dim { fill: var(--dim); font-size: 11px } .title { font-size: 18px }
   .stage { font-weight: 600; font-size: 13px } .count { font-weight: 600 } .paper { fill: var(--paper) }
@@ -95,17 +95,12 @@ def _draw_lines(root: Element, lines: list[Line], y: float) -> None:
 def _draw_block(root: Element, block: Block, x: float, y: float, width: float, height: float) -> None:
     SubElement(root, "rect", {"class": "frame", "rx": "8"}, **_box(x, y, width, height))
     top, bottom = y + PAD, y + height - PAD - (BOX if block.merge else 0)
-    left = x + PAD
+    left = x + (width - sum(_branch_width(branch) + 2 * GAP for branch in block.branches)) / 2 + GAP
     for branch in block.branches:
         branch_width = _branch_width(branch)
-        middle = left + branch_width / 2
         if block.merge:
-            _line(root, middle, top - GAP, middle, bottom + GAP)
-        box = top + (bottom - top - len(branch) * (BOX + GAP) + GAP) / 2
-        for words in branch:
-            SubElement(root, "rect", {"class": _colour(words), "rx": "5"}, **_box(left, box, branch_width, BOX))
-            _text(root, middle, box + BOX / 2 + 4, words, anchor="middle")
-            box += BOX + GAP
+            _line(root, left + branch_width / 2, top - GAP, left + branch_width / 2, bottom + GAP)
+        _draw_branch(root, branch, left, top + (bottom - top - _branch_height(branch)) / 2, branch_width)
         left += branch_width + 2 * GAP
     if block.merge:
         SubElement(
@@ -116,16 +111,35 @@ def _draw_block(root: Element, block: Block, x: float, y: float, width: float, h
         _text(root, x + width - 4, y + 12, f"× {block.count}", "count", anchor="end")
 
 
+def _draw_branch(root: Element, branch: tuple[Item, ...], x: float, y: float, width: float) -> None:
+    for item in branch:
+        item_width, height = _item_size(item)
+        if isinstance(item, Block):
+            _draw_block(root, item, x + (width - item_width) / 2, y, item_width, height)
+        else:
+            SubElement(root, "rect", {"class": _colour(item), "rx": "5"}, **_box(x, y, width, height))
+            _text(root, x + width / 2, y + height / 2 + 4, item, anchor="middle")
+        y += height + GAP
+
+
 def _size(block: Block) -> tuple[float, float]:
     """Width and height of a block's frame."""
     width = sum(_branch_width(branch) + 2 * GAP for branch in block.branches) - 2 * GAP
     width = max(width, len(block.merge) * LETTER + 2 * GAP) + 2 * PAD
-    tallest = max(len(branch) for branch in block.branches)
-    return max(width, 60), max(tallest, 1) * (BOX + GAP) - GAP + 2 * PAD + (BOX if block.merge else 0)
+    tallest = max(_branch_height(branch) for branch in block.branches)
+    return max(width, 60), max(tallest, BOX) + 2 * PAD + (BOX if block.merge else 0)
 
 
-def _branch_width(branch: tuple[str, ...]) -> float:
-    return max((len(words) * LETTER + 16 for words in branch), default=16)
+def _branch_width(branch: tuple[Item, ...]) -> float:
+    return max((_item_size(item)[0] for item in branch), default=16)
+
+
+def _branch_height(branch: tuple[Item, ...]) -> float:
+    return sum(_item_size(item)[1] + GAP for item in branch) - GAP
+
+
+def _item_size(item: Item) -> tuple[float, float]:
+    return _size(item) if isinstance(item, Block) else (len(item) * LETTER + 16, BOX)
 
 
 def _colour(words: str) -> str:

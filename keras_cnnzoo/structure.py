@@ -6,7 +6,7 @@ residual units, Inception blocks and dense layers are found in any functional mo
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
 from .complexity import Call, Cost, complexity, ordered_calls
@@ -22,14 +22,18 @@ class Block:
     """A chain of operations, or branches that meet again.
 
     Args:
-        branches: the operations of each branch in words; an empty one is the identity. A chain has one branch.
+        branches: the operations of each branch in words, and blocks inside it; an empty one is the identity. A chain
+            has one branch.
         merge: how the branches meet, or "" for a chain.
         count: how many such blocks follow each other.
     """
 
-    branches: tuple[tuple[str, ...], ...]
+    branches: tuple[tuple["Item", ...], ...]
     merge: str = ""
     count: int = 1
+
+
+Item = str | Block
 
 
 @dataclass(frozen=True)
@@ -56,32 +60,34 @@ def stages(model: "keras.Model") -> list[Stage]:
 
 
 def _segments(calls: list[Call]) -> Iterator[list[Call]]:
-    """The calls between one cut and the next, in order."""
+    """The calls between one cut and the next, in order; what stands before the first call is one tensor."""
     position = {id(tensor): index for index, (_, _, outputs) in enumerate(calls) for tensor in outputs}
-    last_reader = list(range(len(calls)))
+    last_reader = dict.fromkeys(range(-1, len(calls)), 0)  # of each call's outputs; -1 is what stands before
     for index, (_, inputs, _) in enumerate(calls):
         for tensor in inputs:
-            last_reader[position[id(tensor)]] = index
-    start, furthest = 0, 0  # furthest: where the last reader of what was made before this call stands
+            last_reader[position.get(id(tensor), -1)] = index
+    start, furthest = 0, last_reader[-1]  # furthest: where the last reader of what was made before this call stands
     for index in range(len(calls)):
         if index >= furthest and len(calls[index][2]) == 1:
             yield calls[start : index + 1]
             start = index + 1
         furthest = max(furthest, last_reader[index])
+    if start < len(calls):
+        yield calls[start:]
 
 
 def _block(segment: list[Call]) -> Block:
     """A segment's last call merges its branches, if it has any."""
     *inner, (layer, inputs, _) = segment
     if len(inputs) < 2:
-        return Block((tuple(filter(None, (_words(call) for call in segment))),))
+        return Block((tuple(filter(None, map(_words, segment))),))
     makers = {id(tensor): index for index, call in enumerate(inner) for tensor in call[2]}
     taken: set[int] = set()
-    branches = [tuple(filter(None, (_words(inner[i]) for i in _branch(t, inner, makers, taken)))) for t in inputs]
-    return Block(tuple(branches), MERGES.get(type(layer).__name__, type(layer).__name__.lower()))
+    branches = tuple(_items(_branch(tensor, inner, makers, taken)) for tensor in inputs)
+    return Block(branches, MERGES.get(type(layer).__name__, type(layer).__name__.lower()))
 
 
-def _branch(tensor: Any, calls: list[Call], makers: dict[int, int], taken: set[int]) -> list[int]:
+def _branch(tensor: Any, calls: list[Call], makers: dict[int, int], taken: set[int]) -> list[Call]:
     """The calls that lead to a tensor from the block's entry, in order, but those that an earlier branch took."""
     found, waiting = [], [tensor]
     while waiting:
@@ -90,7 +96,16 @@ def _branch(tensor: Any, calls: list[Call], makers: dict[int, int], taken: set[i
             taken.add(index)
             found.append(index)
             waiting += calls[index][1]
-    return sorted(found)
+    return [calls[index] for index in sorted(found)]
+
+
+def _items(branch: list[Call]) -> tuple[Item, ...]:
+    """A branch's operations, and the blocks inside it."""
+    items: list[Item] = []
+    for segment in _segments(branch):
+        block = _block(segment)
+        items += [block] if block.merge else block.branches[0]
+    return tuple(items)
 
 
 def _runs(blocks: list[Block]) -> Iterator[Block]:
@@ -99,7 +114,7 @@ def _runs(blocks: list[Block]) -> Iterator[Block]:
     for chained, group in groupby(blocks, key=lambda block: not block.merge):
         found = list(group)
         if chained:
-            words = tuple(word for block in found for word in block.branches[0])
+            words = tuple(chain.from_iterable(block.branches[0] for block in found))
             if joined and words[:1] == ("shuffle",):
                 joined[-1] = replace(joined[-1], merge=f"{joined[-1].merge}, shuffle")
                 words = words[1:]
@@ -134,7 +149,6 @@ NAMED = {
     "ChannelSplit": "split",
     "ChannelPad": "pad channels",
     "LocalResponseNorm": "LRN",
-    "Multiply": "×",
     "Flatten": "flatten",
 }
 

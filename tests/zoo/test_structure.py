@@ -43,3 +43,22 @@ def test_a_model_of_somebody_else_s_is_one_stage() -> None:
 def test_a_model_of_unknown_size_is_refused_in_a_sentence() -> None:
     with pytest.raises(zoo.InputError, match="input_shape of numbers"):
         stages(zoo.ResNet18(input_shape=(None, None, 3)))
+
+
+def test_a_block_inside_a_branch_is_drawn_inside_it() -> None:
+    image = keras.Input((8, 8, 4))
+    x = layers.Conv2D(8, 1)(image)
+    gate = layers.Conv2D(8, 1, activation="sigmoid")(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    x = layers.Conv2D(4, 1)(layers.Multiply()([x, gate]))
+    (only,) = stages(keras.Model(image, layers.Add()([image, x])))
+    gated = Block(((), ("average", "1×1, 8")), "×")
+    assert only.blocks == (Block(((), ("1×1, 8", gated, "1×1, 4")), "+"),)
+
+
+def test_branches_inside_a_branch_stand_side_by_side() -> None:
+    image = keras.Input((8, 8, 4))
+    narrow, wide = layers.Conv2D(2, 1)(image), layers.Conv2D(2, 3, padding="same")(layers.Conv2D(2, 1)(image))
+    x = layers.Conv2D(4, 1)(layers.Concatenate()([narrow, wide]))
+    (only,) = stages(keras.Model(image, layers.Add()([image, x])))
+    inner = Block((("1×1, 2",), ("1×1, 2", "3×3, 2")), "concat")
+    assert only.blocks == (Block(((), (inner, "1×1, 4")), "+"),)
