@@ -156,7 +156,12 @@ class Head:
         name = name or self.classifier
         if dropout:
             x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
-        return layers.Dense(int(self.classes), self.activation, name=name)(x)
+        return layers.Dense(int(self.classes), self.activation, dtype=self.dtype, name=name)(x)
+
+    @property
+    def dtype(self) -> str:
+        """What the answers are computed in, in mixed precision too: the variables' type (a float16 softmax is 0)."""
+        return keras.config.dtype_policy().variable_dtype
 
 
 def widened(name: str, width: float) -> str:

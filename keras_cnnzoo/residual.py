@@ -126,6 +126,8 @@ class Units:
             raise InputError(f"se_ratio={self.se_ratio}: expected a reduction of at least 1, or None for no gate")
         if not 0 <= self.drop_path < 1:
             raise InputError(f"drop_path={self.drop_path}: expected a share from 0 up to, not including, 1")
+        if self.drop_path and self.shortcut == "none":
+            raise InputError(f"drop_path={self.drop_path} drops branches beside shortcuts; shortcut='none' has none")
 
 
 def order_of(residual: Residual) -> Order:

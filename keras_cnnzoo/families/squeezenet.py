@@ -122,7 +122,7 @@ def classify(kit: Kit, head: Head, x: Any, dropout: float) -> Any:
     x = layers.Conv2D(int(head.classes), 1, kernel_initializer=small, name=head.classifier)(x)
     x = kit.activate(x, name="classifier_2")
     x = layers.GlobalAveragePooling2D(name="classifier_3")(x)
-    return layers.Activation(head.activation, name="predictions")(x)
+    return layers.Activation(head.activation, dtype=head.dtype, name="predictions")(x)
 
 
 SqueezeNet1_0 = preset(squeezenet, "squeezenet1_0", "SqueezeNet1_0")

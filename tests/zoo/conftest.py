@@ -19,7 +19,12 @@ PASSES, BATCH = 2, 8
 FAMILIES = {v.module: v.name for v in sorted(VARIANTS.values(), key=lambda v: -v.macs)}
 NAMES = sorted(FAMILIES.values())
 
+LARGE = {name for name in NAMES if VARIANTS[name].macs > 1e9}
+
 each_family = pytest.mark.parametrize("name", NAMES)
+each_family_large_slow = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in NAMES]
+)
 
 
 def side(name: str) -> int:
@@ -190,12 +195,12 @@ def assert_learns() -> Callable[[keras.Model], None]:
     return check
 
 
-def gradients(model: keras.Model) -> dict[str, np.ndarray]:
+def gradients(model: keras.Model, count: int = BATCH) -> dict[str, np.ndarray]:
     """Each trainable variable's gradient of the cross-entropy, summed over a batch and over the answers."""
     import tensorflow as tf
 
     keras.utils.set_random_seed(0)
-    images = pictures(BATCH, tuple(model.inputs[0].shape[1:]))
+    images = pictures(count, tuple(model.inputs[0].shape[1:]))
     with tf.GradientTape() as tape:
         answers = model(images, training=True)
         losses = [

@@ -239,6 +239,7 @@ def test_dropout_stands_between_the_convolutions_of_a_wide_unit_and_before_the_c
         ({"shortcut": "D"}, "shortcut='D'"),
         ({"se_ratio": 0}, "se_ratio=0"),
         ({"drop_path": 1.0}, "drop_path=1.0"),
+        ({"drop_path": 0.1, "shortcut": "none"}, "shortcut='none' has none"),
         ({"variant": "tf"}, "variant='tf'"),
         ({"stride_on": "5x5"}, "stride_on='5x5'"),
     ],
