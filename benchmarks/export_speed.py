@@ -3,9 +3,9 @@
     python benchmarks/export_speed.py IMAGES [--repeats 3] [--count 100] [-o FOLDER]
 
 Each conversion runs in a process of its own, ours and the plain one in turn. Time and peak resident memory are those of
-the conversion alone: the model is built, its BN statistics are calibrated and the images are read before. The weights
-are random, so the signal-to-quantization-noise ratio (of the logits, over the images) says something, top-1 would not.
-Latency is cnnzoo-bench's, interleaved.
+the conversion alone: the model is built, its weights and the images are read before. The weights are random, with BN
+statistics of one pass in training mode, so the signal-to-quantization-noise ratio (of the logits, over as many other
+images) says something, top-1 would not. Latency is cnnzoo-bench's, interleaved.
 """
 
 import json
@@ -35,10 +35,11 @@ def main(
         "| network | way | seconds | times faster | peak MB | SQNR dB | latency ratio, 1 thread |\n" + "|---" * 7 + "|"
     )
     for network in NETWORKS:
+        _child("prepare", network, images, folder)
         runs: dict[str, list[dict[str, Any]]] = {"plain": [], "ours": []}
         for _ in range(repeats):
             for way, taken in runs.items():
-                taken.append(_child(way, network, images, count, folder))
+                taken.append(_child("convert", network, images, folder, way, count))
         _print_rows(network, runs, folder)
     from keras_cnnzoo.mobile_bench.environment import environment
 
@@ -47,8 +48,9 @@ def main(
     print(", ".join(f"{k} {v}" for k, v in runs["ours"][0]["versions"].items()))
 
 
-def _child(way: str, network: str, images: Path, count: int, folder: Path) -> dict[str, Any]:
-    code = f"import runpy; runpy.run_path({__file__!r})['convert']{way, network, str(images), count, str(folder)!r}"
+def _child(step: str, network: str, images: Path, folder: Path, *more: Any) -> dict[str, Any]:
+    """What a function of this file, called in a process of its own, prints as JSON."""
+    code = f"import runpy; runpy.run_path({__file__!r})[{step!r}]{network, str(images), str(folder), *more!r}"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)
@@ -75,44 +77,53 @@ def _print_rows(network: str, runs: dict[str, list[dict[str, Any]]], folder: Pat
         print("| " + " | ".join(cells) + " |", flush=True)
 
 
-def convert(way: str, network: str, images: str, count: int, folder: str) -> None:
+def prepare(network: str, images: str, folder: str) -> None:
+    """Writes weights with BN statistics of one pass in training mode: a fresh network's outputs say nothing."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model = getattr(keras.applications, network)(weights=None)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    model(_inputs(images, 32), training=True)
+    model.save_weights(Path(folder) / f"{network}.weights.h5")
+    print("{}")
+
+
+def _inputs(images: str, count: int) -> np.ndarray:
+    from keras_cnnzoo.images import read_images
+    from keras_cnnzoo.preprocessing import PRESETS
+
+    return PRESETS["tf"](read_images(images, (SIZE, SIZE, 3), count=count).pixels)
+
+
+def convert(network: str, images: str, folder: str, way: str, count: int) -> None:
     """One conversion in this process; prints what it cost as JSON."""
     import keras
 
     from keras_cnnzoo.export import to_tflite
     from keras_cnnzoo.export.card import tool_versions
     from keras_cnnzoo.export.interpreter import LiteRT
-    from keras_cnnzoo.images import read_images
-    from keras_cnnzoo.preprocessing import PRESETS
 
-    keras.utils.set_random_seed(0)
     model = getattr(keras.applications, network)(weights=None, classifier_activation=None)
-    pictures = read_images(images, (SIZE, SIZE, 3), count=2 * count).pixels
-    inputs = PRESETS["tf"](pictures)
-    _calibrate_batch_norm(model, inputs[:32])
+    model.load_weights(Path(folder) / f"{network}.weights.h5")
+    inputs = _inputs(images, count)
     path = Path(folder) / f"{network}_{way}.tflite"
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     start = time.perf_counter()
     if way == "ours":
-        to_tflite(model, path, quantize="int8", calibration=inputs[:count], force=True)
+        to_tflite(model, path, quantize="int8", calibration=inputs, force=True)
     else:
-        path.write_bytes(_plain(model, inputs[:count]))
+        path.write_bytes(_plain(model, inputs))
     seconds = time.perf_counter() - start
     status = Path("/proc/self/status").read_text()
     peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1000
-    held_out = inputs[count : 2 * count] if len(inputs) > count else inputs
+    held_out = _inputs(images, 2 * count)[count:]
     expected = model.predict(held_out, batch_size=10, verbose=0)
     noise = expected - LiteRT(path.read_bytes())(held_out)[0]
     sqnr = 10 * np.log10(np.square(expected).sum() / np.square(noise).sum())
     print(json.dumps({"seconds": seconds, "peak_mb": peak, "sqnr_db": float(sqnr), "versions": tool_versions()}))
-
-
-def _calibrate_batch_norm(model: Any, inputs: np.ndarray) -> None:
-    """One pass in training mode, its statistics taken whole: a fresh network's outputs say nothing."""
-    norms = [layer for layer in model.layers if type(layer).__name__ == "BatchNormalization"]
-    for norm in norms:
-        norm.momentum = 0.0
-    model(inputs, training=True)
 
 
 def _plain(model: Any, inputs: np.ndarray) -> bytes:

@@ -5,16 +5,19 @@ exactly the tensors that will be quantized (a fused ReLU's behind the ReLU, a sh
 speed, under any Keras backend.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import InputError
+from .emit import emit
+from .graph import Graph
 from .interpreter import threads
 
 Ranges = dict[str, tuple[float, float]]
-BATCH = 4  # images a call: past that, only memory grows
+BATCH, MEMORY = 4, 64e6  # at most so many images, and bytes of activations, a call: past that, only memory grows
 
 
 @dataclass(frozen=True)
@@ -59,23 +62,23 @@ def representative(data: "Calibration | np.ndarray | Iterable[np.ndarray]") -> C
     return Calibration(np.concatenate(batches), "batches")
 
 
-def min_max(
-    emit_exposed: Callable[[int], bytes], data: Calibration, step: Callable[[float], object] = lambda images: None
-) -> Ranges:
+def min_max(graph: Graph, data: Calibration, step: Callable[[float], object] = lambda images: None) -> Ranges:
     """The least and the largest value that each tensor takes over the data; order and batching do not matter.
 
     Args:
-        emit_exposed: writes the float file for a batch size, every activation an output.
-        data: one-input models' inputs.
+        graph: lowered, of one input; every node has a rule.
+        data: its inputs.
         step: told how many images are done.
     """
     ranges: Ranges = {}
-    whole = len(data) - len(data) % BATCH
-    parts = ((BATCH, data.inputs[:whole]), (1, data.inputs[whole:]))
+    size = sum(4 * math.prod(shape) for node in graph.nodes.values() for shape in node.shapes)
+    most = max(1, min(BATCH, int(MEMORY / size)))
+    whole = len(data) - len(data) % most
+    parts = ((most, data.inputs[:whole]), (1, data.inputs[whole:]))
     for batch, inputs in parts:
         if not len(inputs):
             continue
-        watch = _Watch(emit_exposed(batch))
+        watch = _Watch(emit(graph, batch=batch, expose=True))
         for start in range(0, len(inputs), batch):
             _widen(ranges, watch(inputs[start : start + batch]))
             step(batch)

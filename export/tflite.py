@@ -154,14 +154,16 @@ def _emitted(
     phase: Phase,
 ) -> bytes:
     """Our own way: emit, watch the ranges, quantize."""
+    ranges = None
+    if (
+        data is not None and scheme == "int8"
+    ):  # first, so that its interpreter's memory is free when the file is written
+        with phase("calibrate", len(data)) as step:
+            ranges = min_max(graph, data, step)
     with phase("emit", None):
         content = emit(graph, batch=batch)
     if scheme == "float32":
         return content
-    ranges = None
-    if data is not None:
-        with phase("calibrate", len(data)) as step:
-            ranges = min_max(lambda images: emit(graph, batch=images, expose=True), data, step)
     with phase("quantize", None):
         small = quantize_file(content, scheme, ranges)
         return with_boundary(small, inputs, outputs) if scheme == "int8" else small

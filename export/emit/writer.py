@@ -84,6 +84,7 @@ class _AlignedBuffer(schema.BufferT):
         builder.StartVector(1, len(self.data), 16)
         builder.head -= len(self.data)
         builder.Bytes[builder.head : builder.head + len(self.data)] = self.data.data
+        self.data = None  # it is in the file now: a network's weights need not be held twice
         vector = builder.EndVector()
         schema.BufferStart(builder)
         schema.BufferAddData(builder, vector)
@@ -96,7 +97,7 @@ def pack(model: Any) -> bytes:
     size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
     builder = flatbuffers.Builder(size + size // 8 + (1 << 20))
     builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
-    return bytes(builder.Output())
+    return memoryview(builder.Bytes)[builder.Head() :].tobytes()  # Output() would copy once more
 
 
 def _named(tensors: Mapping[str, int]) -> list[Any]:

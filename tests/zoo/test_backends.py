@@ -22,14 +22,15 @@ from .on_backend import train_once
 pytestmark = pytest.mark.slow
 
 LOGITS = {"classifier_activation": None, "classes": 7}
-# vgg's dense layers are 400 MB and those of AlexNet as they come are run as well
+# VGG's dense layers would be 400 MB; AlexNet's are run as they come
 ANSWER = {
     name: (name, LOGITS | {"input_shape": shape_of(name)} | ({"small_input": True} if name.startswith("vgg") else {}))
     for name in NAMES
 }
+SMOOTH = LOGITS | {"activation": "swish"}  # a ReLU whose argument rounds to the other sign shifts gradients by 1 %
 TRAIN = {
-    "grouped": ("resnext29_8x64d", LOGITS | {"cardinality": 4, "width": 4, "input_shape": (16, 16, 3)}),
-    "shuffled": ("shufflenet_v1_g3_x0_25", LOGITS | {"input_shape": (32, 32, 3)}),
+    "grouped": ("resnext29_8x64d", SMOOTH | {"cardinality": 4, "width": 4, "input_shape": (16, 16, 3)}),
+    "shuffled": ("shufflenet_v1_g3_x0_25", SMOOTH | {"small_input": True, "input_shape": (32, 32, 3)}),
 }
 
 
@@ -61,7 +62,12 @@ def other(request: pytest.FixtureRequest, expected: Path) -> tuple[Path, dict]:
     if find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed: no answers of Keras' {backend} backend to compare")
     script = Path(__file__).with_name("on_backend.py")
-    environment = os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | {
+        "KERAS_BACKEND": backend,
+        "JAX_PLATFORMS": "cpu",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
     done = subprocess.run(
         [sys.executable, "-W", "ignore", script, expected], env=environment, capture_output=True, text=True, check=False
     )

@@ -27,7 +27,7 @@ from .conftest import (
 tf = pytest.importorskip("tensorflow", reason="tensorflow is not installed")
 
 CLASSES = 7
-HALVES = ("mixed_float16", "mixed_bfloat16")
+HALVES = ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
 RANDOM = [
     pytest.param(name, option, marks=pytest.mark.slow if name in LARGE else ())
     for name in ["resnet20", *NAMES]
@@ -83,7 +83,9 @@ def test_every_variable_learns_in_one_step(name: str, assert_learns: Callable) -
     assert_learns(zoo.create(name, input_shape=shape_of(name), classes=CLASSES))
 
 
-@pytest.mark.parametrize(("name", "size"), [("googlenet", 96), ("inception_v3", 107)])
+@pytest.mark.parametrize(
+    ("name", "size"), [("googlenet", 96), pytest.param("inception_v3", 107, marks=pytest.mark.slow)]
+)
 def test_auxiliary_heads_learn_in_one_step(name: str, size: int, assert_learns: Callable) -> None:
     assert_learns(zoo.create(name, aux_heads=True, input_shape=(size, size, 3), classes=CLASSES))
 
