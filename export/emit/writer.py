@@ -78,9 +78,10 @@ class _AlignedBuffer(schema.BufferT):
 
     def __init__(self, data: np.ndarray) -> None:
         super().__init__()
-        self.data = data
+        self.data: np.ndarray | None = data
 
     def Pack(self, builder: flatbuffers.Builder) -> int:
+        assert self.data is not None
         builder.StartVector(1, len(self.data), 16)
         builder.head -= len(self.data)
         builder.Bytes[builder.head : builder.head + len(self.data)] = self.data.data
