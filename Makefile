@@ -28,9 +28,10 @@ types: $(READY)  ## on the package as it installs, since a type checker does not
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps --target build/types .
 	cd build/types && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml -p keras_cnnzoo
 
-references: $(READY)  ## torch's reference implementations, for the parity tests that skip without them (Python 3.11)
+references: $(READY)  ## torch's reference implementations and the other backends, for the tests that skip without them
 	$(BIN)/pip install 'torch==2.13.0+cpu' || $(BIN)/pip install 'torch==2.13.0'
-	$(BIN)/pip install --no-deps torchvision==0.15.2 timm pyyaml
+	$(BIN)/pip install jax pyyaml
+	$(BIN)/pip install --no-deps torchvision==0.15.2 timm
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
