@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import layers
 
+from .errors import InputError
 from .kit import Kit, he_normal
 from .layers import AdaptiveAverage2D
 
@@ -30,6 +31,25 @@ def squeeze_excite(
     y = layers.Conv2D(channels, 1, kernel_initializer=he_normal(), name=excited)(y)
     y = layers.Activation(gate, name=f"{name}_gate")(y)
     return layers.Multiply(name=f"{name}_scale")([x, y])
+
+
+def gated(x: Any, ratio: int | None, *, activation: str, name: str) -> Any:
+    """A residual branch through a squeeze-and-excitation gate of a `ratio`th of its channels; x itself for None."""
+    squeezed = reduced(x.shape[-1], ratio)
+    return squeeze_excite(x, squeezed, activation=activation, name=name) if squeezed else x
+
+
+def reduced(channels: int, ratio: int | None) -> int:
+    """Channels that a gate squeezes to, at least one; 0 for no gate.
+
+    Raises:
+        InputError: a ratio below 1.
+    """
+    if ratio is None:
+        return 0
+    if ratio < 1:
+        raise InputError(f"se_ratio={ratio}: expected a reduction of at least 1, or None for no gate")
+    return max(1, channels // ratio)
 
 
 def resized(x: Any, size: int, *, name: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from keras import layers
 
-from .blocks import squeeze_excite
+from .blocks import gated
 from .errors import InputError
 from .kit import Kit, choose
 from .layers import ChannelPad
@@ -122,8 +122,6 @@ class Units:
 
     def __post_init__(self) -> None:
         choose("shortcut", self.shortcut, get_args(Shortcut))
-        if self.se_ratio is not None and self.se_ratio < 1:
-            raise InputError(f"se_ratio={self.se_ratio}: expected a reduction of at least 1, or None for no gate")
         if not 0 <= self.drop_path < 1:
             raise InputError(f"drop_path={self.drop_path}: expected a share from 0 up to, not including, 1")
         if self.drop_path and self.shortcut == "none":
@@ -219,9 +217,7 @@ def residual(units: Units, x: Any, convs: Convs, *, drop_path: float = 0.0, name
             x, conv.filters, conv.kernel, stride=conv.stride, groups=conv.groups, bias=conv.bias, name=f"{name}_conv{i}"
         )
         x = _steps(kit, x, order.between if i < count else order.last, f"{norm}{i}", f"{name}_relu{i}")
-    if units.se_ratio is not None:
-        reduced = max(1, x.shape[-1] // units.se_ratio)
-        x = squeeze_excite(x, reduced, activation=kit.activation, name=f"{name}_{units.names.gate}")
+    x = gated(x, units.se_ratio, activation=kit.activation, name=f"{name}_{units.names.gate}")
     if skip is not None:
         x = kit.drop_path(x, drop_path, name=f"{name}_drop_path")
         x = layers.Add(name=f"{name}_add")([skip, x])

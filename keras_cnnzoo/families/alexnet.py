@@ -47,8 +47,9 @@ def AlexNet(
     activation: str = "relu",
     padding: Padding = "torch",
 ) -> keras.Model:
-    """AlexNet: five convolutions in three stages (strides 8, 16, 32), two dense layers, classifier. 224x224 by default,
-    227x227 in the paper's form.
+    """AlexNet, by default in torchvision's one-tower form, 224x224.
+
+    Five convolutions in three stages (strides 8, 16, 32), two dense layers, classifier. The paper's form reads 227x227.
 
     Args:
         variant: "torch" (one tower, torchvision's) or "paper" (two groups, local response normalisation).

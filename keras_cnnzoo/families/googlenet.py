@@ -64,8 +64,9 @@ def GoogLeNet(
     activation: str = "relu",
     padding: Padding = "torch",
 ) -> keras.Model:
-    """GoogLeNet: stem (stride 4), max pool, nine inception modules in three stages (strides 8, 16, 32), head. 224x224
-    by default.
+    """GoogLeNet, by default in torchvision's form, with batch normalisation and 3x3 for 5x5, 224x224.
+
+    Stem (stride 4), max pool, nine inception modules in three stages (strides 8, 16, 32), head.
 
     Args:
         variant: "torch" (torchvision's) or "paper" (no batch normalisation, true 5x5 convolutions, local response

@@ -14,8 +14,7 @@ from typing import Any, Literal
 import keras
 from keras import layers
 
-from ..blocks import squeeze_excite
-from ..errors import InputError
+from ..blocks import gated
 from ..inception import Conv, branch, mixed, stem
 from ..kit import Kit, Norm, Padding, choose
 from ..model import IMAGENET, Head, Pooling, Weights, assemble, average, documented, end_point, image_input, preset
@@ -122,8 +121,6 @@ def inception_resnet(
             subsamples pads in neither.
     """
     choose("variant", variant, ("torch", "keras") if network == "inception_resnet_v2" else ("torch",))
-    if se_ratio is not None and se_ratio < 1:
-        raise InputError(f"se_ratio={se_ratio}: expected a reduction of at least 1, or None for no gate")
     momentum, gamma = (0.99, False) if variant == "keras" else (0.9, True)
     kit = Kit(norm, activation, padding, epsilon=1e-3, momentum=momentum, gamma=gamma)
     v2, plan = network == "inception_resnet_v2", NETWORKS[network]
@@ -172,8 +169,7 @@ def unit(kit: Kit, x: Any, rows: Rows, scale: float, se_ratio: int | None, *, na
     branches = [branch(kit, x, *row, name=f"{name}_branch{number}") for number, row in enumerate(rows)]
     y = layers.Concatenate(name=f"{name}_concat")(branches)
     y = kit.conv(y, x.shape[-1], bias=True, name=f"{name}_conv2d")
-    if se_ratio is not None:
-        y = squeeze_excite(y, max(1, x.shape[-1] // se_ratio), activation=kit.activation, name=f"{name}_se")
+    y = gated(y, se_ratio, activation=kit.activation, name=f"{name}_se")
     if scale != 1:
         y = layers.Rescaling(scale, name=f"{name}_scaled")(y)
     return layers.Add(name=f"{name}_add")([x, y])

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import keras
 from keras import layers
 
-from ..blocks import squeeze_excite
+from ..blocks import reduced, squeeze_excite
 from ..kit import SEQUENTIAL, Kit, Norm, Padding, choose, divisible
 from ..model import IMAGENET, Head, Pooling, Weights, assemble, documented, end_point, image_input, widened
 
@@ -46,7 +46,7 @@ def MobileNetV2(
     width: float = 1.0,
     variant: Literal["torch", "keras"] = "torch",
     small_input: bool = False,
-    se_ratio: float = 0.0,
+    se_ratio: int | None = None,
     dropout: float = 0.2,
     drop_path: float = 0.0,
     norm: Norm = "batch",
@@ -61,8 +61,8 @@ def MobileNetV2(
             0.75, 1.0, 1.3 and 1.4.
         variant: "torch" (torchvision's) or "keras", keras.applications' function.
         small_input: for images of 32 to 64 pixels: stem and second stage do not subsample (strides 1, 2, 4, 8).
-        se_ratio: squeeze-and-excitation behind the depthwise convolutions, to this share of their channels
-            in a multiple of 8; 0 leaves it out.
+        se_ratio: reduction of a squeeze-and-excitation gate behind each depthwise convolution, e.g. 4 (to a multiple
+            of 8 channels); None for no gate.
         dropout: before the classifier, the share of features dropped in training.
         drop_path: stochastic depth's rate in the last unit, growing from 0 in the first.
         norm: "batch", "group", "layer" or "none".
@@ -91,7 +91,7 @@ def MobileNetV2(
                 divisible(filters * width),
                 expanded=expanded,
                 stride=stride,
-                squeezed=divisible(expanded * se_ratio) if se_ratio else 0,
+                squeezed=divisible(reduced(expanded, se_ratio)) if se_ratio is not None else 0,
                 drop_path=drop_path * (i - 1) / (UNITS - 1),
                 flat=True,
                 name=f"features_{i}_conv",

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from ..blocks import gated
 from ..errors import InputError
 from ..kit import Kit, Norm, Padding, choose
 from ..layers import ChannelShuffle
@@ -42,6 +43,7 @@ def ShuffleNetV1(
     width: float = 1.0,
     shuffle: bool = True,
     small_input: bool = False,
+    se_ratio: int | None = None,
     dropout: float = 0.0,
     norm: Norm = "batch",
     activation: str = "relu",
@@ -54,6 +56,7 @@ def ShuffleNetV1(
         width: multiplies every channel count; the paper's are 0.25, 0.5, 1.0, 1.5 and 2.0.
         shuffle: channels move between groups; False is the paper's ablation (table 3).
         small_input: for images of 32 to 64 pixels: the stem does not subsample (strides 1, 2, 4, 8).
+        se_ratio: reduction of a squeeze-and-excitation gate on each unit's branch, e.g. 16; None for no gate.
         dropout: before the classifier, the share of features dropped in training.
         norm: "batch", "group", "layer" or "none".
         activation: a Keras activation's name.
@@ -75,7 +78,9 @@ def ShuffleNetV1(
         for index in range(1, depth + 1):
             first = 1 if stage == index == 1 else groups  # too few channels to group
             stride = 2 if index == 1 else 1
-            x = unit(kit, x, filters, stride, (first, groups), shuffle, name=f"features_stage{stage}_unit{index}")
+            x = unit(
+                kit, x, filters, stride, (first, groups), shuffle, se_ratio, name=f"features_stage{stage}_unit{index}"
+            )
         x = end_point(x, f"features_stage{stage}")
         stages.append(x)
     return assemble(image, head(x, dropout), head, stages=stages if features else None, weights=weights, name=name)
@@ -95,8 +100,18 @@ def channels(groups: int, width: float) -> tuple[int, tuple[int, ...]]:
     return stem, widths
 
 
-def unit(kit: Kit, x: Any, filters: int, stride: int, groups: tuple[int, int], shuffle: bool, *, name: str) -> Any:
-    """1x1 group conv to a quarter, norm, ReLU, shuffle, 3x3 depthwise, norm, 1x1 group conv, norm; add x, ReLU.
+def unit(
+    kit: Kit,
+    x: Any,
+    filters: int,
+    stride: int,
+    groups: tuple[int, int],
+    shuffle: bool,
+    se_ratio: int | None,
+    *,
+    name: str,
+) -> Any:
+    """1x1 group conv to a quarter, norm, ReLU, shuffle, 3x3 depthwise, norm, 1x1 group conv, norm, gate; add x, ReLU.
 
     At stride 2 concatenate the 3x3 average pool of x instead, whose channels count among the filters.
     """
@@ -106,6 +121,7 @@ def unit(kit: Kit, x: Any, filters: int, stride: int, groups: tuple[int, int], s
         y = ChannelShuffle(groups[1], name=f"{name}_c_shuffle")(y)
     y = kit.depthwise_norm(y, 3, stride=stride, name=name, parts=DEPTHWISE)
     y = kit.conv_norm(y, added, groups=groups[1], name=name, parts=EXPAND)
+    y = gated(y, se_ratio, activation=kit.activation, name=f"{name}_se")
     if stride == 1:
         y = layers.Add(name=f"{name}_add")([x, y])
     else:

@@ -45,7 +45,9 @@ def vgg(
     activation: str = "relu",
     padding: Padding = "torch",
 ) -> keras.Model:
-    """3x3 convolutions in five stages (strides 2, 4, 8, 16, 32), two dense layers, classifier. 224x224 by default.
+    """By default without batch normalisation, as torchvision's, 224x224.
+
+    3x3 convolutions in five stages (strides 2, 4, 8, 16, 32), two dense layers, classifier.
 
     Args:
         variant: "torch" or "keras" (no dropout; the map is flattened as it comes, so that its size must be known).

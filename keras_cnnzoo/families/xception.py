@@ -10,6 +10,7 @@ from typing import Any, Literal
 import keras
 from keras import layers
 
+from ..blocks import gated
 from ..kit import Kit, Norm, Padding, choose
 from ..model import IMAGENET, Head, Pooling, Weights, assemble, documented, end_point, image_input
 
@@ -38,6 +39,7 @@ def Xception(
     features: bool = False,
     variant: Literal["torch", "keras"] = "keras",
     small_input: bool = False,
+    se_ratio: int | None = None,
     dropout: float = 0.5,
     norm: Norm = "batch",
     activation: str = "relu",
@@ -49,6 +51,7 @@ def Xception(
     Args:
         variant: "keras", the author's (epsilon 1e-3, padding "same"), or "torch", timm's (1e-5, "torch").
         small_input: for images of 32 to 64 pixels: the stem pads and does not subsample (strides 1, 2, 4, 8, 16).
+        se_ratio: reduction of a squeeze-and-excitation gate on each block's branch, e.g. 16; None for no gate.
         dropout: before the classifier, the share of features dropped in training.
         norm: "batch", "group", "layer" or "none".
         activation: a Keras activation's name.
@@ -69,7 +72,7 @@ def Xception(
     x = end_point(x, "stem")
     stages = []
     for block, widths in BLOCKS.items():
-        x = residual(kit, x, widths, name=block)
+        x = residual(kit, x, widths, se_ratio, name=block)
         if block in STAGES:
             stages.append(x := end_point(x, block))
     for number, filters in ((3, 1536), (4, 2048)):
@@ -80,8 +83,8 @@ def Xception(
     return assemble(image, head(x, dropout), head, stages=stages if features else None, weights=weights, name=name)
 
 
-def residual(kit: Kit, x: Any, filters: tuple[int, ...], *, name: str) -> Any:
-    """ReLU (not in block 1), separable 3x3, norm, as often as there are filters; max pool; add.
+def residual(kit: Kit, x: Any, filters: tuple[int, ...], se_ratio: int | None, *, name: str) -> Any:
+    """ReLU (not in block 1), separable 3x3, norm, as often as there are filters; max pool; gate; add.
 
     A block of three neither pools nor changes the channels: what it adds is its input. Else that is projected by a
     strided 1x1, norm.
@@ -100,6 +103,7 @@ def residual(kit: Kit, x: Any, filters: tuple[int, ...], *, name: str) -> Any:
         index += 3
     if not middle:
         x = kit.max_pool(x, signed=True, name=f"{name}_rep_{index}")
+    x = gated(x, se_ratio, activation=kit.activation, name=f"{name}_se")
     return layers.Add(name=f"{name}_add")([x, skip])
 
 

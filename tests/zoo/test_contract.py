@@ -195,3 +195,30 @@ def test_weights_load_into_other_class_counts_and_channels_with_a_warning(name: 
     zoo.create(name, weights=tmp_path / "w.safetensors", input_shape=shape_of(name), include_top=False)
     with pytest.raises(zoo.InputError, match="does not fit"):
         zoo.create(name, weights=tmp_path / "w.safetensors", input_shape=shape_of(name))
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "resnext29_8x64d", "inception_resnet_v1", "xception", "mobilenet_v2_x0_35", "shufflenet_v1"]
+)
+def test_families_with_residual_units_take_a_squeeze_and_excitation_gate(name: str) -> None:
+    options = {"resnext29_8x64d": {"cardinality": 2, "width": 8}}.get(name, {"small_input": True})
+    plain = zoo.create(name, classes=7, **options)
+    gated = zoo.create(name, classes=7, se_ratio=4, **options)
+    added = {layer.name for layer in gated.layers} - {layer.name for layer in plain.layers}
+    assert len([layer for layer in added if layer.endswith("_scale")]) >= 8
+    assert gated.count_params() > plain.count_params()
+    with pytest.raises(zoo.InputError, match="se_ratio=0"):
+        zoo.create(name, se_ratio=0, **options)
+
+
+@pytest.mark.parametrize(
+    ("builder", "words"), [("GoogLeNet", "torchvision's"), ("AlexNet", "one-tower"), ("VGG16", "without batch")]
+)
+def test_the_first_line_of_a_docstring_says_which_form_is_the_default(builder: str, words: str) -> None:
+    assert words in (inspect.getdoc(getattr(zoo, builder)) or "").splitlines()[0]
+
+
+def test_stages_and_logits_come_from_one_model_by_the_stages_names() -> None:
+    model = zoo.ResNet20()
+    both = keras.Model(model.input, [model.get_layer("layer2").output, model.output])
+    assert [output.shape[1:] for output in both.outputs] == [(16, 16, 32), (10,)]

@@ -41,7 +41,7 @@ def test_features_of_small_inputs_have_one_map_a_stride() -> None:
 
 
 def test_se_ratio_squeezes_the_expanded_channels_of_every_unit() -> None:
-    model = zoo.MobileNetV2(input_shape=(32, 32, 3), width=0.35, se_ratio=0.25)
+    model = zoo.MobileNetV2(input_shape=(32, 32, 3), width=0.35, se_ratio=4)
     squeezes = [layer for layer in model.layers if layer.name.endswith("_fc1")]
     assert len(squeezes) == 17
     assert model.get_layer("features_17_conv_2_fc1").kernel.shape == (1, 1, 336, 88)  # 84, to a multiple of 8
