@@ -1,13 +1,11 @@
 """The main job, end to end: train a small network, export it twice, verify both files, measure them, tell it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from rich.table import Table
 
 from .. import ShuffleNetV2, mobile_bench, save_weights
 from ..console import progress
@@ -16,86 +14,14 @@ from ..export import Calibration, Card, Origin, to_tflite, verify
 from ..files import refuse_overwrite
 from ..preprocessing import PRESETS
 from .datasets import Split, dataset
+from .page import write_page
+from .result import Demo
 from .training import train_for
 
 NETWORK, SCHEMES = "shufflenet_v2_x0_5", ("float32", "int8")
-CALIBRATION, RUNS, SMALL = 500, 200, 64  # images, calls, pixels up to which the stem does not subsample
+CALIBRATION, SHOWN, RUNS = 500, 1000, 200  # images, images that the page chooses from, calls
+SMALL = 64  # pixels up to which the stem does not subsample
 PREPROCESSING = PRESETS["tf"]
-
-
-@dataclass(frozen=True)
-class Demo:
-    """What the demonstration made.
-
-    Args:
-        folder: with the artifacts, their cards, the weights and report.html.
-        data: the data set, in words.
-        seconds: of training.
-        cards: one for each artifact, in the order of SCHEMES.
-        measured: one row for each artifact and thread count.
-        environment: where it was measured.
-    """
-
-    folder: Path
-    data: str
-    seconds: float
-    cards: tuple[Card, ...]
-    measured: tuple[mobile_bench.Measurement, ...]
-    environment: Any
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One for each artifact: accuracy from its card, latency by thread count."""
-        return [self._row(card) for card in self.cards]
-
-    def _row(self, card: Card) -> dict[str, Any]:
-        mine = [m for m in self.measured if m.artifact.path.name == card.artifact["file"]]
-        memory = [m.probe.peak_bytes for m in mine if m.probe.peak_bytes is not None]
-        assert card.verification is not None
-        return {
-            "file": card.artifact["file"],
-            "scheme": card.quantization["scheme"],
-            "bytes": card.artifact["bytes"],
-            **{k: v for k, v in card.verification.items() if k != "source"},
-            "median_ms": {m.threads: m.summary.median.value for m in mine},
-            "ratio": {m.threads: m.ratio.value for m in mine if m.ratio is not None},
-            "peak_bytes": max(memory, default=None),
-        }
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON knows it."""
-        return {"folder": str(self.folder), "data": self.data, "seconds": self.seconds, "artifacts": self.rows()}
-
-    def table(self) -> Table:
-        """One row an artifact, as the terminal shows it."""
-        threads = [m.threads for m in self.measured[: len(self.measured) // len(self.cards)]]
-        latency = [f"median ms, {count} thread{'s' * (count > 1)}" for count in threads]
-        columns = "file", "size", "top-1", "Keras top-1", "agreement", "largest diff.", *latency, "peak memory"
-        table = Table(
-            *columns, title=f"{NETWORK} on {self.data}, {self.seconds:.0f} s of training", title_justify="left"
-        )
-        for column in table.columns[1:]:
-            column.justify = "right"
-        for row in self.rows():
-            table.add_row(*_cells(row, threads))
-        return table
-
-
-def _cells(row: dict[str, Any], threads: Sequence[int]) -> list[str]:
-    """The table's text: a ratio stands behind each latency but the first file's."""
-    latency = [
-        f"{row['median_ms'][count]:.3f}" + (f" ({row['ratio'][count]:.2f}x)" if count in row["ratio"] else "")
-        for count in threads
-    ]
-    return [
-        row["file"],
-        f"{row['bytes'] / 1e6:.2f} MB",
-        f"{row['top1_file']:.2%}",
-        f"{row['top1_model']:.2%}",
-        f"{row['agreement']:.2%}",
-        f"{row['largest_difference']:.2g} of {row['largest_output']:.2g}",
-        *latency,
-        "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:.1f} MB",
-    ]
 
 
 def run_demo(data: str, folder: Path, *, seconds: float, size: int, seed: int, force: bool, shown: bool) -> Demo:
@@ -122,10 +48,8 @@ def run_demo(data: str, folder: Path, *, seconds: float, size: int, seed: int, f
     save_weights(model, folder / "weights.safetensors", preprocessing=PREPROCESSING, force=force)
     cards = [_exported(model, split, path, scheme, shown) for path, scheme in zip(paths, SCHEMES, strict=True)]
     report = _measured(paths, shown)
-    demo = Demo(folder, f"{split.train.source}", seconds, tuple(cards), report.measurements, report.environment)
-    from .page import write_page
-
-    write_page(demo, model, split)
+    demo = Demo(folder, NETWORK, split.train.source, seconds, tuple(cards), report.measurements, report.environment)
+    write_page(demo, split, _answers(paths, split))
     return demo
 
 
@@ -182,8 +106,9 @@ def _counted(step: Callable[[float], object]) -> Callable[[int, int], None]:
     return lambda done, total: (step(1), None)[1]
 
 
-def predictions(paths: Sequence[Path], inputs: np.ndarray) -> list[np.ndarray]:
-    """What each file answers: class indices (n,)."""
+def _answers(paths: Sequence[Path], split: Split) -> list[np.ndarray]:
+    """The classes that each file names for the first held-out images."""
     from ..export.interpreter import LiteRT
 
+    inputs = PREPROCESSING(split.test.pixels[:SHOWN])
     return [LiteRT(path.read_bytes())(inputs)[0].argmax(-1) for path in paths]

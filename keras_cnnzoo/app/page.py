@@ -4,45 +4,44 @@ import base64
 import io
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
-import keras
 import numpy as np
 from PIL import Image
 
 from ..files import write
 from .datasets import Split
-
-if TYPE_CHECKING:
-    from .demo import Demo
+from .result import Demo
 
 PICTURES, PICTURE_SIZE = 24, 64
 
 
-def write_page(demo: "Demo", model: keras.Model, split: Split) -> None:
-    """Writes report.html into the demonstration's folder; it needs no network and no other file."""
+def write_page(demo: Demo, split: Split, answers: list[np.ndarray]) -> None:
+    """Writes report.html into the demonstration's folder; it needs no network and no other file.
+
+    Args:
+        demo: what was found.
+        split: the data.
+        answers: for each artifact, the classes that it names for the first held-out images.
+    """
     environment = jinja2.Environment(loader=jinja2.PackageLoader(__package__, "."), autoescape=True)
     page = environment.get_template("report.html").render(
-        title=f"{model.name} on {demo.data}",
+        title=f"{demo.network} on {demo.data}",
         demo=demo,
         rows=demo.rows(),
         threads=sorted({m.threads for m in demo.measured}),
         slowest=max(m.summary.p90.value for m in demo.measured),
         largest=max(card.artifact["bytes"] for card in demo.cards),
-        pictures=_pictures(demo, split),
+        pictures=_pictures(split, answers),
         cards=[(card.artifact["file"], json.dumps(asdict(card), indent=2)) for card in demo.cards],
         environment=asdict(demo.environment),
     )
     write(demo.folder / "report.html", page)
 
 
-def _pictures(demo: "Demo", split: Split) -> list[dict[str, Any]]:
+def _pictures(split: Split, answers: list[np.ndarray]) -> list[dict[str, Any]]:
     """Held-out pictures with their class and what each file answers; those that int8 changed come first."""
-    from .demo import PREPROCESSING, predictions
-
-    paths = [demo.folder / card.artifact["file"] for card in demo.cards]
-    answers = predictions(paths, PREPROCESSING(split.test.pixels[:1000]))
     labels = split.test.labels
     assert labels is not None
     changed = np.any([answer != answers[0] for answer in answers], axis=0)

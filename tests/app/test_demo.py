@@ -12,7 +12,8 @@ from PIL import Image
 
 from keras_cnnzoo import InputError
 from keras_cnnzoo.app.datasets import CIFAR10, dataset
-from keras_cnnzoo.app.demo import Demo, run_demo
+from keras_cnnzoo.app.demo import run_demo
+from keras_cnnzoo.app.result import Demo
 from keras_cnnzoo.app.training import train_for
 from keras_cnnzoo.export import Card
 
