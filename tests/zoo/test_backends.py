@@ -19,7 +19,7 @@ from keras_cnnzoo.weights.files import read_state
 from .conftest import NAMES, TOLERANCE, calibrate, parity, pictures, shape_of
 from .on_backend import train_once
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("backends")]  # in one process: its fixtures take minutes
 
 LOGITS = {"classifier_activation": None, "classes": 7}
 # VGG's dense layers would be 400 MB; AlexNet's are run as they come
@@ -41,8 +41,9 @@ def expected() -> Iterator[Path]:
         folder = Path(temporary)
         (folder / "cases.json").write_text(json.dumps({"answer": ANSWER, "train": TRAIN}))
         for case, (name, options) in (ANSWER | TRAIN).items():
+            keras.utils.set_random_seed(0)
             model = zoo.create(name, **options)
-            calibrate(model)
+            calibrate(model, shift=1.0)
             images = pictures(4, options["input_shape"], seed=1)
             zoo.save_weights(model, folder / f"{case}.safetensors")
             np.save(folder / f"{case}.images.npy", images)
@@ -78,7 +79,7 @@ def other(request: pytest.FixtureRequest, expected: Path) -> tuple[Path, dict]:
 
 
 def test_tensorflow_is_not_loaded(other: tuple[Path, dict]) -> None:
-    assert other[1]["tensorflow"] == other[1]["with_keras"]
+    assert other[1]["tensorflow"] is False
 
 
 def test_every_family_answers_the_same(other: tuple[Path, dict]) -> None:
@@ -91,6 +92,7 @@ def test_every_family_answers_the_same(other: tuple[Path, dict]) -> None:
 def test_a_training_step_of_a_grouped_network_changes_every_variable_alike(case: str, other: tuple[Path, dict]) -> None:
     before, here, there = (read_state(other[0] / f"{case}{kind}.safetensors") for kind in ("", ".expected", ".trained"))
     steps = {name: (here[name] - value, there[name] - value) for name, value in before.items()}
-    assert [name for name, (_, step) in steps.items() if not (np.isfinite(step).all() and step.any())] == []
+    assert [name for name, (_, step) in steps.items() if not np.isfinite(step).all()] == []
+    assert [name for name, (_, step) in steps.items() if name.endswith("kernel") and not step.any()] == []
     largest = max(np.abs(step).max() for step, _ in steps.values())
     assert {n: float(np.abs(a - b).max()) for n, (a, b) in steps.items() if np.abs(a - b).max() > 1e-3 * largest} == {}
