@@ -1,4 +1,4 @@
-"""cnnzoo-export: a Keras network to a small file and its card."""
+"""`cnnzoo-export MODEL`: a Keras network to a small file and its card."""
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from ..console import print_json, progress, run, terminal
-from ..errors import InputError
-from ..preprocessing import Preprocessing, preprocessing
-from .schemes import Boundary, Scheme
+from ...console import print_json, progress, terminal
+from ...errors import InputError
+from ...preprocessing import Preprocessing, preprocessing
+from ..schemes import Boundary, Scheme
 
 if TYPE_CHECKING:
     import keras
 
-    from ..images import Images
-    from .calibration import Calibration
-    from .card import Card
-    from .tflite import Origin, Phase
-
-app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+    from ...images import Images
+    from ..calibration import Calibration
+    from ..card import Card
+    from ..tflite import Origin, Phase
 
 EXAMPLE = """
 **Examples**
@@ -35,7 +33,6 @@ EXAMPLE = """
 """
 
 
-@app.command(epilog=EXAMPLE)
 def export(
     model: Annotated[
         str, typer.Argument(help="A network of `cnnzoo list`, a .keras or .h5 file, or keras.applications.NAME.")
@@ -84,14 +81,14 @@ def export(
     A network built by name gives logits unless --set classifier_activation=softmax; a model file is exported as it is.
     Exit codes: 0 written, 2 bad input. --debug shows the traceback of an error.
     """
-    from ..files import refuse_overwrite
-    from .card import card_path
+    from ...files import refuse_overwrite
+    from ..card import card_path
 
     path = _artifact(output, model, quantize)
     for wanted in (path, card_path(path)):
         refuse_overwrite(wanted, force=force)
-    from .sources import load
-    from .tflite import check, to_tflite
+    from ..sources import load
+    from ..tflite import check, to_tflite
 
     check(path, quantize, calibration, inputs, outputs, batch, force)
     phase = _phases(not quiet)
@@ -154,7 +151,7 @@ def _calibration(
     source: str | None, network: "keras.Model", spec: Preprocessing, count: int, seed: int
 ) -> "Calibration | None":
     """The representative dataset that --calibration names."""
-    from .calibration import Calibration
+    from ..calibration import Calibration
 
     if source is None:
         return None
@@ -177,7 +174,7 @@ def _verification(
     images = _images(source, tuple(network.inputs[0].shape[1:]), spec, None, None)
 
     def prove(content: bytes) -> dict[str, Any]:
-        from .verify import verify
+        from ..verify import verify
 
         with phase("verify", len(images)) as step:
             found = verify(content, network, spec(images.pixels), images.labels, step)
@@ -189,7 +186,7 @@ def _verification(
 def _images(
     source: str, size: tuple[int, int, int], spec: Preprocessing, count: int | None, seed: int | None
 ) -> "Images":
-    from ..images import read_images
+    from ...images import read_images
 
     images = read_images(source, size, fit=spec, count=count, seed=seed)
     if images.skipped:
@@ -226,7 +223,3 @@ def _table(card: "Card", path: Path) -> Table:
         table.add_row("largest difference", f"{proof['largest_difference']:.3g} of {proof['largest_output']:.3g}")
     return table
 
-
-def main() -> None:
-    """Entry point of cnnzoo-export."""
-    run(app)

@@ -1,0 +1,34 @@
+"""cnnzoo-export: one file for each verb; what is no verb is a MODEL to export."""
+
+import typer
+from typer.core import TyperGroup
+
+from ...console import run
+from . import model
+
+DEFAULT = "export"
+
+
+class _Verbs(TyperGroup):
+    """`cnnzoo-export MODEL ...` is short for `cnnzoo-export export MODEL ...`."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_Verbs,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="From a Keras network to a small file whose answers are proven.",
+)
+app.callback(no_args_is_help=True)(lambda: None)
+app.command(DEFAULT, epilog=model.EXAMPLE)(model.export)
+
+
+def main() -> None:
+    """Entry point of cnnzoo-export."""
+    run(app)
