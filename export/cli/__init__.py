@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From a Keras network to a small file whose answers are proven.",
 )
-app.callback(no_args_is_help=True)(lambda: None)
+app.callback(no_args_is_help=True, epilog=model.EXAMPLE)(lambda: None)
 app.command(DEFAULT, epilog=model.EXAMPLE)(model.export)
 
 

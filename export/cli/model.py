@@ -222,4 +222,3 @@ def _table(card: "Card", path: Path) -> Table:
         table.add_row("agreement", f"{proof['agreement']:.2%}")
         table.add_row("largest difference", f"{proof['largest_difference']:.3g} of {proof['largest_output']:.3g}")
     return table
-
