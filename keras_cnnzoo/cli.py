@@ -154,6 +154,49 @@ def demo(
         terminal().print(f"artifacts, cards and report: {result.folder / 'report.html'}")
 
 
+@app.command(
+    "from-tflite",
+    epilog="**Example:** `cnnzoo from-tflite mobilenet_v2_1.0_224_quant.tflite -b mobilenet_v2 -o w.safetensors`",
+)
+def from_tflite(
+    file: Annotated[Path, typer.Argument(help="A .tflite classifier: float32, float16, int8 or uint8.")],
+    network: Annotated[str, typer.Option("--builder", "-b", help="The network of `cnnzoo list` that it is.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .safetensors or .npz file.")],
+    settings: Settings = None,
+    preprocess: Annotated[
+        str | None, typer.Option(help="torch, tf, caffe, none or a JSON file; else what card or uint8 input say.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Reads a .tflite classifier's weights, dequantized, for a network of the zoo built without normalisation.
+
+    Prints the options with which they load. Exit codes: 0 written, 2 bad input (another network's file, for one).
+    """
+    from .app.tflite_reader import read_tflite
+    from .files import refuse_overwrite
+    from .options import typed_options
+    from .preprocessing import preprocessing
+    from .weights import save_weights
+
+    refuse_overwrite(output, force=force)
+    given = None if preprocess is None else preprocessing(preprocess)
+    with progress(f"read {file.name}", shown=not quiet):
+        options = typed_options(builder_of(network), settings or [], info(network).name)
+        model, options, known = read_tflite(file, network, **options)
+        save_weights(model, output, preprocessing=given or known, force=force)
+    if as_json:
+        spec = given or known
+        print_json(
+            {"file": str(output), "builder": info(network).name, "options": options}
+            | {"preprocessing": None if spec is None else spec.to_dict()}
+        )
+        return
+    flags = " ".join(f"--set {key}={_as_setting(value)}" for key, value in options.items())
+    terminal().print(f"{output}\nit loads by: {info(network).name} --weights {output} {flags}", highlight=False)
+
+
 def millions(macs: int) -> str:
     """1,814,073,344 as "1,814.07 M"."""
     return f"{macs / 1e6:,.2f} M"
@@ -163,6 +206,10 @@ def _built(name: str, settings: list[str] | None) -> "keras.Model":
     from .options import typed_options
 
     return create(name, **typed_options(builder_of(name), settings or [], info(name).name))
+
+
+def _as_setting(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _totals(cost: "Complexity") -> dict[str, Any]:
