@@ -97,7 +97,7 @@ def _from_zoo(source: str, weights: str, settings: Sequence[str]) -> tuple["kera
         known: Preprocessing | None = PRESETS[variant.preprocess]
         model = create(source, **options)
     else:
-        known = preprocessing_of(weights)
+        known = preprocessing_of(weights, variant.name)
         model = create(source, weights=weights, **options)
     return model, Origin(_trained(weights), variant.name, options, known)
 

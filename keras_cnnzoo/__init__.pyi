@@ -77,5 +77,6 @@ from .registry import info as info
 from .registry import list_models as list_models
 from .weights import load_weights as load_weights
 from .weights import save_weights as save_weights
+from .weights.predictions import decode_predictions as decode_predictions
 
 __version__: str

@@ -11,6 +11,7 @@ from rich.table import Table
 from .console import print_json, progress, run, terminal
 from .errors import InputError
 from .registry import builder_of, create, info, list_models
+from .weights.cli import app as weights
 
 if TYPE_CHECKING:
     import keras
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The convolutional networks that made vision work, from paper to phone. --debug shows an error's traceback.",
 )
+app.add_typer(weights, name="weights")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Settings = Annotated[
     list[str] | None,

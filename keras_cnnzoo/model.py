@@ -28,7 +28,8 @@ IMAGENET, CIFAR10 = Unchosen(1000), Unchosen(10)
 # what each builder takes before its family's own options; `documented` writes it into every docstring
 ARGUMENTS = """\
     include_top: with the classifier.
-    weights: a .safetensors, .npz, .weights.h5 or .keras file, or None for random initialisation.
+    weights: None for random initialisation, a .safetensors, .npz, .weights.h5, .keras, .h5 or .pth file, "imagenet", or
+        a checkpoint of `cnnzoo weights list`, such as "torchvision:IMAGENET1K_V2".
     input_tensor: a Keras tensor to read instead of a new input.
     input_shape: (height, width, channels); height and width may be None.
     pooling: without the classifier, "avg", "max" or None for the last stage's map.
@@ -185,7 +186,9 @@ def end_point(x: Any, name: str) -> Any:
     return layers.Identity(name=name)(x)
 
 
-def assemble(image: Any, x: Any, head: Head, *, stages: list[Any] | None, weights: Weights, name: str) -> keras.Model:
+def assemble(
+    image: Any, x: Any, head: Head, *, stages: list[Any] | None, weights: Weights, network: str, name: str | None
+) -> keras.Model:
     """The finished model, weights loaded.
 
     Args:
@@ -193,21 +196,23 @@ def assemble(image: Any, x: Any, head: Head, *, stages: list[Any] | None, weight
         x: the head's output.
         head: tells the weights reader what may differ.
         stages: end points to return instead of `x` (features=True).
-        weights: a file, or None.
-        name: the model's.
+        weights: a file, a checkpoint's name, or None.
+        network: the registry's name, by which checkpoints are found.
+        name: the model's; None is the registry's.
     """
+    name = name or network
     inputs = (
         image if image._keras_history.operation._inbound_nodes[0].is_input else keras.utils.get_source_inputs(image)
     )
-    network = keras.Model(inputs, x, name=name)
+    model = keras.Model(inputs, x, name=name)
     if weights is not None:
-        from .weights import load_weights
+        from .weights import load_weights, located
 
         load_weights(
-            network,
-            weights,
+            model,
+            located(weights, network, model),
             classifiers=(head.classifier, *head.auxiliary) if head.include_top else (),
             other_classes=not isinstance(head.classes, Unchosen),
             unused=head.unused if head.include_top else (head.classifier, *head.unused),
         )
-    return network if stages is None else keras.Model(network.inputs, stages, name=name)
+    return model if stages is None else keras.Model(model.inputs, stages, name=name)

@@ -74,7 +74,7 @@ def densenet(
     x = end_point(x, "stem")
     stages = dense_blocks(kit, x, blocks, growth, drop_rate, last="norm5")
     x = head(stages[-1])
-    return assemble(image, x, head, stages=stages if features else None, weights=weights, name=name or network)
+    return assemble(image, x, head, stages=stages if features else None, weights=weights, network=network, name=name)
 
 
 @documented
@@ -115,8 +115,10 @@ def DenseNetBC(
     x = kit.conv(image, 2 * checked(growth_rate), 3, name="features_conv0")
     x = end_point(x, "stem")
     stages = dense_blocks(kit, x, (depth // 6,) * 3, growth_rate, drop_rate, last="norm_final")
-    name = name or f"densenet_bc_{depth}_{growth_rate}"
-    return assemble(image, head(stages[-1]), head, stages=stages if features else None, weights=weights, name=name)
+    network = f"densenet_bc_{depth}_{growth_rate}"
+    return assemble(
+        image, head(stages[-1]), head, stages=stages if features else None, weights=weights, network=network, name=name
+    )
 
 
 def checked(growth_rate: int) -> int:

@@ -102,8 +102,10 @@ def GoogLeNet(
         stages.append(x := end_point(x, f"inception{stage}"))
     x = head(x, (0.4 if paper else 0.2) if dropout is None else dropout)
     answer = [x, *answers] if answers else x
-    name = name or "googlenet"
-    return assemble(image, answer, head, stages=stages if features else None, weights=weights, name=name)
+    network = "googlenet"
+    return assemble(
+        image, answer, head, stages=stages if features else None, weights=weights, network=network, name=name
+    )
 
 
 def stem(kit: Kit, x: Any, *, local_response: bool) -> Any:

@@ -79,8 +79,10 @@ def InceptionBN(
         x = inception(kit, x, widths, name=module)
         if module in STAGES:
             stages.append(x := end_point(x, STAGES[module]))
-    name = name or "inception_bn"
-    return assemble(image, head(x, dropout), head, stages=stages if features else None, weights=weights, name=name)
+    network = "inception_bn"
+    return assemble(
+        image, head(x, dropout), head, stages=stages if features else None, weights=weights, network=network, name=name
+    )
 
 
 def inception(kit: Kit, x: Any, widths: Widths, *, name: str) -> Any:

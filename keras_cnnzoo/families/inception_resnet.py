@@ -150,7 +150,9 @@ def inception_resnet(
         x = kit.conv_norm_act(x, 1536, name="conv2d_7b")
     points.append(x := end_point(x, "conv2d_7b" if v2 else "block8"))
     answer = head(x, dropout, top=None if v2 else partial(embedded, kit, head, dropout))
-    return assemble(image, answer, head, stages=points if features else None, weights=weights, name=name or network)
+    return assemble(
+        image, answer, head, stages=points if features else None, weights=weights, network=network, name=name
+    )
 
 
 def stem_v1(kit: Kit, x: Any, *, subsample: bool) -> Any:

@@ -90,8 +90,10 @@ def InceptionV3(
     answer = head(x, dropout)
     if auxiliary:
         answer = [answer, auxiliary_head(kit, stages[2], head)]
-    name = name or "inception_v3"
-    return assemble(image, answer, head, stages=stages if features else None, weights=weights, name=name)
+    network = "inception_v3"
+    return assemble(
+        image, answer, head, stages=stages if features else None, weights=weights, network=network, name=name
+    )
 
 
 def block_a(kit: Kit, x: Any, pooled: int, *, name: str) -> Any:

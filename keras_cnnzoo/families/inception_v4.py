@@ -74,8 +74,10 @@ def InceptionV4(
     for index in range(19, 22):
         x = inception_c(kit, x, name=f"features_{index}")
     stages.append(x := end_point(x, "features_21"))
-    name = name or "inception_v4"
-    return assemble(image, head(x, dropout), head, stages=stages if features else None, weights=weights, name=name)
+    network = "inception_v4"
+    return assemble(
+        image, head(x, dropout), head, stages=stages if features else None, weights=weights, network=network, name=name
+    )
 
 
 def stem_modules(kit: Kit, x: Any, *, subsample: bool) -> Any:

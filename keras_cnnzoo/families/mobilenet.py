@@ -55,7 +55,7 @@ def MobileNetV1(
         padding: "torch" (symmetric) or "same" (TensorFlow's); None is the variant's own.
     """
     choose("variant", variant, tuple(CONVENTIONS))
-    name = name or widened("mobilenet_v1", width)
+    network = widened("mobilenet_v1", width)
     own, epsilon, momentum = CONVENTIONS[variant]
     kit = Kit(norm, activation, padding or own, epsilon, momentum)
     below = variant == "keras" and padding is None
@@ -72,7 +72,9 @@ def MobileNetV1(
             x = separable(kit, x, scaled(filters, width), stride, below=below, name=f"blocks_{stage}_{index}")
         x = end_point(x, f"blocks_{stage}")
         stages.append(x)
-    return assemble(image, head(x, dropout), head, stages=stages if features else None, weights=weights, name=name)
+    return assemble(
+        image, head(x, dropout), head, stages=stages if features else None, weights=weights, network=network, name=name
+    )
 
 
 def scaled(filters: int, width: float) -> int:

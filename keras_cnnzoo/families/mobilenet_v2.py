@@ -70,7 +70,7 @@ def MobileNetV2(
         padding: "torch" (symmetric) or "same" (TensorFlow's); None is the variant's own.
     """
     choose("variant", variant, tuple(CONVENTIONS))
-    name = name or widened("mobilenet_v2", width)
+    network = widened("mobilenet_v2", width)
     own, epsilon, momentum = CONVENTIONS[variant]
     kit = Kit(norm, activation, padding or own, epsilon, momentum)
     head = Head(include_top, pooling, classes, classifier_activation, classifier="classifier_1")
@@ -100,7 +100,7 @@ def MobileNetV2(
     last = divisible(LAST * max(1.0, width))
     x = kit.conv_norm_act(x, last, name=f"features_{next(unit)}", parts=SEQUENTIAL)
     stages = list(levels.values()) if features else None
-    return assemble(image, head(x, dropout), head, stages=stages, weights=weights, name=name)
+    return assemble(image, head(x, dropout), head, stages=stages, weights=weights, network=network, name=name)
 
 
 def inverted_residual(

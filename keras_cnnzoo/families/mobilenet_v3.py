@@ -94,7 +94,7 @@ def mobilenet_v3(
         padding: "torch" (symmetric) or "same" (TensorFlow's); None is the variant's own.
     """
     choose("variant", variant, tuple(CONVENTIONS))
-    name = name or widened(f"{network}_minimalistic" if minimalistic else network, width)
+    registered = widened(f"{network}_minimalistic" if minimalistic else network, width)
     table, hidden = VARIANTS[network]
     own, epsilon, momentum = CONVENTIONS[variant]
     kit = Kit(norm, activation or (RE if minimalistic else HS), padding or own, epsilon, momentum)
@@ -123,7 +123,7 @@ def mobilenet_v3(
         return head.classify(kit.activate(x, name="classifier_1"), dropout)
 
     stages = list(levels.values()) if features else None
-    return assemble(image, head(x, top=top), head, stages=stages, weights=weights, name=name)
+    return assemble(image, head(x, top=top), head, stages=stages, weights=weights, network=registered, name=name)
 
 
 def bneck(kit: Kit, x: Any, row: Row, narrowed: float, width: float, drop_path: float, *, name: str) -> Any:

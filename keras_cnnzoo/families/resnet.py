@@ -165,7 +165,7 @@ def resnet(
     x = stem(units, image, 64, small_input=small_input, bias=bias, signed=signed)
     x, stages = residual_stages(units, x, plan(row.depths, convolutions, stride_last=as_keras and preact))
     x = head(x, dropout)
-    return assemble(image, x, head, stages=stages if features else None, weights=weights, name=name or network)
+    return assemble(image, x, head, stages=stages if features else None, weights=weights, network=network, name=name)
 
 
 def _biased(convs: Convs, *, only_last: bool) -> Convs:
@@ -231,7 +231,7 @@ def resnet_cifar(
     x = stem(units, image, 16, small_input=True)
     x, stages = residual_stages(units, x, plan((row.depth,) * 3, convolutions))
     x = head(x)
-    return assemble(image, x, head, stages=stages if features else None, weights=weights, name=name or network)
+    return assemble(image, x, head, stages=stages if features else None, weights=weights, network=network, name=name)
 
 
 ResNet18 = preset(resnet, "resnet18", "ResNet18")

@@ -70,7 +70,7 @@ def resnext(
     head = Head(include_top, pooling, classes, classifier_activation)
     x, points = residual_stages(units, stem(units, image, 64, small_input=small_input), stages)
     x = head(x, dropout)
-    return assemble(image, x, head, stages=points if features else None, weights=weights, name=name or network)
+    return assemble(image, x, head, stages=points if features else None, weights=weights, network=network, name=name)
 
 
 @documented
@@ -115,7 +115,7 @@ def resnext_cifar(
     head = Head(include_top, pooling, classes, classifier_activation)
     x, points = residual_stages(units, stem(units, image, 64, small_input=True), stages)
     x = head(x, dropout)
-    return assemble(image, x, head, stages=points if features else None, weights=weights, name=name or network)
+    return assemble(image, x, head, stages=points if features else None, weights=weights, network=network, name=name)
 
 
 def grouped(depths: tuple[int, ...], cardinality: int, width: int) -> list[list[Convs]]:

@@ -91,7 +91,7 @@ def senet(
         x = stem(units, image, 64, small_input=small_input, ceil=True)
     x, stages = residual_stages(units, x, plan(row.depths, lambda stage, stride: convolutions(row, stage, stride)))
     x = head(x, (0.2 if deep else 0.0) if dropout is None else dropout)
-    return assemble(image, x, head, stages=stages if features else None, weights=weights, name=name or network)
+    return assemble(image, x, head, stages=stages if features else None, weights=weights, network=network, name=name)
 
 
 def deep_stem(kit: Kit, x: Any, *, small_input: bool) -> Any:

@@ -63,7 +63,7 @@ def ShuffleNetV1(
         padding: "torch" (symmetric) or "same" (TensorFlow's).
     """
     choose("groups", groups, tuple(FILTERS))
-    name = name or ("shufflenet_v1" if (groups, width) == (3, 1) else widened(f"shufflenet_v1_g{groups}", width))
+    network = "shufflenet_v1" if (groups, width) == (3, 1) else widened(f"shufflenet_v1_g{groups}", width)
     stem, widths = channels(groups, width)
     kit = Kit(norm, activation, padding)
     head = Head(include_top, pooling, classes, classifier_activation, classifier="output")
@@ -83,7 +83,9 @@ def ShuffleNetV1(
             )
         x = end_point(x, f"features_stage{stage}")
         stages.append(x)
-    return assemble(image, head(x, dropout), head, stages=stages if features else None, weights=weights, name=name)
+    return assemble(
+        image, head(x, dropout), head, stages=stages if features else None, weights=weights, network=network, name=name
+    )
 
 
 def channels(groups: int, width: float) -> tuple[int, tuple[int, ...]]:

@@ -70,8 +70,10 @@ def ShuffleNetV2(
         x = end_point(x, f"stage{stage}")
         stages.append(x)
     x = kit.conv_norm_act(x, last, name="conv5", parts=SEQUENTIAL)
-    name = name or f"shufflenet_v2_x{width:.1f}".replace(".", "_")
-    return assemble(image, head(x, dropout), head, stages=stages if features else None, weights=weights, name=name)
+    network = f"shufflenet_v2_x{width:.1f}".replace(".", "_")
+    return assemble(
+        image, head(x, dropout), head, stages=stages if features else None, weights=weights, network=network, name=name
+    )
 
 
 def unit(kit: Kit, x: Any, filters: int, *, name: str) -> Any:

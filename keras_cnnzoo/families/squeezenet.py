@@ -72,7 +72,7 @@ def squeezenet(
         index += 1
         stages.append(x := end_point(x, f"stage{stage}"))
     x = head(x, top=lambda x: classify(kit, head, x, dropout))
-    return assemble(image, x, head, stages=stages if features else None, weights=weights, name=name or network)
+    return assemble(image, x, head, stages=stages if features else None, weights=weights, network=network, name=name)
 
 
 def stem(kit: Kit, x: Any, filters: int, kernel: int, small_input: bool) -> Any:

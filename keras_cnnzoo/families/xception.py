@@ -79,8 +79,10 @@ def Xception(
         x = separable(kit, x, filters, name=f"conv{number}")
         x = norm_act(kit, x, number)
     stages.append(x := end_point(x, "exit"))
-    name = name or "xception"
-    return assemble(image, head(x, dropout), head, stages=stages if features else None, weights=weights, name=name)
+    network = "xception"
+    return assemble(
+        image, head(x, dropout), head, stages=stages if features else None, weights=weights, network=network, name=name
+    )
 
 
 def residual(kit: Kit, x: Any, filters: tuple[int, ...], se_ratio: int | None, *, name: str) -> Any:

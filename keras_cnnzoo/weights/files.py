@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ State = dict[str, np.ndarray]
 
 
 def read_state(path: str | PathLike) -> State:
-    """Reads a .safetensors, .npz, .weights.h5 or .keras file.
+    """Reads a .safetensors, .npz, .weights.h5, .keras, .pth or .th file.
 
     Keras' own files name layers but only number their variables: keys are then `layer/0`, `layer/1`, ...
 
@@ -66,6 +66,26 @@ def _read_keras(path: Path) -> State:
         return _numbered_variables(io.BytesIO(archive.read("model.weights.h5")))
 
 
+def _read_torch(path: Path) -> State:
+    """A state dict, bare or under "state_dict"; what it pickles besides tensors and plain containers is refused."""
+    import pickle
+
+    try:
+        import torch
+    except ImportError as error:
+        raise InputError(f"{path}: torch's files need torch; pip install 'keras-cnnzoo[torch]'") from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(f"{path}: it holds more than tensors, which could run code; it is not loaded") from error
+    tensors = content.get("state_dict", content) if isinstance(content, dict) else {}
+    return {name: _array(value) for name, value in tensors.items() if isinstance(value, torch.Tensor)}
+
+
+def _array(tensor: Any) -> np.ndarray:
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+
+
 def _numbered_variables(file: IO[bytes]) -> State:
     """Each layer's group `vars` carries the layer's name as an attribute and its variables by number."""
     import h5py
@@ -86,4 +106,6 @@ READERS: dict[str, Callable[[Path], State]] = {
     ".npz": _read_npz,
     ".weights.h5": _read_weights_h5,
     ".keras": _read_keras,
+    ".pth": _read_torch,
+    ".th": _read_torch,
 }

@@ -12,6 +12,8 @@ import numpy as np
 from ..errors import InputError
 from ..files import replacing
 from ..preprocessing import Preprocessing
+from .catalogue import checkpoint, is_named, require_epsilon
+from .download import fetch_shown
 from .files import State, read_state
 from .torch import from_torch, is_torch
 
@@ -87,8 +89,28 @@ def save_weights(
             save_file(state, temporary, {"format": "keras_cnnzoo", **spec})
 
 
-def preprocessing_of(path: str | PathLike) -> Preprocessing | None:
-    """What a weights file says that its network was trained on; None where it says nothing."""
+def located(weights: str | PathLike, network: str, model: "keras.Model") -> str | PathLike:
+    """The file that a builder's `weights` means: itself, or the checkpoint of that name, fetched.
+
+    Args:
+        weights: a path, or a checkpoint's name.
+        network: the registry's name.
+        model: as built; it must be what the checkpoint was trained with.
+
+    Raises:
+        InputError: no such checkpoint, not to be fetched, or of another network.
+    """
+    if not is_named(weights):
+        return weights
+    row = checkpoint(str(weights), network)
+    require_epsilon(model, row)
+    return fetch_shown(row)
+
+
+def preprocessing_of(path: str | PathLike, network: str | None = None) -> Preprocessing | None:
+    """What a weights file, or a network's checkpoint, says that it was trained on; None where it says nothing."""
+    if network is not None and is_named(path):
+        return checkpoint(str(path), network).preprocessing
     if not str(path).endswith(".safetensors") or not Path(path).is_file():
         return None
     from safetensors import SafetensorError, safe_open

@@ -3,6 +3,7 @@
 `layer1.0.conv1.weight` (OIHW) is `layer1_0_conv1/kernel` (HWIO), `bn1.weight` is `bn1/gamma`, and so on.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 State = dict[str, np.ndarray]
 
 SUFFIXES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+# torchvision's DenseNet files are older than its module names: denselayer1.norm.1 is denselayer1.norm1
+OLD_DENSENET = re.compile(r"(\.denselayer\d+\.(?:norm|conv))\.([12])\.")
 STATISTICS = {"running_mean": "moving_mean", "running_var": "moving_variance"}
 
 
@@ -26,7 +29,7 @@ def from_torch(state: State, layers: Mapping[str, Any]) -> State:
     """
     translated: State = {}
     for name, value in state.items():
-        module, _, parameter = name.removeprefix("module.").rpartition(".")
+        module, _, parameter = OLD_DENSENET.sub(r"\1\2.", name.removeprefix("module.")).rpartition(".")
         if parameter == "num_batches_tracked":
             continue
         layer = module.replace(".", "_")

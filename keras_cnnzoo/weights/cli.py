@@ -1,0 +1,123 @@
+"""cnnzoo weights: public checkpoints, listed, fetched, checked, and files converted to our format."""
+
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ..console import print_json, terminal
+from ..errors import InputError
+from .catalogue import Checkpoint, checkpoint, of_network
+from .download import cached, fetch_shown, verified
+
+app = typer.Typer(no_args_is_help=True, help="Public checkpoints: what there is, what is here, and other formats.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+Network = Annotated[str, typer.Argument(help="A network of `cnnzoo list`.")]
+Spec = Annotated[str, typer.Argument(help="`imagenet`, or a checkpoint such as `torchvision:IMAGENET1K_V2`.")]
+
+
+@app.command("list", epilog="**Example:** `cnnzoo weights list 'resnet*'`")
+def list_(
+    pattern: Annotated[str, typer.Argument(help="A shell pattern of networks; case, - and _ do not matter.")] = "*",
+    as_json: AsJson = False,
+) -> None:
+    """Lists the checkpoints: published top-1, licence, and whether they are here; `*` is what imagenet means."""
+    rows = list(of_network(pattern))
+    if not rows:
+        raise InputError(
+            f"{pattern}: no checkpoint is known of a network of that name; `cnnzoo list` shows the networks"
+        )
+    if as_json:
+        print_json([_facts(row) for row in rows])
+        return
+    table = Table("network", "checkpoint", "top-1 %", "size", "licence", "here")
+    for row in rows:
+        here = "yes" if cached(row).is_file() else ""
+        top1 = "" if row.top1 is None else f"{row.top1:.2f}"
+        table.add_row(row.network, f"{row.spec}{' *' if row.imagenet else ''}", top1, str(row.size), row.licence, here)
+    terminal().print(table)
+
+
+@app.command(epilog="**Example:** `cnnzoo weights download resnet50 torchvision:IMAGENET1K_V1`")
+def download(network: Network, spec: Spec = "imagenet", as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Fetches a checkpoint into the cache (CNNZOO_HOME), resuming what was begun, and checks its hash."""
+    row = _row(network, spec)
+    path = fetch_shown(row, shown=not quiet)
+    if as_json:
+        print_json(_facts(row))
+    else:
+        terminal().print(str(path), soft_wrap=True)
+
+
+@app.command(epilog="**Example:** `cnnzoo weights path resnet50`")
+def path(network: Network, spec: Spec = "imagenet") -> None:
+    """Prints where a checkpoint's file stands, or would."""
+    print(cached(_row(network, spec)))
+
+
+@app.command(epilog="**Example:** `cnnzoo weights verify`")
+def verify(
+    pattern: Annotated[str, typer.Argument(help="A shell pattern of networks.")] = "*", as_json: AsJson = False
+) -> None:
+    """Checks the hash of every file in the cache; exit code 3 where one is not what was published."""
+    found = [(row, verified(row)) for row in of_network(pattern)]
+    here = [(row, right) for row, right in found if right is not None]
+    if as_json:
+        print_json([_facts(row) | {"verified": right} for row, right in here])
+    for row, right in () if as_json else here:
+        terminal().print(
+            f"{cached(row)}: {'as published' if right else 'NOT what was published; delete it'}", soft_wrap=True
+        )
+    if not here and not as_json:
+        terminal().print("no checkpoint is here")
+    if not all(right for _, right in here):
+        raise typer.Exit(3)
+
+
+@app.command(epilog="**Example:** `cnnzoo weights convert resnet50-11ad3fa6.pth -b resnet50 -o resnet50.safetensors`")
+def convert(
+    source: Annotated[Path, typer.Argument(help="A .pth, .th, .safetensors, .npz, .weights.h5 or .keras file.")],
+    builder: Annotated[str, typer.Option("--builder", "-b", help="The network that it belongs to.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .safetensors or .npz file.")],
+    preprocess: Annotated[
+        str | None, typer.Option(help="What it was trained on, kept in the file: torch, tf, caffe, none, a JSON file.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder; repeatable.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+) -> None:
+    """Writes a weights file in our format, by the names of our layers, after it fitted the network strictly."""
+    from ..files import refuse_overwrite
+    from ..options import typed_options
+    from ..preprocessing import preprocessing
+    from ..registry import builder_of, create, info
+    from .load import save_weights
+
+    refuse_overwrite(output, force=force)
+    name = info(builder).name
+    spec = None if preprocess is None else preprocessing(preprocess)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # an adaptation would not be a conversion
+        try:
+            model = create(name, weights=source, **typed_options(builder_of(name), settings or [], name))
+        except UserWarning as warning:
+            raise InputError(f"{warning}; give --set classes=... or input_shape=... as the file has them") from warning
+    save_weights(model, output, preprocessing=spec, force=force)
+    terminal().print(str(output), soft_wrap=True)
+
+
+def _row(network: str, spec: str) -> Checkpoint:
+    from ..registry import info
+
+    return checkpoint(spec, info(network).name)
+
+
+def _facts(row: Checkpoint) -> dict[str, Any]:
+    file = cached(row)
+    return asdict(row) | {"spec": row.spec, "path": str(file), "here": file.is_file()}

@@ -1,0 +1,182 @@
+"""Checkpoints from where they are published into a cache: resumed, hash-checked, whole or not at all.
+
+CNNZOO_HOME     the cache's folder; ~/.cache/keras_cnnzoo without it. It may be shared and filled beforehand.
+CNNZOO_OFFLINE  1: nothing is fetched; what is missing is an error that says where it belongs.
+CNNZOO_MIRRORS  prefixes and what replaces them: "https://a.example/=https://b.example/a/ ..."
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .catalogue import Checkpoint
+
+Step = Callable[[int, int | None], object]
+"""Told the bytes that are here and those of the whole file, where the server says."""
+
+CHUNK, PATIENCE, TRIES = 1 << 20, 30, 3  # bytes a read; seconds without any; connections
+SERVER = "server"
+
+
+def home() -> Path:
+    """The cache's folder."""
+    return Path(os.environ.get("CNNZOO_HOME") or Path.home() / ".cache" / "keras_cnnzoo")
+
+
+def cached(row: Checkpoint) -> Path:
+    """Where a checkpoint's file stands once it is here."""
+    suffix = ".safetensors" if row.url.endswith(".safetensors") else Path(row.url).suffix
+    return home() / "weights" / row.origin / f"{row.network}-{row.name}{suffix}"
+
+
+def fetch(row: Checkpoint, step: Step = lambda done, total: None) -> Path:
+    """The checkpoint's file, fetched where it is not in the cache; its hash has been checked, now as well.
+
+    Raises:
+        InputError: offline, unreachable, or another content than was published; nothing is then left under its name.
+    """
+    path = cached(row)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path.parent}: cannot be made ({error.strerror}); set CNNZOO_HOME elsewhere") from error
+    with _alone(path):
+        if path.is_file():
+            _require_hash(path, _expected(row, path), row)
+            return path
+        if os.environ.get("CNNZOO_OFFLINE") == "1":
+            raise InputError(f"{row.spec} is not here and CNNZOO_OFFLINE=1; fetch {row.url} to {path}")
+        part = path.with_name(path.name + ".part")
+        told = _download(_mirrored(row.url), part, step)
+        expected = told if row.hash == SERVER else row.hash
+        if expected is None:
+            part.unlink(missing_ok=True)
+            raise InputError(f"{row.url}: the server does not say its hash, so the file cannot be trusted")
+        _require_hash(part, expected, row)
+        if row.hash == SERVER:
+            _sidecar(path).write_text(expected)
+        part.replace(path)
+    return path
+
+
+def fetch_shown(row: Checkpoint, *, shown: bool = True) -> Path:
+    """`fetch` with a bar on standard error where the file has to come first."""
+    if cached(row).is_file():
+        return fetch(row)
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    from ..console import terminal
+
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns, TimeRemainingColumn(), console=terminal(stderr=True), disable=not shown) as bar:
+        task = bar.add_task(f"fetch {row.network} {row.spec}", total=None)
+        return fetch(row, lambda done, total: bar.update(task, completed=done, total=total))
+
+
+def verified(row: Checkpoint) -> bool | None:
+    """Whether the cached file is what was published; None where it is not here."""
+    path = cached(row)
+    if not path.is_file():
+        return None
+    try:
+        _require_hash(path, _expected(row, path), row, keep=True)
+    except InputError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time fetches a file; the others wait and find it."""
+    with path.with_name(path.name + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _download(url: str, part: Path, step: Step) -> str | None:
+    """Fills `part`, going on where it ends; returns the SHA-256 that the server names, if it does."""
+    fault: Exception | None = None
+    for _ in range(TRIES):
+        try:
+            return _continue(url, part, step)
+        except (OSError, urllib.error.URLError, ConnectionError) as error:
+            fault = error
+            if isinstance(error, urllib.error.HTTPError) and error.code not in (408, 416, 429, 500, 502, 503, 504):
+                break
+            if isinstance(error, urllib.error.HTTPError) and error.code == 416:
+                part.unlink(missing_ok=True)  # what is here is no beginning of that file
+    reason = getattr(fault, "reason", None) or fault
+    raise InputError(
+        f"{url}: could not be fetched ({reason}); what came stays, so the next try goes on from there, or set "
+        "CNNZOO_MIRRORS"
+    ) from fault
+
+
+def _continue(url: str, part: Path, step: Step) -> str | None:
+    begun = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={begun}-"} if begun else {})
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        begun = begun if answer.status == 206 else 0
+        length = answer.headers.get("Content-Length")
+        total = None if length is None else begun + int(length)
+        with part.open("ab" if begun else "wb") as file:
+            done = begun
+            while block := answer.read(CHUNK):
+                file.write(block)
+                done += len(block)
+                step(done, total)
+        if total is not None and done < total:
+            raise ConnectionError(f"the connection ended after {done:,} of {total:,} bytes")
+        return _named_hash(answer)
+
+
+def _named_hash(answer: Any) -> str | None:
+    """A hub that stores files by their SHA-256 says it as an entity tag, its redirect's or its own."""
+    for header in ("X-Linked-Etag", "ETag"):
+        match = re.fullmatch(r'"?([0-9a-f]{64})"?', answer.headers.get(header) or "")
+        if match:
+            return match[1]
+    return None
+
+
+def _mirrored(url: str) -> str:
+    for rule in os.environ.get("CNNZOO_MIRRORS", "").split():
+        prefix, _, instead = rule.partition("=")
+        if url.startswith(prefix) and instead:
+            return instead + url.removeprefix(prefix)
+    return url
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _expected(row: Checkpoint, path: Path) -> str:
+    if row.hash != SERVER:
+        return row.hash
+    try:
+        return _sidecar(path).read_text().strip()
+    except OSError as error:
+        raise InputError(
+            f"{path}: its {_sidecar(path).name} is gone; delete the file, and it is fetched anew"
+        ) from error
+
+
+def _require_hash(path: Path, expected: str, row: Checkpoint, *, keep: bool = False) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if not expected or not found.startswith(expected):
+        if not keep:
+            path.unlink(missing_ok=True)
+        raise InputError(
+            f"{path}: its SHA-256 begins {found[: max(8, len(expected))]}, not {expected or '(unknown)'} as published "
+            f"({row.url}); it was deleted, try again or another mirror"
+        )

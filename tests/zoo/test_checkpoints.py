@@ -1,0 +1,370 @@
+"""Public checkpoints: the table tells what their publishers tell, files come whole or not at all, torch's are read."""
+
+import contextlib
+import hashlib
+import http.server
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import keras_cnnzoo as zoo
+from keras_cnnzoo import InputError
+from keras_cnnzoo.cli import app
+from keras_cnnzoo.preprocessing import PRESETS
+from keras_cnnzoo.registry import VARIANTS
+from keras_cnnzoo.weights import download, preprocessing_of, read_state, state_of
+from keras_cnnzoo.weights.catalogue import Checkpoint, checkpoint, checkpoints
+from keras_cnnzoo.weights.torch import from_torch
+
+CONTENT = np.random.default_rng(0).bytes(300_000)
+SHA = hashlib.sha256(CONTENT).hexdigest()
+
+
+# the table
+
+
+def test_every_checkpoint_is_of_a_network_and_imagenet_means_at_most_one() -> None:
+    rows = checkpoints()
+    assert {row.network for row in rows} <= set(VARIANTS)
+    assert len({(row.network, row.spec) for row in rows}) == len(rows)
+    chosen = [row.network for row in rows if row.imagenet]
+    assert len(set(chosen)) == len(chosen)
+    assert len(chosen) > 40
+
+
+def test_torchvision_s_rows_say_what_torchvision_says() -> None:
+    models = pytest.importorskip("torchvision", reason="torchvision is not installed").models
+    for row in (row for row in checkpoints() if row.origin == "torchvision"):
+        weights = models.get_model_weights(row.network)[row.name]
+        transforms = weights.transforms()
+        assert row.url == weights.url
+        assert row.top1 == weights.meta["_metrics"]["ImageNet-1K"]["acc@1"]
+        assert [row.size] == transforms.crop_size
+        assert round(row.size / row.preprocessing.crop) == transforms.resize_size[0]
+        assert row.preprocessing.interpolation == transforms.interpolation.value
+        assert row.imagenet == (weights == models.get_model_weights(row.network).DEFAULT)
+        if row.network not in ("googlenet", "inception_v3"):  # their modules transform the input once more
+            assert list(row.preprocessing.mean) == transforms.mean
+
+
+def test_timm_s_rows_say_what_timm_says() -> None:
+    timm = pytest.importorskip("timm", reason="timm is not installed")
+    for row in (row for row in checkpoints() if row.origin == "timm"):
+        told = timm.models.get_pretrained_cfg(row.name)
+        assert row.url in (told.url, f"https://huggingface.co/{told.hf_hub_id}/resolve/main/model.safetensors")
+        assert row.size == told.input_size[1]
+        assert row.size / row.preprocessing.crop == pytest.approx(row.size / told.crop_pct, abs=1)
+        assert row.preprocessing.interpolation == told.interpolation
+        mean = (0.5, 0.5, 0.5) if row.preprocessing.mean[0] == 1 else row.preprocessing.mean
+        assert mean == told.mean
+
+
+@pytest.mark.parametrize("name", ["googlenet", "mobilenet_v3_small", "resnet18", "densenet121", "inception_v3"])
+def test_the_epsilon_is_the_reference_s(name: str) -> None:
+    models = pytest.importorskip("torchvision", reason="torchvision is not installed").models
+    module = models.get_model(
+        name, weights=None, **({"init_weights": False} if name in ("googlenet", "inception_v3") else {})
+    )
+    found = {part.eps for part in module.modules() if hasattr(part, "running_mean")}
+    assert found == {checkpoint("imagenet", name).epsilon}
+
+
+def test_a_checkpoint_knows_its_preprocessing() -> None:
+    assert preprocessing_of("torchvision:IMAGENET1K_V2", "resnet50") == replace(PRESETS["torch"], crop=224 / 232)
+    assert preprocessing_of("imagenet", "inception_v3") == replace(PRESETS["tf"], crop=299 / 342)
+
+
+def test_an_unknown_checkpoint_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InputError, match="it has 'torchvision:IMAGENET1K_V1', 'torchvision:IMAGENET1K_V2'"):
+        zoo.ResNet50(weights="torchvision:V3", include_top=False, input_shape=(32, 32, 3))
+    with pytest.raises(InputError, match="none is known for it; give a weights file"):
+        zoo.ResNet20(weights="imagenet")
+
+
+def test_weights_for_another_epsilon_are_refused(home: Path) -> None:
+    with pytest.raises(InputError, match=r"epsilon 1e-05 .* has 1.001e-05|epsilon 1e-05 .* has 0.001"):
+        zoo.MobileNetV2(weights="imagenet", variant="keras", input_shape=(32, 32, 3))
+
+
+# the download
+
+
+@dataclass
+class Site:
+    """What the server does, and what it was asked."""
+
+    url: str = ""
+    faults: list[str] = field(default_factory=list)  # of the next answers: "half", "slow", "error", "elsewhere"
+    asked: list[str] = field(default_factory=list)
+    content: bytes = CONTENT
+    etag: str | None = None
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    told = Site()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *arguments: object) -> None: ...
+
+        def do_GET(self) -> None:
+            fault = told.faults.pop(0) if told.faults else ""
+            told.asked.append(self.headers.get("Range") or self.path)
+            if fault == "elsewhere":
+                self.send_response(302)
+                self.send_header("Location", "/moved.bin")
+                self.end_headers()
+                return
+            if fault == "error":
+                self.send_error(503)
+                return
+            begun = int((self.headers.get("Range") or "bytes=0-")[6:-1])
+            body = told.content[begun:]
+            self.send_response(206 if begun else 200)
+            self.send_header("Content-Length", str(len(body)))
+            if told.etag:
+                self.send_header("X-Linked-Etag", f'"{told.etag}"')
+            self.end_headers()
+            sent = body[: len(body) // 2] if fault == "half" else body
+            for start in range(0, len(sent), 50_000):
+                self.wfile.write(sent[start : start + 50_000])
+                time.sleep(0.05 if fault == "slow" else 0)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    told.url = f"http://127.0.0.1:{server.server_port}"
+    yield told
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CNNZOO_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("CNNZOO_OFFLINE", raising=False)
+    monkeypatch.delenv("CNNZOO_MIRRORS", raising=False)
+    return tmp_path / "home"
+
+
+def row_of(url: str, sha: str = SHA[:8]) -> Checkpoint:
+    return replace(checkpoint("imagenet", "resnet18"), url=f"{url}/weights.pth", hash=sha)
+
+
+def left(home: Path) -> list[str]:
+    return sorted(file.name for file in home.rglob("*") if file.is_file() and file.suffix != ".lock")
+
+
+@pytest.mark.parametrize(
+    "faults", [[], ["half"], ["half", "half"], ["error"], ["elsewhere"], ["slow"], ["error", "half"]]
+)
+def test_a_file_comes_whole_whatever_the_connection_does(site: Site, home: Path, faults: list[str]) -> None:
+    site.faults = list(faults)
+    path = download.fetch(row_of(site.url))
+    assert path.read_bytes() == CONTENT
+    assert left(home) == [path.name]
+    if faults and faults[-1] == "half":
+        assert "bytes=" in site.asked[-1], "what was here was fetched again"
+    asked = len(site.asked)
+    assert download.fetch(row_of(site.url)) == path
+    assert len(site.asked) == asked, "a cached file was fetched again"
+
+
+def test_a_fetch_that_was_cut_off_goes_on_where_it_stopped(site: Site, home: Path) -> None:
+    site.faults = ["half"] * download.TRIES
+    with pytest.raises(InputError, match="what came stays"):
+        download.fetch(row_of(site.url))
+    (part,) = left(home)
+    assert part.endswith(".part")
+    assert download.fetch(row_of(site.url)).read_bytes() == CONTENT
+    assert site.asked[-1].startswith("bytes=")
+
+
+def test_another_content_than_was_published_is_never_kept(site: Site, home: Path) -> None:
+    site.content = CONTENT[::-1]
+    with pytest.raises(InputError, match=r"not .* as published"):
+        download.fetch(row_of(site.url))
+    assert left(home) == []
+
+
+def test_a_file_that_was_tampered_with_in_the_cache_is_never_loaded(site: Site, home: Path) -> None:
+    path = download.fetch(row_of(site.url))
+    path.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
+    assert download.verified(row_of(site.url)) is False
+    with pytest.raises(InputError, match=r"not .* as published"):
+        download.fetch(row_of(site.url))
+    assert not path.exists()
+
+
+def test_a_hub_s_own_hash_is_checked_and_remembered(site: Site, home: Path) -> None:
+    with pytest.raises(InputError, match="does not say its hash"):
+        download.fetch(row_of(site.url, "server"))
+    site.etag = SHA
+    path = download.fetch(row_of(site.url, "server"))
+    assert download.verified(row_of(site.url, "server"))
+    path.write_bytes(CONTENT + b"more")
+    assert download.verified(row_of(site.url, "server")) is False
+
+
+def test_offline_what_is_missing_is_named_and_what_is_here_is_used(
+    site: Site, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CNNZOO_OFFLINE", "1")
+    with pytest.raises(InputError, match=r"fetch .*weights.pth to .*home"):
+        download.fetch(row_of(site.url))
+    assert site.asked == []
+    download.cached(row_of(site.url)).write_bytes(CONTENT)
+    assert download.fetch(row_of(site.url)).read_bytes() == CONTENT
+
+
+def test_a_mirror_stands_in_for_the_publisher(site: Site, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CNNZOO_MIRRORS", f"https://publisher.example/={site.url}/mirror/")
+    download.fetch(row_of("https://publisher.example"))
+    assert site.asked == ["/mirror/weights.pth"]
+
+
+def test_two_at_once_fetch_once(site: Site, home: Path) -> None:
+    site.faults = ["slow"]
+    threads = [threading.Thread(target=download.fetch, args=(row_of(site.url),)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(site.asked) == 1
+
+
+def test_an_address_that_answers_404_is_a_sentence(home: Path) -> None:
+    with socket_nobody_listens_on() as url, pytest.raises(InputError, match="could not be fetched"):
+        download.fetch(row_of(url))
+
+
+@contextlib.contextmanager
+def socket_nobody_listens_on() -> Iterator[str]:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+# torch's files
+
+
+@pytest.fixture(scope="module")
+def torch_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    models = pytest.importorskip("torchvision", reason="torchvision is not installed").models
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("torch") / "resnet18-00000000.pth"
+    torch.save(models.resnet18(weights=None).state_dict(), path)
+    return path
+
+
+def test_a_checkpoint_by_name_is_downloaded_and_loaded(
+    torch_file: Path, site: Site, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.content = torch_file.read_bytes()
+    digest = hashlib.sha256(site.content).hexdigest()
+    monkeypatch.setattr("keras_cnnzoo.weights.load.checkpoint", lambda *_: row_of(site.url, digest))
+    model = zoo.ResNet18(weights="imagenet", input_shape=(32, 32, 3))
+    kernel = read_state(torch_file)["conv1.weight"]
+    assert np.array_equal(np.asarray(model.get_layer("conv1").kernel), kernel.transpose(2, 3, 1, 0))
+
+
+def test_a_nested_state_dict_is_read(torch_file: Path, tmp_path: Path) -> None:
+    import torch
+
+    state = {f"module.{name}": value for name, value in torch.load(torch_file, weights_only=True).items()}
+    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "nested.th")
+    assert len(read_state(tmp_path / "nested.th")) == len(state)
+    assert zoo.ResNet18(weights=tmp_path / "nested.th", input_shape=(32, 32, 3)).name == "resnet18"
+
+
+def test_a_pickle_that_could_run_code_is_refused(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    ran = tmp_path / "ran"
+
+    class Bomb:
+        def __reduce__(self) -> tuple:
+            return Path.touch, (ran,)
+
+    torch.save({"conv1.weight": Bomb()}, tmp_path / "bomb.pth")
+    with pytest.raises(InputError, match="could run code; it is not loaded"):
+        read_state(tmp_path / "bomb.pth")
+    assert not ran.exists()
+
+
+def test_a_truncated_torch_file_is_a_sentence(torch_file: Path, tmp_path: Path) -> None:
+    half = tmp_path / "half.pth"
+    half.write_bytes(torch_file.read_bytes()[:100_000])
+    with pytest.raises(InputError, match=r"truncated, or not a .pth file"):
+        read_state(half)
+
+
+def test_torchvision_s_old_densenet_names_are_understood() -> None:
+    layers = {"features_denseblock1_denselayer1_norm1": keras.layers.BatchNormalization()}
+    state = {"features.denseblock1.denselayer1.norm.1.weight": np.ones(3, np.float32)}
+    assert list(from_torch(state, layers)) == ["features_denseblock1_denselayer1_norm1/gamma"]
+
+
+# the command
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    done = CliRunner().invoke(app, ["weights", *map(str, arguments)])
+    assert done.exit_code == code, (done.output, done.exception)
+    return done.stdout
+
+
+def test_convert_writes_our_names_and_the_preprocessing(torch_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.safetensors"
+    run("convert", torch_file, "-b", "resnet18", "-o", out, "--preprocess", "torch")
+    assert preprocessing_of(out) == PRESETS["torch"]
+    ours, theirs = (zoo.ResNet18(weights=file, input_shape=(32, 32, 3)) for file in (out, torch_file))
+    assert all(np.array_equal(value, state_of(theirs)[name]) for name, value in state_of(ours).items())
+
+
+def test_convert_refuses_another_network_and_another_class_count(torch_file: Path, tmp_path: Path) -> None:
+    for options in (["-b", "resnet34"], ["-b", "resnet18", "--set", "classes=10"]):
+        done = CliRunner().invoke(app, ["weights", "convert", str(torch_file), *options, "-o", str(tmp_path / "o.npz")])
+        assert isinstance(done.exception, InputError)
+    assert not (tmp_path / "o.npz").exists()
+
+
+def test_list_path_and_verify_tell_the_same_story(home: Path) -> None:
+    rows = json.loads(run("list", "resnet18", "--json"))
+    assert [row["spec"] for row in rows] == ["torchvision:IMAGENET1K_V1"]
+    assert run("path", "resnet18").strip() == rows[0]["path"]
+    assert "no checkpoint is here" in run("verify")
+    Path(rows[0]["path"]).parent.mkdir(parents=True)
+    Path(rows[0]["path"]).write_bytes(b"something else")
+    assert "NOT what was published" in run("verify", code=3).replace("\n", "")
+
+
+# answers in words
+
+
+def test_predictions_are_named_with_and_without_a_background_class() -> None:
+    answers = np.zeros((1, 1000), np.float32)
+    answers[0, [1, 999]] = 3, 2
+    assert zoo.decode_predictions(answers, top=2) == [
+        [("n01443537", "goldfish", 3.0), ("n15075141", "toilet tissue", 2.0)]
+    ]
+    shifted = np.concatenate([np.zeros((1, 1), np.float32), answers], axis=1)
+    assert zoo.decode_predictions(shifted, top=1) == [[("n01443537", "goldfish", 3.0)]]
+
+
+def test_predictions_of_any_class_count_take_labels() -> None:
+    answers = np.array([[0.1, 0.9]])
+    assert zoo.decode_predictions(answers, top=1, labels=["cat", "dog"]) == [[("1", "dog", 0.9)]]
+    with pytest.raises(InputError, match="2 classes are not ImageNet's"):
+        zoo.decode_predictions(answers)
+    with pytest.raises(InputError, match="1 labels for 2 classes"):
+        zoo.decode_predictions(answers, labels=["cat"])
