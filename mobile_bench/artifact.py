@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..preprocessing import Preprocessing
 
 CARD_SCHEMA = 1  # the newest that is understood here
-IDENTIFIER = b"TFL3"  # bytes 4 to 8 of a .tflite file
+SIGNS = {".tflite": (b"TFL3", 4), ".keras": (b"PK", 0), ".onnx": (b"\x08", 0)}
+"""By suffix, bytes that such a file holds and where: of .onnx only the tag of its first field is fixed."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A .tflite file.
+    """A .tflite, .onnx or .keras file.
 
     Attributes:
         path: as it was given.
@@ -23,6 +25,7 @@ class Artifact:
         sha256: of its content, in hex.
         macs: multiply-accumulates of one inference, where a card tells.
         parameters: of the model that it was made from, where a card tells.
+        preprocessing: from pixels to its input, where a card tells.
     """
 
     path: Path
@@ -30,20 +33,20 @@ class Artifact:
     sha256: str
     macs: int | None = None
     parameters: int | None = None
+    preprocessing: Preprocessing | None = None
 
 
 def read_artifact(path: str | os.PathLike) -> Artifact:
     """The file at `path`, checked against `path`.json where that card exists.
 
     Raises:
-        InputError: no such file, not a .tflite file, or a card that is unreadable, too new, or of another file.
+        InputError: no such file, not what its name says, or a card that is unreadable, too new, or of another file.
     """
     path = Path(path)
     content = _read(path)
     if not content:
         raise InputError(f"{path}: the file is empty; export the model again")
-    if content[4:8] != IDENTIFIER:
-        raise InputError(f"{path}: this is not a .tflite file (its bytes 4 to 8 are not {IDENTIFIER.decode()})")
+    _check_sign(path, content)
     digest = hashlib.sha256(content).hexdigest()
     card_path = path.with_name(path.name + ".json")
     if not card_path.exists():
@@ -54,12 +57,22 @@ def read_artifact(path: str | os.PathLike) -> Artifact:
         digest,
     ):
         raise InputError(f"{path}: its card {card_path.name} describes another file; export the model again")
-    return Artifact(path, len(content), digest, card.number("model", "macs"), card.number("model", "parameters"))
+    macs, parameters = card.number("model", "macs"), card.number("model", "parameters")
+    return Artifact(path, len(content), digest, macs, parameters, card.preprocessing())
+
+
+def _check_sign(path: Path, content: bytes) -> None:
+    if path.suffix not in SIGNS:
+        raise InputError(f"{path}: files are told by their suffix; give {', '.join(SIGNS)}")
+    sign, offset = SIGNS[path.suffix]
+    if content[offset : offset + len(sign)] != sign:
+        place = f"its bytes {offset} to {offset + len(sign)} are not {sign!r}"
+        raise InputError(f"{path}: this is not a {path.suffix} file ({place})")
 
 
 def _read(path: Path) -> bytes:
     if path.is_dir():
-        raise InputError(f"{path}: this is a folder; name the .tflite files in it, as in {path}/*.tflite")
+        raise InputError(f"{path}: this is a folder; name the files in it, as in {path}/*.tflite")
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
@@ -97,6 +110,13 @@ class _Card:
         if value is None or isinstance(value, str):
             return value
         raise self._wrong(keys, "a text")
+
+    def preprocessing(self) -> Preprocessing | None:
+        spec = self._find(("preprocessing",))
+        try:
+            return None if spec is None else Preprocessing.from_dict(spec)
+        except InputError as error:
+            raise InputError(f"{self.path}: its {error}") from error
 
     def _find(self, keys: tuple[str, ...]) -> Any:
         value = self.fields

@@ -36,7 +36,8 @@ def main() -> None:
 @app.command(epilog=EXAMPLE)
 def bench(
     files: Annotated[
-        list[Path], typer.Argument(help="The .tflite files; the first is what the others are compared with.")
+        list[Path],
+        typer.Argument(help="The .tflite, .onnx or .keras files; the first is what the others are compared with."),
     ],
     threads: Threads = ["1"],  # noqa: B006
     runs: Annotated[int, typer.Option(help="Kept calls of each file at each thread count.")] = 200,

@@ -1,4 +1,4 @@
-"""When each configuration is called, and how a call is timed.
+"""When each configuration is called, and how a call is timed. Needs numpy alone.
 
 Blocks of some twenty calls of one configuration, the first three discarded, in an order drawn anew in each round:
 drift then hits all alike, and each is measured with the caches that it warmed itself (alternating call by call costs
@@ -6,65 +6,56 @@ drift then hits all alike, and each is measured with the caches that it warmed i
 """
 
 import gc
-import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .statistics import Rounds
-
 Invoke = Callable[[], object]
 """Runs a model once; its inputs were set before."""
 
+TimedCalls = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Start (on the clock of `time.perf_counter_ns`) and duration of each call, both in nanoseconds, shape (calls,)."""
+
+TimeBlock = Callable[[int], TimedCalls]
+"""Times so many calls in a row."""
+
 DISCARDED = 3  # first calls of a block: they find another model's caches
 MIN_ROUNDS = 10  # short runs get shorter blocks rather than fewer rounds, on which the intervals stand
+AIMED_ROUNDS = 24  # of a time budget: slow models get shorter blocks until so many rounds fit
 
 WINDOW, PATIENCE, TOLERANCE = 5, 3, 0.02  # of the warm-up: calls, windows, relative gain
 WARM_UP_SECONDS, WARM_UP_CALLS = 3.0, 25  # it ends when both are spent
 
 
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """The kept calls of one configuration: one read-only array per round, in nanoseconds.
-
-    Attributes:
-        starts_ns: when each call began, since the first block of the measurement did.
-        durations_ns: how long each call took.
-    """
-
-    starts_ns: tuple[NDArray[np.int64], ...]
-    durations_ns: tuple[NDArray[np.int64], ...]
-
-    @property
-    def rounds(self) -> Rounds:
-        """The durations in milliseconds, one array per round."""
-        return [block / 1e6 for block in self.durations_ns]
-
-
 @dataclass(frozen=True)
 class WarmUp:
-    """How many calls it took until a configuration was steady, or that it was not within the limit."""
+    """How many calls it took until a configuration was steady, or that it was not within the limit.
+
+    Attributes:
+        call_ns: the fastest call.
+    """
 
     calls: int
     steady: bool
+    call_ns: int
 
 
-def warm_up(invoke: Invoke) -> WarmUp:
+def warm_up(time_calls: TimeBlock) -> WarmUp:
     """Calls until PATIENCE windows of WINDOW calls in a row brought none faster than all before by TOLERANCE."""
     best, calls, stale = float("inf"), 0, 0
     deadline = time.perf_counter() + WARM_UP_SECONDS
     while calls < WARM_UP_CALLS or time.perf_counter() < deadline:
-        fastest = int(time_block(invoke, WINDOW)[1].min())
+        fastest = int(time_calls(WINDOW)[1].min())
         calls += WINDOW
         stale = stale + 1 if fastest > best * (1 - TOLERANCE) else 0
         best = min(best, fastest)
         if stale == PATIENCE:
-            return WarmUp(calls, steady=True)
-    return WarmUp(calls, steady=False)
+            return WarmUp(calls, steady=True, call_ns=int(best))
+    return WarmUp(calls, steady=False, call_ns=int(best))
 
 
 def plan(runs: int, block: int) -> list[int]:
@@ -73,58 +64,59 @@ def plan(runs: int, block: int) -> list[int]:
     return [runs // rounds + (index < runs % rounds) for index in range(rounds)]
 
 
-def interleave(
-    invokes: Sequence[Invoke], kept: Sequence[int], *, seed: int = 0, after_block: Invoke = lambda: None
-) -> tuple[Samples, ...]:
-    """Measures all configurations in rounds.
+def kept_in_budget(seconds: float, calls_ns: Mapping[int, int], block: int) -> dict[int, int]:
+    """Kept calls of a block of each configuration, so that AIMED_ROUNDS rounds fit into a time.
 
     Args:
-        invokes: one callable per configuration.
-        kept: kept calls of each configuration in each round.
-        seed: of the order within the rounds.
-        after_block: called between blocks, while nothing is timed.
-
-    Returns:
-        The samples of each configuration, in the order of `invokes`.
+        seconds: for all of them together.
+        calls_ns: by configuration, the duration of a call.
+        block: the most calls in a block, DISCARDED included.
     """
-    order = random.Random(seed)
-    blocks: list[list[tuple[NDArray[np.int64], NDArray[np.int64]]]] = [[] for _ in invokes]
-    with without_garbage_collection():
-        origin = time.perf_counter_ns()
-        for calls in kept:
-            for index in order.sample(range(len(invokes)), len(invokes)):
-                starts, durations = time_block(invokes[index], calls + DISCARDED)
-                blocks[index].append((starts[DISCARDED:] - origin, durations[DISCARDED:]))
-                after_block()
-    return tuple(_samples(taken) for taken in blocks)
+    share = seconds * 1e9 / AIMED_ROUNDS / len(calls_ns)
+    return {
+        index: int(min(max(share / max(call, 1) - DISCARDED, 1), block - DISCARDED)) for index, call in calls_ns.items()
+    }
 
 
-def time_block(invoke: Invoke, calls: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Start (on the clock of `time.perf_counter_ns`) and duration of each call, both in nanoseconds, shape (calls,)."""
+def neediest(deviations: Mapping[int, float], reference: Mapping[int, int]) -> set[int]:
+    """The half of the configurations whose ratio to their reference is known least, with these references.
+
+    Args:
+        deviations: by configuration, the standard error of its ratio.
+        reference: by configuration, what it is compared with.
+    """
+    ranked = sorted(deviations, key=lambda index: -deviations[index])
+    chosen = set(ranked[: -(-len(ranked) // 2)])
+    return chosen | {reference[index] for index in chosen if reference[index] in deviations}
+
+
+def standard_error(ratios: Sequence[float]) -> float:
+    """Of the median of some ratios, relative to it and robust against outliers."""
+    values = np.asarray(ratios, float)
+    median = float(np.median(values))
+    return 1.2533 * 1.4826 * float(np.median(np.abs(values - median))) / median / len(values) ** 0.5
+
+
+def time_block(invoke: Invoke, calls: int) -> TimedCalls:
+    """Times so many calls in a row; Python's garbage collector waits until they are over."""
     clock = time.perf_counter_ns
     starts, ends = [0] * calls, [0] * calls
-    for index in range(calls):
-        starts[index] = clock()
-        invoke()
-        ends[index] = clock()
+    with without_garbage_collection():
+        for index in range(calls):
+            starts[index] = clock()
+            invoke()
+            ends[index] = clock()
     began = np.array(starts, np.int64)
     return began, np.array(ends, np.int64) - began
 
 
 @contextmanager
 def without_garbage_collection() -> Iterator[None]:
-    """Python's collector runs before the block and not in it."""
+    """Python's collector does not run inside."""
     enabled = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         yield
     finally:
         if enabled:
             gc.enable()
-
-
-def _samples(blocks: list[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> Samples:
-    for array in (array for block in blocks for array in block):
-        array.setflags(write=False)
-    return Samples(tuple(starts for starts, _ in blocks), tuple(durations for _, durations in blocks))

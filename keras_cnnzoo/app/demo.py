@@ -102,7 +102,7 @@ def _measured(paths: Sequence[Path], shown: bool) -> mobile_bench.Report:
         return mobile_bench.benchmark(paths, threads=(1, 2), runs=RUNS, watch=_counted(step))
 
 
-def _counted(step: Callable[[float], object]) -> Callable[[int, int], None]:
+def _counted(step: Callable[[float], object]) -> Callable[[float, float], None]:
     return lambda done, total: (step(1), None)[1]
 
 

@@ -21,18 +21,21 @@ def as_csv(report: Report) -> str:
 def _row(measurement: Measurement) -> dict[str, Any]:
     artifact, probe, ratio = measurement.artifact, measurement.probe, measurement.ratio
     row: dict[str, Any] = {
+        "target": measurement.target,
         "file": artifact.path,
+        "runner": measurement.runner,
         "threads": measurement.threads,
         "runs": sum(len(block) for block in measurement.samples.durations_ns),
         "bytes": artifact.bytes,
         "macs": artifact.macs,
         "parameters": artifact.parameters,
         "peak_bytes": probe.peak_bytes,
-        "load_ms": probe.load_ns / 1e6,
-        "first_ms": probe.first_ns / 1e6,
+        "arena_bytes": probe.arena_bytes,
+        "load_ms": None if probe.load_ns is None else probe.load_ns / 1e6,
+        "first_ms": None if probe.first_ns is None else probe.first_ns / 1e6,
         "partitions": probe.partitions,
         "operators": sum(probe.operators.values()),
-        "undelegated": sum(probe.undelegated.values()),
+        "undelegated": None if probe.undelegated is None else sum(probe.undelegated.values()),
     }
     for name in QUANTILES:
         row |= _columns(f"{name}_ms", getattr(measurement.summary, name))

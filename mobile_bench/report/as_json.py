@@ -25,7 +25,10 @@ def as_json(report: Report) -> str:
 def _measurement(measurement: Measurement) -> dict[str, Any]:
     ratio = measurement.ratio
     return {
+        "target": measurement.target,
         "artifact": asdict(measurement.artifact) | {"path": str(measurement.artifact.path)},
+        "runner": measurement.runner,
+        "options": dict(measurement.options),
         "threads": measurement.threads,
         "probe": asdict(measurement.probe),
         "warm_up": asdict(measurement.warm_up),

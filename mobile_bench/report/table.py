@@ -54,7 +54,9 @@ def artifact_table(report: Report) -> Table:
     labels = dict(zip(_labels(report.measurements), report.measurements, strict=True))
     for label, measurement in labels.items():
         size, probe = f"{measurement.artifact.bytes / 1e6:.2f}", measurement.probe
-        table.add_row(label, size, _counts(probe.operators), _counts(probe.undelegated), str(probe.partitions))
+        table.add_row(
+            label, size, _counts(probe.operators), _counts(probe.undelegated or {}), str(probe.partitions or "")
+        )
     return table
 
 

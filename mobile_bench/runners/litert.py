@@ -1,77 +1,130 @@
-"""Runs a .tflite file through LiteRT; as a program, tells what that costs a process of its own, as JSON.
+"""Runs a .tflite file through LiteRT."""
 
-The file stands alone (numpy and ai-edge-litert apart), so that any Python can run it on any machine:
-
-    python -P litert.py model.tflite 1 0    # threads, seed of the input
-"""
-
-import json
 import os
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-CALLS = 5  # of the program: enough for the memory to reach its peak
+from ...errors import InputError
+from ..environment import cpu_model
+from . import Description, InProcess, Tensor, random_inputs
 
 
-class LiteRTRunner:
+class LiteRTRunner(InProcess):
     """A model with random inputs set, ready to be called.
+
+    Args:
+        path: of the .tflite file.
+        threads: of the CPU.
+        seed: of the inputs.
+        xnnpack: whether the XNNPACK delegate may take operators.
+        delegate: path of another delegate's shared library.
 
     Attributes:
         interpreter: LiteRT's, with tensors allocated.
         invoke: runs the model once; LiteRT's own function, nothing around it.
 
     Raises:
+        InputError: the delegate cannot be loaded.
         ValueError, RuntimeError: LiteRT refuses the file, or it takes inputs that are not numbers.
     """
 
-    def __init__(self, path: str | os.PathLike, *, threads: int = 1, seed: int = 0) -> None:
-        from ai_edge_litert.interpreter import Interpreter
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        *,
+        threads: int = 1,
+        seed: int = 0,
+        xnnpack: bool = True,
+        delegate: str | None = None,
+    ) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+        self.path, self.threads, self.xnnpack, self.delegate = path, threads, xnnpack, delegate
+        resolver = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         with _native_log_discarded():
-            self.interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            self.interpreter = Interpreter(
+                model_path=str(path),
+                num_threads=threads,
+                experimental_op_resolver_type=resolver,
+                experimental_delegates=None if delegate is None else [_delegate(delegate)],
+            )
             self.interpreter.allocate_tensors()
-        rng = np.random.default_rng(seed)
-        for detail in self.interpreter.get_input_details():
-            self.interpreter.set_tensor(detail["index"], random_input(detail["shape"], detail["dtype"], rng))
-        self.invoke = self.interpreter.invoke
+        self.inputs = tuple(map(_tensor, self.interpreter.get_input_details()))
+        self._set(random_inputs(self.inputs, seed))
+        self.invoke = self.interpreter.invoke  # type: ignore[method-assign]
 
-    def operators(self) -> dict[str, Any]:
-        """The model's operators and what the XNNPACK delegate made of them.
+    def outputs(self, inputs: Sequence[NDArray]) -> list[NDArray]:
+        """The model's outputs, copied."""
+        self._set(inputs)
+        self.interpreter.invoke()
+        return [self.interpreter.get_tensor(detail["index"]) for detail in self.interpreter.get_output_details()]
 
-        Returns:
-            "operators": count by type; "undelegated": count by type of those that run outside the delegate;
-            "partitions": pieces that the delegate runs, best 1.
-        """
+    def describe(self) -> Description:
+        """What runs the model, and what the delegate made of it."""
         nodes = self.interpreter._get_ops_details()  # LiteRT has no public way
         delegates = [node for node in nodes if node["op_name"] == "DELEGATE"]
         originals = [node for node in nodes if node["op_name"] != "DELEGATE"]
         taken = set().union(*(_replaced(delegate, originals) for delegate in delegates))
-        return {
-            "operators": _histogram(originals),
-            "undelegated": _histogram(node for node in originals if node["index"] not in taken),
-            "partitions": len(delegates),
-        }
+        return Description(
+            versions={"ai-edge-litert": version("ai-edge-litert")},
+            device=cpu_model(),
+            flags={"XNNPACK": "on" if self.xnnpack else "off", "delegate": self.delegate or "none"},
+            operators=_histogram(originals),
+            undelegated=_histogram(node for node in originals if node["index"] not in taken),
+            partitions=len(delegates),
+            arena_bytes=_arena_bytes(self.path),
+        )
+
+    def _set(self, inputs: Sequence[NDArray]) -> None:
+        for detail, value in zip(self.interpreter.get_input_details(), inputs, strict=True):
+            self.interpreter.set_tensor(detail["index"], value)
 
 
-def random_input(shape: NDArray[np.int32], dtype: type, rng: np.random.Generator) -> NDArray:
-    """Standard normal floats, 8-bit integers over their whole range, other integers from 0 to 127, true and false."""
-    kind: np.dtype[Any] = np.dtype(dtype)
-    if kind.kind == "f":
-        return rng.standard_normal(shape).astype(kind)
-    if kind in (np.int8, np.uint8):
-        limits = np.iinfo(kind)
-        return rng.integers(limits.min, limits.max, shape, kind, endpoint=True)
-    if kind.kind in "iub":
-        return rng.integers(0, 2 if kind.kind == "b" else 128, shape).astype(kind)
-    raise ValueError(f"it takes an input of type {kind}, only numbers can be made up")
+def _delegate(path: str) -> Any:
+    from ai_edge_litert.interpreter import load_delegate
+
+    if "/" in path and not os.access(path, os.R_OK):
+        raise InputError(f"--delegate {path}: there is no such file that can be read")
+    try:
+        return load_delegate(path)
+    except (OSError, ValueError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"--delegate {path}: it is not a LiteRT delegate that can be loaded here ({reason})"
+        ) from error
+
+
+def _tensor(detail: dict[str, Any]) -> Tensor:
+    scale, zero_point = detail["quantization"]
+    shape = tuple(map(int, detail["shape"]))
+    return Tensor(detail["name"], shape, _name(detail["dtype"]), float(scale), int(zero_point))
+
+
+def _name(dtype: type) -> str:
+    return dtype.__name__.removesuffix("_")
+
+
+def _arena_bytes(path: str | os.PathLike) -> int:
+    """The union of the addresses of all activations without a delegate; kernels' scratch is not in it."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=plain)
+    interpreter.allocate_tensors()
+    indices = {int(tensor) for node in interpreter._get_ops_details() for tensor in node["outputs"]}
+    indices |= {detail["index"] for detail in interpreter.get_input_details()}
+    views = (interpreter.tensor(index)() for index in indices)
+    total = end = 0
+    for start, stop in sorted((view.ctypes.data, view.ctypes.data + view.nbytes) for view in views):
+        total += max(0, stop - max(start, end))
+        end = max(end, stop)
+    return total
 
 
 def _histogram(nodes: Any) -> dict[str, int]:
@@ -103,50 +156,3 @@ def _native_log_discarded() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(sink)
-
-
-def cost(path: str, *, threads: int, seed: int) -> dict[str, Any]:
-    """What this process pays to load and call a model: right in a fresh process only.
-
-    Returns:
-        "peak_bytes": resident memory added at its highest, weights included (None where Linux does not tell);
-        "load_ns": until tensors are allocated; "first_ns": the first call; and LiteRTRunner.operators().
-    """
-    import ai_edge_litert.interpreter  # noqa: F401  # its own size is not the model's
-
-    before = _peak_bytes()
-    start = time.perf_counter_ns()
-    runner = LiteRTRunner(path, threads=threads, seed=seed)
-    loaded = time.perf_counter_ns()
-    runner.invoke()
-    first = time.perf_counter_ns()
-    for _ in range(CALLS - 1):
-        runner.invoke()
-    after = _peak_bytes(reset=False)
-    peak = None if before is None or after is None else after - before
-    return {"peak_bytes": peak, "load_ns": loaded - start, "first_ns": first - loaded, **runner.operators()}
-
-
-def _peak_bytes(*, reset: bool = True) -> int | None:
-    """The largest resident size of this process so far; `reset` makes it start from the present size."""
-    try:
-        if reset:
-            Path("/proc/self/clear_refs").write_text("5")
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), None)
-
-
-def main() -> None:
-    """Prints the cost, or {"refused": why}, as one line of JSON."""
-    path, threads, seed = sys.argv[1:]
-    try:
-        result = cost(path, threads=int(threads), seed=int(seed))
-    except (ImportError, MemoryError, ValueError, RuntimeError) as error:
-        result = {"refused": str(error)}
-    print(json.dumps(result))
-
-
-if __name__ == "__main__":
-    main()

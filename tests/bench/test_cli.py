@@ -57,7 +57,7 @@ def test_one_run_prints_a_table_and_writes_json_and_csv(model: Path, larger_mode
 
 def check_json(document: dict[str, Any], model: Path) -> None:
     assert document["schema_version"] == 1
-    assert document["settings"] == {"threads": [1, 2], "runs": 60, "block": 20, "seed": 0, "interval_level": 0.99}
+    assert document["settings"].items() >= {"threads": [1, 2], "runs": 60, "block": 20, "seed": 0}.items()
     assert {"date", "python", "numpy", "litert", "cpu", "cores", "load_average", "governor"} <= set(
         document["environment"]
     )
@@ -100,7 +100,7 @@ def test_what_exists_is_replaced_with_force_only(model: Path, tmp_path: Path) ->
     assert "kept.csv: exists already" in sentence_of_a_refusal(model, "--runs", 5, "--csv", target)
     assert target.read_text() == "kept"
     assert bench(model, "--runs", 5, "--csv", target, "--force").returncode == 0
-    assert target.read_text().startswith("file,threads")
+    assert target.read_text().startswith("target,file,runner,threads")
 
 
 def test_more_threads_than_cores_are_warned_of_and_measured(model: Path) -> None:
@@ -137,9 +137,9 @@ def test_files_that_cannot_be_measured_are_named_in_a_sentence(
         truncated: "the file is corrupt",
         empty: "the file is empty",
         foreign: "this is not a .tflite file",
-        make_model("crash.tflite", middle="SPLIT"): "LiteRT crashed while loading it; the file is corrupt",
+        make_model("crash.tflite", middle="SPLIT"): "litert crashed while loading it; the file is corrupt",
     }.items():
-        sentence = sentence_of_a_refusal(model, path)
+        sentence = sentence_of_a_refusal(path)
         assert path.name in sentence.replace(" ", "")
         assert words in sentence
 

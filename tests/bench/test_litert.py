@@ -1,7 +1,5 @@
 """The runner, and the probe that runs it in a process of its own."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,17 +8,22 @@ import pytest
 
 from keras_cnnzoo import InputError
 from keras_cnnzoo.mobile_bench import probe as probe_module
+from keras_cnnzoo.mobile_bench.order import Configuration
 from keras_cnnzoo.mobile_bench.probe import probe
-from keras_cnnzoo.mobile_bench.runners.litert import LiteRTRunner, random_input
+from keras_cnnzoo.mobile_bench.runners import random_input, random_inputs
+from keras_cnnzoo.mobile_bench.runners.litert import LiteRTRunner
 
 MakeModel = Callable[..., Path]
 
 
+def under_litert(path: Path, threads: int = 1) -> Configuration:
+    return Configuration(path, "litert", threads)
+
+
 def test_a_runner_has_its_input_set_by_the_seed(model: Path) -> None:
     def output(seed: int) -> np.ndarray:
-        runner = LiteRTRunner(model, seed=seed)
-        runner.invoke()
-        return runner.interpreter.get_tensor(runner.interpreter.get_output_details()[0]["index"])
+        runner = LiteRTRunner(model)
+        return runner.outputs(random_inputs(runner.inputs, seed))[0]
 
     np.testing.assert_array_equal(output(0), output(0))
     assert not np.array_equal(output(0), output(1))
@@ -44,47 +47,61 @@ def test_an_input_of_strings_is_refused() -> None:
 
 
 def test_a_probe_counts_operators_and_what_the_delegate_took(model: Path) -> None:
-    cost = probe(model)
-    assert cost.operators == {"CONV_2D": 2, "ADD": 1}
-    assert (cost.undelegated, cost.partitions) == ({}, 1)
+    _, told = probe(under_litert(model))
+    assert told["operators"] == {"CONV_2D": 2, "ADD": 1}
+    assert (told["undelegated"], told["partitions"]) == ({}, 1)
+    assert told["flags"] == {"XNNPACK": "on", "delegate": "none"}
+
+
+def test_the_arena_holds_what_lives_at_the_same_time(model: Path) -> None:
+    """Three of the four tensors of 1 x 16 x 16 x 8 floats: the first is free when the last is made."""
+    assert LiteRTRunner(model).describe().arena_bytes == 3 * 16 * 16 * 8 * 4
 
 
 def test_operators_outside_the_delegate_are_named_and_split_it(make_model: MakeModel) -> None:
-    assert LiteRTRunner(make_model("modulo.tflite", middle="FLOOR_MOD")).operators() == {
-        "operators": {"CONV_2D": 2, "FLOOR_MOD": 1},
-        "undelegated": {"FLOOR_MOD": 1},
-        "partitions": 2,
-    }
+    told = LiteRTRunner(make_model("modulo.tflite", middle="FLOOR_MOD")).describe()
+    assert told.operators == {"CONV_2D": 2, "FLOOR_MOD": 1}
+    assert (told.undelegated, told.partitions) == ({"FLOOR_MOD": 1}, 2)
+
+
+def test_without_the_delegate_all_operators_are_outside_and_answers_are_the_same(model: Path) -> None:
+    plain, default = LiteRTRunner(model, xnnpack=False), LiteRTRunner(model)
+    told = plain.describe()
+    assert (told.undelegated, told.partitions) == ({"CONV_2D": 2, "ADD": 1}, 0)
+    value = random_inputs(plain.inputs, 1)
+    expected = default.outputs(value)[0]
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(plain.outputs(value)[0], expected, atol=1e-6)
+
+
+def test_a_delegate_that_is_none_is_named(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--delegate .*libnone\.so: there is no such file"):
+        LiteRTRunner(model, delegate=str(tmp_path / "libnone.so"))
+    with pytest.raises(InputError, match=r"--delegate libm\.so\.6: it is not a LiteRT delegate"):
+        LiteRTRunner(model, delegate="libm.so.6")
 
 
 def test_a_probe_measures_memory_and_times_of_a_fresh_process(model: Path, larger_model: Path) -> None:
-    small, large = probe(model), probe(larger_model, threads=2)
-    for cost in (small, large):
-        assert cost.peak_bytes is not None
-        assert min(cost.peak_bytes, cost.load_ns, cost.first_ns) > 0
-
-
-def test_the_probe_s_program_needs_nothing_of_this_package(model: Path) -> None:
-    code = f"import sys, runpy; sys.argv[1:] = [{str(model)!r}, '1', '0']; "
-    code += f"runpy.run_path({str(probe_module.PROGRAM)!r}, run_name='__main__'); "
-    code += "assert not any(name.startswith('keras') or name == 'tensorflow' for name in sys.modules)"
-    subprocess.run([sys.executable, "-P", "-c", code], check=True, capture_output=True)
+    for path, threads in ((model, 1), (larger_model, 2)):
+        cost, _ = probe(under_litert(path, threads))
+        assert set(cost) == {"peak_bytes", "load_ns", "first_ns"}
+        assert all(isinstance(value, int) and value > 0 for value in cost.values())
 
 
 def test_a_file_that_crashes_litert_takes_only_the_probe_with_it(make_model: MakeModel) -> None:
-    with pytest.raises(InputError, match=r"crash\.tflite: LiteRT crashed while loading it; the file is corrupt"):
-        probe(make_model("crash.tflite", middle="SPLIT"))
+    with pytest.raises(InputError, match=r"crash\.tflite: litert crashed while loading it; the file is corrupt"):
+        probe(under_litert(make_model("crash.tflite", middle="SPLIT")))
 
 
 def test_a_file_that_litert_refuses_is_named_in_one_line(model: Path, tmp_path: Path) -> None:
     path = tmp_path / "short.tflite"
     path.write_bytes(model.read_bytes()[:3000])
-    with pytest.raises(InputError, match="LiteRT refuses it") as caught:
-        probe(path)
+    with pytest.raises(InputError, match="litert refuses it") as caught:
+        probe(under_litert(path))
     assert "\n" not in str(caught.value)
 
 
 def test_a_probe_that_does_not_come_back_is_given_up(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe_module, "TIMEOUT_SECONDS", 0.01)
     with pytest.raises(InputError, match=r"did not load and run it within 0\.01 s"):
-        probe(model)
+        probe(under_litert(model))

@@ -1,0 +1,207 @@
+"""What a target tells while it measures: values here, a line of JSON each in a journal or over a wire.
+
+Lines are read with distrust, for they may come from another machine. Needs numpy alone.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+Scalar = str | int | float | bool | None
+LONGEST_LINE = 1 << 24  # characters; a block of a hundred thousand calls needs less
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The machine that measures: facts by name, as in environment.Environment."""
+
+    environment: Mapping[str, Scalar]
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What a configuration is and costs; both as in the dataclasses runners.Description and probe.Cost."""
+
+    configuration: int
+    cost: Mapping[str, Scalar]
+    description: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Warmed:
+    """How many calls it took until a configuration was steady, or that it was not within the limit."""
+
+    configuration: int
+    calls: int
+    steady: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """The kept calls of a configuration in a round.
+
+    Attributes:
+        starts_ns: Unix time at which each call began, in nanoseconds.
+        durations_ns: how long each took.
+    """
+
+    configuration: int
+    round: int
+    starts_ns: NDArray[np.int64]
+    durations_ns: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Health:
+    """The state of the machine after a round; None where it does not tell.
+
+    Attributes:
+        time_ns: Unix time.
+        frequency_mhz: of the fastest core in use.
+        temperature_c: of the hottest sensor.
+        others: cores' worth of work that other processes had since the last time.
+        energy_j: that the machine's counter has added up, modulo its own range.
+    """
+
+    time_ns: int
+    frequency_mhz: float | None = None
+    temperature_c: float | None = None
+    others: float | None = None
+    energy_j: float | None = None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A configuration that is measured no further, and why, in a sentence; None means all of the target."""
+
+    configuration: int | None
+    reason: str
+
+
+Event = Seen | Probed | Warmed | Block | Health | Failed
+KINDS: dict[str, type] = {kind.__name__.lower(): kind for kind in (Seen, Probed, Warmed, Block, Health, Failed)}
+
+
+def encode(event: Event) -> str:
+    """One line of JSON, without its end."""
+    content = {"event": type(event).__name__.lower()} | asdict(event)
+    return json.dumps(content, default=lambda array: array.tolist(), allow_nan=False)
+
+
+def decode(line: str, configurations: int) -> Event:
+    """The event of a line.
+
+    Args:
+        line: of JSON, from anywhere.
+        configurations: how many there are: an index beyond them is refused.
+
+    Raises:
+        InputError: it is not an event.
+    """
+    try:
+        if len(line) > LONGEST_LINE:
+            raise ValueError(f"a line of {len(line)} characters")
+        content = json.loads(line, parse_constant=_refuse)
+        kind = KINDS[content.pop("event")]
+        names = {field.name for field in fields(kind)}
+        if set(content) != names:
+            raise ValueError(f"its fields are {sorted(content)}, expected {sorted(names)}")
+        event = kind(**{name: _CHECKS[name](value) for name, value in content.items()})
+        _check_together(event, configurations)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        reason = " ".join(f"{type(error).__name__} {error}".split())[:200]
+        raise InputError(f"not an event of a measurement ({reason}); it begins with {line[:60]!r}") from error
+    return event
+
+
+def _check_together(event: Event, configurations: int) -> None:
+    index = getattr(event, "configuration", 0)
+    if index is not None and not 0 <= index < configurations:
+        raise ValueError(f"there is no configuration {index}")
+    if isinstance(event, Failed):
+        return
+    if index is None:
+        raise ValueError("no configuration is named")
+    if isinstance(event, Block) and not 0 < len(event.starts_ns) == len(event.durations_ns):
+        raise ValueError("a block has as many starts as durations, and at least one")
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not a number")
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
+        raise ValueError(f"{value!r} is not a whole number from 0 to 2^62")
+    return value
+
+
+def _number_or_none(value: Any) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is not a number")
+    return float(value)
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither true nor false")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not a text")
+    return value
+
+
+def _times(value: Any) -> NDArray[np.int64]:
+    array = np.array([_whole(number) for number in value], np.int64)
+    array.setflags(write=False)
+    return array
+
+
+def _durations(value: Any) -> NDArray[np.int64]:
+    array = _times(value)
+    if (array == 0).any():
+        raise ValueError("a call that took no time")
+    return array
+
+
+def _scalars(value: Any) -> dict[str, Scalar]:
+    if not isinstance(value, dict) or not all(isinstance(v, str | int | float | None) for v in value.values()):
+        raise ValueError("not an object of texts and numbers")
+    return value
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return value
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "environment": _scalars,
+    "configuration": lambda value: None if value is None else _whole(value),
+    "cost": _scalars,
+    "description": _object,
+    "calls": _whole,
+    "steady": _truth,
+    "round": _whole,
+    "starts_ns": _times,
+    "durations_ns": _durations,
+    "time_ns": _whole,
+    "frequency_mhz": _number_or_none,
+    "temperature_c": _number_or_none,
+    "others": _number_or_none,
+    "energy_j": _number_or_none,
+    "reason": _text,
+}

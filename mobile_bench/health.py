@@ -1,0 +1,95 @@
+"""What disturbs a measurement, as far as Linux tells: clock frequency, temperature, other processes, energy.
+
+Needs nothing but Python.
+"""
+
+import os
+import time
+from pathlib import Path
+
+from .events import Health
+
+CPUS = Path("/sys/devices/system/cpu")
+SENSORS = Path("/sys/class/thermal")
+COUNTERS = Path("/sys/class/powercap")
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class HealthMeter:
+    """Reads the machine's state; what cannot be read is None."""
+
+    def __init__(self) -> None:
+        self.last = (time.perf_counter(), _busy_seconds(), _own_seconds())
+
+    def read(self) -> Health:
+        """The state now; the load of others since the last time."""
+        now = (time.perf_counter(), _busy_seconds(), _own_seconds())
+        before, self.last = self.last, now
+        return Health(
+            time_ns=time.time_ns(),
+            frequency_mhz=_highest(CPUS.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"), 1e3),
+            temperature_c=_highest(SENSORS.glob("thermal_zone*/temp"), 1e3),
+            others=_others(before, now),
+            energy_j=_energy(),
+        )
+
+
+def _others(before: tuple[float, float | None, float], now: tuple[float, float | None, float]) -> float | None:
+    elapsed = now[0] - before[0]
+    if before[1] is None or now[1] is None or elapsed < 10 / TICKS:
+        return None  # the kernel counts in ticks: too coarse for less
+    return round(max(0.0, (now[1] - before[1] - (now[2] - before[2])) / elapsed), 3)
+
+
+def _busy_seconds() -> float | None:
+    """Processor time that all processes of the machine have had."""
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+        user, nice, system, _, _, interrupts, soft, *_ = map(int, fields)
+    except (OSError, ValueError):
+        return None
+    return (user + nice + system + interrupts + soft) / TICKS
+
+
+def _own_seconds() -> float:
+    """Processor time of this process and of those that it started and that are still there."""
+    own = time.process_time()
+    return own + sum(map(_process_seconds, _descendants(os.getpid())))
+
+
+def _descendants(process: int) -> list[int]:
+    try:
+        tasks = list(Path(f"/proc/{process}/task").iterdir())
+        children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    except (OSError, ValueError):
+        return []
+    return children + [further for child in children for further in _descendants(child)]
+
+
+def _process_seconds(process: int) -> float:
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def _energy() -> float | None:
+    """Joules that the processor packages have counted; None without RAPL or without the right to read it."""
+    readings = [
+        _number(path) for path in COUNTERS.glob("intel-rapl:[0-9]*/energy_uj") if path.parent.name.count(":") == 1
+    ]
+    known = [reading for reading in readings if reading is not None]
+    return sum(known) / 1e6 if known else None
+
+
+def _highest(paths: "object", divisor: float) -> float | None:
+    known = [reading for path in paths if (reading := _number(path)) is not None]  # type: ignore[attr-defined]
+    return max(known) / divisor if known else None
+
+
+def _number(path: Path) -> float | None:
+    try:
+        return float(path.read_text())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,195 @@
+"""Measures an order on the machine that it runs on, here or at the far end of a wire. Needs numpy alone.
+
+python -m keras_cnnzoo.mobile_bench.session < order.json    # an event a line on standard output
+"""
+
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+import numpy as np
+
+from ..errors import InputError
+from .environment import environment
+from .events import Block, Event, Failed, Probed, Seen, Warmed, encode
+from .health import HealthMeter
+from .measure import (
+    DISCARDED,
+    MIN_ROUNDS,
+    kept_in_budget,
+    neediest,
+    plan,
+    standard_error,
+    warm_up,
+)
+from .order import Configuration, Order
+from .probe import probe
+from .runners import Runner, check, open_runner
+
+SHIFT = 16  # configurations that are loaded at a time; more of them measure each other's memory
+BROKEN = (InputError, ValueError, RuntimeError, OSError, MemoryError, ImportError)  # what a runner may raise
+
+
+def measure(order: Order) -> Iterator[Event]:
+    """Tells every event as soon as it is known; what a configuration gets wrong is one of them.
+
+    Raises:
+        InputError: the processors of the order are not to be had.
+    """
+    pin(order.cpus)
+    yield Seen(asdict(environment()))
+    parts = shifts(order.configurations)
+    for part in parts:
+        yield from _Shift(order, part, None if order.seconds is None else order.seconds / len(parts)).measure()
+
+
+def pin(cpus: Sequence[int]) -> None:
+    """Keeps this process on these processors.
+
+    Raises:
+        InputError: there are none of that number, or they are not ours.
+    """
+    if not cpus:
+        return
+    try:
+        os.sched_setaffinity(0, cpus)
+    except (OSError, ValueError) as error:
+        allowed = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+        raise InputError(f"--cpus {','.join(map(str, cpus))}: this process may use {allowed}") from error
+
+
+def references(configurations: Sequence[Configuration]) -> list[int]:
+    """By configuration, the index of the first with as many threads: what it is compared with."""
+    first: dict[int, int] = {}
+    return [first.setdefault(c.threads, index) for index, c in enumerate(configurations)]
+
+
+def shifts(configurations: Sequence[Configuration]) -> list[list[int]]:
+    """Indices in groups of at most SHIFT, each with the references of its members; a reference may be in several."""
+    reference = references(configurations)
+    groups: list[list[int]] = [[]]
+    for index in sorted(range(len(configurations)), key=lambda i: (reference[i], i)):
+        if len({*groups[-1], index, reference[index]}) > SHIFT:
+            groups.append([])
+        groups[-1] += [i for i in dict.fromkeys((reference[index], index)) if i not in groups[-1]]
+    return groups
+
+
+class _Shift:
+    """Configurations that are measured side by side."""
+
+    def __init__(self, order: Order, members: list[int], seconds: float | None) -> None:
+        self.order, self.members, self.seconds = order, members, seconds
+        self.reference = references(order.configurations)
+        self.runners: dict[int, Runner] = {}
+        self.call_ns: dict[int, int] = {}
+        self.p10: dict[int, dict[int, float]] = {index: {} for index in members}
+
+    def measure(self) -> Iterator[Event]:
+        self.deadline = time.perf_counter() + (self.seconds or 0)
+        try:
+            for index in self.members:
+                yield from self._open(index)
+            yield from self._rounds()
+        finally:
+            for runner in self.runners.values():
+                runner.close()
+
+    def _open(self, index: int) -> Iterator[Event]:
+        """Probes, loads and warms up a configuration that has rounds to do."""
+        if not self._to_do(index):
+            return
+        configuration, seed = self.order.configurations[index], self.order.seed
+        try:
+            check(configuration)
+            cost, description = probe(configuration, seed=seed)
+            yield Probed(index, cost, description)
+            if not description.get("timed", True):
+                return
+            runner = open_runner(configuration, seed=seed)
+            self.runners[index] = runner
+            warmed = warm_up(runner.time_block)
+        except BROKEN as error:
+            yield self._failed(index, error)
+            return
+        self.call_ns[index] = warmed.call_ns
+        yield Warmed(index, warmed.calls, warmed.steady)
+
+    def _to_do(self, index: int) -> bool:
+        """Whether the journal lacks rounds of a configuration, or of one that is compared with it."""
+        if self.seconds is not None:
+            return True
+        rounds = len(plan(self.order.runs, self.order.block))
+        done = self.order.done
+        return any(
+            len(done.get(other, ())) < rounds for other in self.members if index in (other, self.reference[other])
+        )
+
+    def _rounds(self) -> Iterator[Event]:
+        meter, order = HealthMeter(), random.Random(self.order.seed)
+        for number, kept in self._schedule():
+            for index in order.sample(sorted(kept), len(kept)):
+                if index in self.runners:
+                    yield self._block(index, number, kept[index])
+            yield meter.read()
+
+    def _schedule(self) -> Iterator[tuple[int, dict[int, int]]]:
+        """Rounds, each with the kept calls of the configurations that take part."""
+        if self.seconds is not None:
+            yield from self._schedule_in_time()
+            return
+        for number, calls in enumerate(plan(self.order.runs, self.order.block)):
+            kept = {i: calls for i in self.runners if number not in self.order.done.get(i, ())}
+            if kept:
+                yield number, kept
+
+    def _schedule_in_time(self) -> Iterator[tuple[int, dict[int, int]]]:
+        left = self.deadline - time.perf_counter()
+        if not self.runners:
+            return
+        kept = kept_in_budget(max(left, 0), self.call_ns, self.order.block)
+        number = 1 + max((n for rounds in self.order.done.values() for n in rounds), default=-1)
+        first = number
+        while self.runners and (number < first + 1 or time.perf_counter() < self.deadline):
+            chosen = set(self.runners) if number - first < MIN_ROUNDS else self._neediest()
+            yield number, {index: kept[index] for index in chosen}
+            number += 1
+
+    def _neediest(self) -> set[int]:
+        errors = {}
+        for index in self.runners:
+            own, other = self.p10[index], self.p10[self.reference[index]]
+            ratios = list(own.values()) if own is other else [own[n] / other[n] for n in own if n in other]
+            errors[index] = standard_error(ratios) if ratios else float("inf")
+        return neediest(errors, dict(enumerate(self.reference)))
+
+    def _block(self, index: int, number: int, kept: int) -> Event:
+        try:
+            starts, durations = self.runners[index].time_block(kept + DISCARDED)
+        except BROKEN as error:
+            self.runners.pop(index).close()
+            return self._failed(index, error)
+        self.p10[index][number] = float(np.quantile(durations[DISCARDED:], 0.1, method="inverted_cdf"))
+        offset = time.time_ns() - time.perf_counter_ns()
+        return Block(index, number, starts[DISCARDED:] + offset, durations[DISCARDED:])
+
+    def _failed(self, index: int, error: BaseException) -> Failed:
+        path = self.order.configurations[index].artifact
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return Failed(index, reason if isinstance(error, InputError) else f"{path}: it cannot be run ({reason})")
+
+
+def main() -> None:
+    """An order from standard input; an event a line to standard output."""
+    try:
+        for event in measure(Order.from_json(sys.stdin.read())):
+            print(encode(event), flush=True)
+    except InputError as error:
+        print(encode(Failed(None, str(error))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The schedule of a session, on runners that write down when they were called."""
+
+import gc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_cnnzoo import InputError
+from keras_cnnzoo.mobile_bench import session
+from keras_cnnzoo.mobile_bench.events import Block, Event, Failed, Health, Probed, Seen, Warmed
+from keras_cnnzoo.mobile_bench.measure import DISCARDED, time_block
+from keras_cnnzoo.mobile_bench.order import Configuration, Order
+
+CALLS: list[str] = []
+
+
+class Recorder:
+    """A runner named after its file; a file of the name "broken" fails at its 40th call."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.left = name, 40 if name == "broken" else 10**9
+
+    def invoke(self) -> None:
+        assert not gc.isenabled()
+        self.left -= 1
+        if self.left < 0:
+            raise RuntimeError("the cable was pulled")
+        CALLS.append(self.name)
+
+    def time_block(self, calls: int) -> tuple[np.ndarray, np.ndarray]:
+        return time_block(self.invoke, calls)
+
+    def close(self) -> None:
+        CALLS.append(f"{self.name} closed")
+
+
+@pytest.fixture(autouse=True)
+def recorders(monkeypatch: pytest.MonkeyPatch) -> None:
+    CALLS.clear()
+    monkeypatch.setattr(session, "check", lambda configuration: None)
+    monkeypatch.setattr(session, "probe", lambda configuration, seed: ({}, {"timed": configuration.threads != 9}))
+    monkeypatch.setattr(session, "open_runner", lambda configuration, seed: Recorder(configuration.artifact.stem))
+
+
+def order_of(names: str, **settings: object) -> Order:
+    return Order(tuple(Configuration(Path(f"{name}.tflite"), "litert") for name in names.split()), **settings)  # type: ignore[arg-type]
+
+
+def events(order: Order, kind: type = Block) -> list:
+    return [event for event in session.measure(order) if isinstance(event, kind)]
+
+
+def test_every_round_holds_one_block_of_every_configuration() -> None:
+    found = events(order_of("a b c", runs=170))
+    for number in range(10):
+        assert sorted(b.configuration for b in found if b.round == number) == [0, 1, 2]
+    assert {len(b.durations_ns) for b in found} == {17}
+
+
+def test_the_order_within_rounds_varies_and_is_the_seed_s() -> None:
+    def order(seed: int) -> list[int]:
+        return [block.configuration for block in events(order_of("a b c", runs=20, seed=seed))]
+
+    assert order(0) == order(0)
+    assert order(0) != order(1)
+    assert len({tuple(order(0)[i : i + 3]) for i in range(0, 30, 3)}) >= 4
+
+
+def test_the_first_calls_of_a_block_are_discarded() -> None:
+    found = list(session.measure(order_of("a", runs=34)))
+    warmed = sum(event.calls for event in found if isinstance(event, Warmed))
+    blocks = [event for event in found if isinstance(event, Block)]
+    assert sum(len(block.durations_ns) for block in blocks) == 34
+    assert CALLS.count("a") == warmed + 34 + DISCARDED * len(blocks)
+
+
+def test_samples_carry_unix_time_in_order() -> None:
+    starts = np.concatenate([block.starts_ns for block in events(order_of("a", runs=30))])
+    assert (np.diff(starts) > 0).all()
+    assert starts[0] > 1.6e18
+
+
+def test_a_runner_that_fails_in_the_middle_keeps_its_samples_and_leaves_the_others_alone() -> None:
+    found = list(session.measure(order_of("a broken", runs=100)))
+    failures = [event for event in found if isinstance(event, Failed)]
+    assert [event.configuration for event in failures] == [1]
+    assert "the cable was pulled" in failures[0].reason
+    assert sum(len(b.durations_ns) for b in found if isinstance(b, Block) and b.configuration == 0) == 100
+    assert "broken closed" in CALLS
+    assert "a closed" in CALLS
+
+
+def test_what_is_no_latency_is_not_timed() -> None:
+    order = Order((Configuration(Path("a.tflite"), "micro", threads=9),), runs=20)
+    kinds = [type(event) for event in session.measure(order)]
+    assert kinds == [Seen, Probed]
+
+
+def test_rounds_of_a_journal_are_not_measured_again() -> None:
+    order = order_of("a b", runs=10, done={0: tuple(range(10)), 1: (0, 1, 2)})
+    assert [(b.configuration, b.round) for b in events(order)] == [(1, number) for number in range(3, 10)]
+    assert list(map(type, session.measure(order_of("a", runs=10, done={0: tuple(range(10))})))) == [Seen]
+
+
+def test_more_configurations_than_a_shift_holds_go_in_shifts_with_their_reference() -> None:
+    configurations = [Configuration(Path(f"{i}.tflite"), "litert", 1 + i % 2) for i in range(40)]
+    groups = session.shifts(configurations)
+    assert max(map(len, groups)) <= session.SHIFT
+    assert {i for group in groups for i in group} == set(range(40))
+    for group in groups:
+        assert all(session.references(configurations)[i] in group for i in group)
+
+
+def test_a_budget_is_kept_and_every_configuration_has_the_rounds_that_an_interval_needs() -> None:
+    found: list[Event] = list(session.measure(order_of("a b c d", seconds=0.5)))
+    blocks = [event for event in found if isinstance(event, Block)]
+    health = [event for event in found if isinstance(event, Health)]
+    assert health[-1].time_ns - health[0].time_ns < 0.6e9
+    for index in range(4):
+        assert sum(block.configuration == index for block in blocks) >= 10
+
+
+def test_processors_that_are_not_there_are_refused() -> None:
+    with pytest.raises(InputError, match=r"--cpus 999: this process may use "):
+        list(session.measure(order_of("a", cpus=(999,))))
