@@ -61,9 +61,22 @@ class Graph:
         """How often each reference is read, the graph's own outputs included."""
         return Counter(i for node in self.nodes.values() for i in node.inputs) + Counter(self.outputs)
 
+    def reading(self) -> dict[str, list[Node]]:
+        """The nodes that read each node, in topological order; a node reads another once, however often."""
+        found: dict[str, list[Node]] = {name: [] for name in self.nodes}
+        for node in self.nodes.values():
+            for source in dict.fromkeys(i.partition(":")[0] for i in node.inputs):
+                found[source].append(node)
+        return found
+
     def producer(self, reference: str) -> Node:
         """The node whose output `reference` is."""
         return self.nodes[reference.partition(":")[0]]
+
+    def shape_of(self, reference: str) -> Shape:
+        """Of one output of a node, without the batch."""
+        name, _, index = reference.partition(":")
+        return self.nodes[name].shapes[int(index or 0)]
 
     def update(self, *nodes: Node) -> "Graph":
         """The graph with nodes of the same names replaced."""
@@ -78,6 +91,22 @@ class Graph:
             if key != name
         }
         return replace(self, nodes=rewired, outputs=tuple(source if o == name else o for o in self.outputs))
+
+    def splice(self, name: str, *nodes: Node) -> "Graph":
+        """The graph with `nodes`, one of them of this name, where the node `name` stood."""
+        kept: dict[str, Node] = {}
+        for key, node in self.nodes.items():
+            kept |= {new.name: new for new in nodes} if key == name else {key: node}
+        return replace(self, nodes=kept)
+
+    def pruned(self) -> "Graph":
+        """The graph without what no output needs; inputs stay."""
+        needed = {reference.partition(":")[0] for reference in self.outputs}
+        for node in reversed(self.nodes.values()):
+            if node.name in needed:
+                needed |= {i.partition(":")[0] for i in node.inputs}
+        kept = {key: node for key, node in self.nodes.items() if key in needed or node.op == "InputLayer"}
+        return replace(self, nodes=kept)
 
     def insert_after(self, name: str, node: Node) -> "Graph":
         """The graph with `node`, which reads the node `name`, between it and all its readers."""

@@ -20,7 +20,10 @@ from .contents import histogram, operators, parse, quantization_of, require_inte
 from .emit import emit, without_rule
 from .graph import Graph, from_keras
 from .interpreter import LiteRT
-from .lowering import PASSES, lower
+from .lowering.guard import Lowered, lower_under
+from .lowering.hard_swish import shared_scale
+from .lowering.parity import Parity
+from .lowering.passes import choose
 from .metadata import expressible, with_metadata
 from .quantize import quantize as quantize_file
 from .quantize import with_boundary
@@ -68,6 +71,7 @@ def to_tflite(
     inputs: Boundary = "int8",
     outputs: Boundary = "int8",
     batch: int = 1,
+    lower: str | Sequence[str] = "auto",
     origin: Origin = Origin(),
     verification: Callable[[bytes], dict[str, Any]] | None = None,
     force: bool = False,
@@ -83,6 +87,7 @@ def to_tflite(
         inputs: for int8, the type that the file reads: "int8", "uint8" or "float32".
         outputs: and the type that it returns.
         batch: images a call, fixed in the file.
+        lower: the passes: "auto" (those that the measured costs speak for), "none", or names (see export/lowering).
         origin: what the card shall say of the model.
         verification: takes the file's bytes before they are written; what it returns goes into the card.
         force: replace files that exist.
@@ -100,8 +105,10 @@ def to_tflite(
         raise InputError(
             f"the model reads {tuple(model.inputs[0].shape[1:])} but calibration has {data.inputs.shape[1:]}"
         )
+    passes = choose(lower, quantize)
     with phase("lower", None):
-        graph = lower(from_keras(model))
+        lowered = lower_under(from_keras(model), passes, Parity.of(model, data))
+    graph = lowered.graph
     if len(graph.inputs) != 1:
         raise InputError(f"{model.name} has {len(graph.inputs)} inputs; networks of one are exported")
     missing = sorted({node.op for node in without_rule(graph)})
@@ -117,7 +124,7 @@ def to_tflite(
     if origin.labels and origin.preprocessing and expressible(origin.preprocessing):
         content = with_metadata(content, model.name, origin.preprocessing, origin.labels)
     proof = None if verification is None else verification(content)
-    card = _card(model, content, Path(path).name, quantize, data, origin, missing, proof)
+    card = _card(model, content, Path(path).name, quantize, data, origin, missing, lowered, proof)
     write(path, content, force=force)
     card.write(path)
     return card
@@ -159,7 +166,7 @@ def _emitted(
         data is not None and scheme == "int8"
     ):  # first, so that its interpreter's memory is free when the file is written
         with phase("calibrate", len(data)) as step:
-            ranges = min_max(graph, data, step)
+            ranges = shared_scale(graph, min_max(graph, data, step))
     with phase("emit", None):
         content = emit(graph, batch=batch)
     if scheme == "float32":
@@ -177,6 +184,7 @@ def _card(
     data: Calibration | None,
     origin: Origin,
     missing: list[str],
+    lowered: Lowered,
     proof: dict[str, Any] | None,
 ) -> Card:
     cost = complexity(model)
@@ -204,7 +212,7 @@ def _card(
         conversion={
             "by": "TFLiteConverter" if missing else "emitter",
             "reason": reason,
-            "lowering": [] if missing else [run.__name__ for run in PASSES],
+            "lowering": [] if missing else lowered.passes,
         },
         verification=proof,
         versions=tool_versions(),

@@ -149,3 +149,22 @@ class AdaptiveAverage2D(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"size": self.size}
+
+
+@_register
+class MapScale(keras.layers.Layer):
+    """Multiplies each position of a map by a constant of its own, (h, w, 1); the shape stays.
+
+    The lowering writes a "same" average pool, whose windows are smaller at the border, as a convolution and this.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.factors = self.add_weight(
+            shape=(*input_shape[1:3], 1), initializer="ones", trainable=False, name="factors"
+        )
+
+    def call(self, inputs: Any) -> Any:
+        return inputs * ops.cast(self.factors, inputs.dtype)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return tuple(input_shape)

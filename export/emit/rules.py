@@ -94,6 +94,29 @@ def combine(writer: Writer, node: Node, inputs: list[int], outputs: list[int]) -
     return writer.operator(name, [left, inputs[-1]], outputs, options())
 
 
+@rule("Rescaling")
+def rescaling(writer: Writer, node: Node, inputs: list[int], outputs: list[int]) -> Any:
+    """MUL by the scale, then ADD of the offset; one of them where the other would change nothing."""
+    scale, offset = (np.asarray(node.config[key], np.float32) for key in ("scale", "offset"))
+    steps = [("MUL", schema.MulOptionsT, "scale", scale)] if (scale != 1).any() else []
+    if (offset != 0).any() or not steps:
+        steps.append(("ADD", schema.AddOptionsT, "offset", offset))
+    source, options = inputs[0], None
+    for index, (name, kind, role, value) in enumerate(steps):
+        last = index == len(steps) - 1
+        target = outputs[0] if last else writer.tensor(f"{node.name}/scaled", writer.graph.tensors[outputs[0]].shape)
+        constant = writer.constant(f"{node.name}/{role}", value.reshape(-1))
+        options = writer.operator(name, [source, constant], [target], kind())
+        source = target
+    return options
+
+
+@rule("MapScale")
+def map_scale(writer: Writer, node: Node, inputs: list[int], outputs: list[int]) -> Any:
+    factors = writer.constant(f"{node.name}/factors", node.weights[0][None])
+    return writer.operator("MUL", [*inputs, factors], outputs, schema.MulOptionsT())
+
+
 @rule("Concatenate")
 def concatenation(writer: Writer, node: Node, inputs: list[int], outputs: list[int]) -> None:
     options = schema.ConcatenationOptionsT()

@@ -1,26 +1,16 @@
 """Passes Graph -> Graph, each a file, each exact in float32."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from ..graph import Graph
-from .activation import separate_activations
-from .batch_norm import fold_batch_norm, normalize_by_depthwise
-from .identity import remove_identities
-from .shortcut import shortcut_by_convolution
+from .declined import ignore
+from .passes import CANONICAL, Pass
 
-Pass = Callable[[Graph], Graph]
-
-PASSES: tuple[Pass, ...] = (
-    remove_identities,
-    separate_activations,
-    fold_batch_norm,
-    normalize_by_depthwise,
-    shortcut_by_convolution,
-)
+__all__ = ["lower"]
 
 
-def lower(graph: Graph, passes: tuple[Pass, ...] = PASSES) -> Graph:
-    """The graph after all passes."""
-    for run in passes:
-        graph = run(graph)
+def lower(graph: Graph, passes: Sequence[Pass] = CANONICAL) -> Graph:
+    """The graph after all passes; without a choice of them, in the form that the emitter takes."""
+    for each in passes:
+        graph = each.run(graph, ignore)
     return graph

@@ -10,11 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from ..graph import Graph, Node
+from .declined import Declined, ignore
 
 RELUS = {None: "relu", 6.0: "relu6"}  # max_value: name
 
 
-def separate_activations(graph: Graph) -> Graph:
+def separate_activations(graph: Graph, declined: Declined = ignore) -> Graph:
     """Splits activations from layers, and names those that are layers of their own."""
     for name in list(graph.nodes):
         node = graph.nodes[name]  # as rewired so far

@@ -1,13 +1,16 @@
-"""Batch normalisation into the convolution before it, or as a convolution of its own.
+"""Scales and shifts by channel into the convolutions around them, or as a convolution of their own.
 
-    conv -> BN        ==>   conv with bias
-    x    -> BN        ==>   1x1 depthwise convolution with bias
+    conv -> BN                  ==>   conv with bias
+    concat(conv, conv) -> BN    ==>   concat(conv with bias, conv with bias)
+    BN -> 1x1 conv              ==>   conv with bias
+    x -> BN                     ==>   1x1 depthwise convolution with bias
 
-    y = gamma * (conv(x) - mean) / sqrt(var + epsilon) + beta
+    y = gamma * (x - mean) / sqrt(var + epsilon) + beta, and likewise Rescaling and Normalization
 
-Exact: a per-channel scale and shift of a convolution's output goes into its kernel and bias. The first form needs BN to
-be the convolution's sole reader. The second is one operator, into which a ReLU behind it fuses, where MUL and ADD would
-be two, with one more rounding in int8.
+Exact: a per-channel scale and shift of a convolution's output goes into its kernel and bias, one of its input too where
+no padding stands between (a padded zero is not shifted; a scale alone passes). The first forms need BN to be the sole
+reader. The last is one operator, into which a ReLU behind it fuses, where MUL and ADD would be two, with one more
+rounding in int8.
 """
 
 from dataclasses import replace
@@ -15,30 +18,9 @@ from dataclasses import replace
 import numpy as np
 
 from ..graph import Graph, Node
-
-# where the output channel stands in each kernel
-CHANNEL_AXES = {"Conv2D": (3,), "Dense": (1,), "DepthwiseConv2D": (2, 3)}
-
-
-def fold_batch_norm(graph: Graph) -> Graph:
-    """BN into the convolution or dense layer that it alone reads."""
-    readers = graph.readers()
-    for norm in list(graph.nodes.values()):
-        if norm.op != "BatchNormalization" or not _is_last_axis(norm):
-            continue
-        conv = graph.producer(graph.nodes[norm.name].inputs[0])
-        if conv.op in CHANNEL_AXES and conv.config["activation"] == "linear" and readers[conv.name] == 1:
-            graph = graph.update(scaled(conv, *scale_and_shift(norm))).bypass(norm.name)
-    return graph
-
-
-def normalize_by_depthwise(graph: Graph) -> Graph:
-    """What BN of a map is left becomes a 1x1 depthwise convolution."""
-    for norm in list(graph.nodes.values()):
-        if norm.op == "BatchNormalization" and _is_last_axis(norm) and len(norm.shape) == 3:
-            graph = graph.update(replace(norm, op="DepthwiseConv2D", config=POINTWISE, weights=_as_kernel(norm)))
-    return graph
-
+from .affine import CHANNEL_AXES, INPUT_AXES, is_affine, reads_scaled, scale_and_shift, scaled
+from .declined import Declined, ignore
+from .patterns import is_last_axis
 
 POINTWISE = {
     "kernel_size": (1, 1),
@@ -52,31 +34,64 @@ POINTWISE = {
 }
 
 
-def scale_and_shift(norm: Node) -> tuple[np.ndarray, np.ndarray]:
-    """The per-channel (scale, shift) that BN applies at inference, in float64."""
-    weights = [w.astype(np.float64) for w in norm.weights]
-    gamma = weights.pop(0) if norm.config["scale"] else np.ones_like(weights[-1])
-    beta = weights.pop(0) if norm.config["center"] else np.zeros_like(weights[-1])
-    mean, variance = weights
-    scale = gamma / np.sqrt(variance + norm.config["epsilon"])
-    return scale, beta - mean * scale
+def fold_batch_norm(graph: Graph, declined: Declined = ignore) -> Graph:
+    """Affine layers into the convolutions and dense layers before or behind them."""
+    for name in [node.name for node in graph.nodes.values() if is_affine(node)]:
+        graph = _into_producers(graph, name)
+    for name in [node.name for node in graph.nodes.values() if is_affine(node)][::-1]:
+        graph = _into_readers(graph, name, declined)
+    return graph
 
 
-def scaled(conv: Node, scale: np.ndarray, shift: np.ndarray) -> Node:
-    """The convolution with its output channels scaled and shifted."""
-    kernel, *bias = conv.weights
-    axes = CHANNEL_AXES[conv.op]
-    shape = tuple(kernel.shape[axis] if axis in axes else 1 for axis in range(kernel.ndim))
-    shifted = (bias[0] if bias else 0.0) * scale + shift
-    weights = (kernel * scale.reshape(shape)).astype(kernel.dtype), shifted.astype(kernel.dtype)
-    return replace(conv, config=conv.config | {"use_bias": True}, weights=weights)
+def normalize_by_depthwise(graph: Graph, declined: Declined = ignore) -> Graph:
+    """What BN of a map is left becomes a 1x1 depthwise convolution."""
+    for norm in list(graph.nodes.values()):
+        if is_affine(norm) and len(norm.shape) == 3:
+            graph = graph.update(replace(norm, op="DepthwiseConv2D", config=POINTWISE, weights=_as_kernel(norm)))
+    return graph
+
+
+def _into_producers(graph: Graph, name: str) -> Graph:
+    norm, readers = graph.nodes[name], graph.readers()
+    source = graph.producer(norm.inputs[0])
+    if _takes(graph, norm.inputs[0], readers[norm.inputs[0]]):
+        return graph.update(scaled(source, *scale_and_shift(norm))).bypass(name)
+    joined = (
+        source.op == "Concatenate" and readers[source.name] == 1 and is_last_axis(source.config["axis"], source.shape)
+    )
+    if not joined or not all(_takes(graph, i, readers[i]) for i in source.inputs):
+        return graph
+    scale, shift = scale_and_shift(norm)
+    start = 0
+    for reference in source.inputs:
+        part = slice(start, start + graph.shape_of(reference)[-1])
+        graph, start = graph.update(scaled(graph.producer(reference), scale[part], shift[part])), part.stop
+    return graph.bypass(name)
+
+
+def _takes(graph: Graph, reference: str, readers: int) -> bool:
+    """Whether a scale and shift can go into what makes the reference."""
+    conv = graph.producer(reference)
+    return conv.op in CHANNEL_AXES and conv.config["activation"] == "linear" and readers == 1
+
+
+def _into_readers(graph: Graph, name: str, declined: Declined) -> Graph:
+    norm, reading = graph.nodes[name], graph.reading()[name]
+    if name in graph.outputs or not reading:
+        return graph
+    scale, shift = scale_and_shift(norm)
+    pads = [node for node in reading if node.op == "ZeroPadding2D" and not shift.any()]
+    behind = [node for pad in pads for node in graph.reading()[pad.name]]
+    convs = [node for node in reading if node not in pads] + behind
+    if not all(node.op in INPUT_AXES for node in convs) or any(pad.name in graph.outputs for pad in pads):
+        return graph
+    changed = [reads_scaled(node, scale, shift) for node in convs]
+    if any(node is None for node in changed):
+        declined(name, "its shift does not pass the padding of what reads it")
+        return graph
+    return graph.update(*(node for node in changed if node is not None)).bypass(name)
 
 
 def _as_kernel(norm: Node) -> tuple[np.ndarray, np.ndarray]:
     scale, shift = scale_and_shift(norm)
     return scale.astype(np.float32).reshape(1, 1, -1, 1), shift.astype(np.float32)
-
-
-def _is_last_axis(norm: Node) -> bool:
-    axis = norm.config["axis"]
-    return (axis[0] if isinstance(axis, list | tuple) else axis) in (-1, len(norm.shape))

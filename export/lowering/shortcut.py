@@ -12,9 +12,10 @@ import numpy as np
 
 from ..graph import Graph, Node
 from .batch_norm import POINTWISE
+from .declined import Declined, ignore
 
 
-def shortcut_by_convolution(graph: Graph) -> Graph:
+def shortcut_by_convolution(graph: Graph, declined: Declined = ignore) -> Graph:
     """Each subsample-and-pad shortcut becomes a 1x1 convolution."""
     readers = graph.readers()
     for pad in list(graph.nodes.values()):
@@ -29,6 +30,7 @@ def shortcut_by_convolution(graph: Graph) -> Graph:
 def _convolution(pad: Node, pool: Node) -> Node:
     channels, filters = pool.shape[-1], pad.shape[-1]
     kernel = np.eye(filters, dtype=np.float32)[pad.config["before"] : pad.config["before"] + channels]
-    config = POINTWISE | {"strides": tuple(pool.config["strides"]), "groups": 1}
+    config = POINTWISE | {"filters": filters, "strides": tuple(pool.config["strides"]), "groups": 1}
+    del config["depth_multiplier"]
     weights = kernel.reshape(1, 1, channels, filters), np.zeros(filters, np.float32)
     return replace(pad, op="Conv2D", config=config, weights=weights)

@@ -1,0 +1,53 @@
+"""What several passes ask of a graph."""
+
+from collections import Counter
+from typing import Any
+
+from ..graph import Graph, Node, Shape
+
+CLAMPS = ("relu", "relu6")  # what fuses into the operator before it
+FUSING = {"Conv2D", "DepthwiseConv2D", "Dense", "MaxPooling2D", "AveragePooling2D", "Add", "Multiply", "Rescaling"}
+
+# layers whose outputs stay within the limits of their inputs, where these hold zero
+BOUNDED = {
+    "AveragePooling2D",
+    "ChannelPad",
+    "ChannelShuffle",
+    "ChannelSplit",
+    "Concatenate",
+    "Flatten",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling2D",
+    "MaxPooling2D",
+    "Reshape",
+    "ZeroPadding2D",
+}
+
+
+def is_clamp(node: Node) -> bool:
+    """A ReLU or ReLU6."""
+    return node.op == "Activation" and node.config["activation"] in CLAMPS
+
+
+def fuses(graph: Graph, reference: str, readers: Counter[str]) -> bool:
+    """Whether a clamp that alone reads `reference` becomes part of the operator before it."""
+    return graph.producer(reference).op in FUSING and readers[reference] == 1
+
+
+def is_clamped(graph: Graph, reference: str, function: str) -> bool:
+    """Whether `function`, "relu" or "relu6", would change nothing."""
+    node = graph.producer(reference)
+    if is_clamp(node):
+        return function == "relu" or node.config["activation"] == function
+    return node.op in BOUNDED and all(is_clamped(graph, i, function) for i in node.inputs)
+
+
+def is_last_axis(axis: Any, shape: Shape) -> bool:
+    """Whether a layer's axis is the channels'."""
+    (value,) = axis if isinstance(axis, list | tuple) else (axis,)
+    return value in (-1, len(shape))
+
+
+def clamp(name: str, function: str, source: Node) -> Node:
+    """A ReLU or ReLU6 of a node."""
+    return Node(name, "Activation", {"activation": function}, (source.name,), shapes=source.shapes)
