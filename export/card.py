@@ -13,7 +13,17 @@ from ..errors import InputError
 from ..files import write
 
 SCHEMA_VERSION = 1
-TOOLS = ("keras-cnnzoo", "keras", "tensorflow", "ai-edge-litert", "litert-quantizer", "numpy")
+TOOLS = (
+    "keras-cnnzoo",
+    "keras",
+    "tensorflow",
+    "ai-edge-litert",
+    "litert-quantizer",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "tf2onnx",
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +38,7 @@ class Card:
     labels: list[str] | None
     quantization: dict[str, Any]
     operators: dict[str, int]
-    delegate: dict[str, Any]
+    delegate: dict[str, Any] | None
     conversion: dict[str, Any]
     verification: dict[str, Any] | None
     versions: dict[str, str]
@@ -63,7 +73,12 @@ def card_path(artifact: str | PathLike) -> Path:
 
 def artifact_facts(name: str, content: bytes) -> dict[str, Any]:
     """The card's `artifact` section."""
-    return {"file": name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    return {
+        "file": name,
+        "format": Path(name).suffix[1:],
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+    }
 
 
 def tool_versions() -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Keras model to ONNX: float, half precision, and explicit Q/DQ for TensorRT."""

@@ -1,0 +1,248 @@
+"""Keras model -> .onnx file and card: graph, passes, emitter, Q/DQ, checks."""
+
+from collections.abc import Callable, Iterable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import onnx
+
+from ...errors import InputError
+from ...files import refuse_overwrite, write
+from ..calibration import Calibration, Ranges, representative
+from ..card import Card, card_path
+from ..graph import Graph, from_keras
+from ..lowering.activation import separate_activations
+from ..lowering.batch_norm import fold_batch_norm
+from ..lowering.identity import remove_identities
+from ..tflite import Origin, Phase, silent
+from .card import described
+from .emitter import Layout, emit, without_rule
+from .layout import explicit_padding, flatten_channels_first
+from .parity import FLOAT16, FLOAT32, Parity, answers_of, compare, images_of
+from .qdq import plan, quantized
+from .ranges import Estimator, ranges_of
+from .runtime import OnnxRuntime
+
+if TYPE_CHECKING:
+    import keras
+
+OnnxScheme = Literal["float32", "float16", "int8", "int4"]
+OnnxBoundary = Literal["float32", "float16"]
+ONNX_SCHEMES: tuple[OnnxScheme, ...] = get_args(OnnxScheme)
+OPSETS, OPSET = range(13, 22), 17  # 13: a scale per channel; 21: int4; 17: TensorRT 8.5, ONNX Runtime 1.12 and later
+INT4_OPSET = 21
+PARITY_IMAGES = 4
+PASSES = (remove_identities, separate_activations, fold_batch_norm)
+
+
+def lower(graph: Graph) -> Graph:
+    """What ONNX wants of it: convolutions bare, BN folded; padding and flattening are the emitter's."""
+    for run in PASSES:
+        graph = run(graph)
+    return graph
+
+
+def from_graph(
+    graph: Graph,
+    *,
+    opset: int = OPSET,
+    batch: int | None = 1,
+    layout: Layout = "NCHW",
+    ranges: Ranges | None = None,
+    keep: Sequence[str] = (),
+    scales: dict[str, np.ndarray] | None = None,
+) -> onnx.ModelProto:
+    """The float32 model of a lowered graph; with ranges, its Q/DQ model: the way in for what training has found.
+
+    Args:
+        graph: lowered by this module's `lower`; every layer has a rule.
+        opset: 13 to 21.
+        batch: images a call; None leaves it open.
+        layout: of the maps that the file reads and returns.
+        ranges: least and largest value of each tensor that `qdq.plan` names (by the node that makes it).
+        keep: patterns of the layers that stay in float.
+        scales: of kernels, one for each output channel, by the layer's name.
+    """
+    model = emit(graph, opset=opset, batch=batch, layout=layout)
+    return model if ranges is None else quantized(model, ranges, keep=keep, scales=scales)
+
+
+def to_onnx(
+    model: "keras.Model",
+    path: str | PathLike,
+    *,
+    quantize: OnnxScheme = "float32",
+    calibration: Calibration | np.ndarray | Iterable[np.ndarray] | None = None,
+    estimator: Estimator = "mean_squared_error",
+    keep: Sequence[str] = (),
+    opset: int | None = None,
+    layout: Layout = "NCHW",
+    batch: int | None = 1,
+    inputs: OnnxBoundary = "float32",
+    outputs: OnnxBoundary = "float32",
+    origin: Origin = Origin(),
+    verification: Callable[[bytes], dict[str, Any]] | None = None,
+    force: bool = False,
+    phase: Phase = silent,
+) -> Card:
+    """Writes a functional Keras model as an .onnx file, its JSON card beside it, and returns the card.
+
+    The file is checked by onnx.checker and against the model in ONNX Runtime before it is written.
+
+    Args:
+        model: functional, inputs of known sizes; softmax is exported where the model has it.
+        path: of the .onnx file.
+        quantize: "float32", "float16" (all of it: weights and activations), "int8" (explicit symmetric Q/DQ, as
+            TensorRT wants it) or "int4" (weights of convolutions and dense layers, activations float32).
+        calibration: for int8, preprocessed images (n, height, width, channels), or batches of them.
+        estimator: of the ranges, for int8.
+        keep: patterns of the layers that stay in float, e.g. "features_0*".
+        opset: 13 to 21; 17 (21 for int4) where None.
+        layout: "NCHW", or "NHWC": a Transpose at the input, one at each output that is a map.
+        batch: images a call; None leaves it open.
+        inputs: what a float16 file reads: "float32" or "float16".
+        outputs: and what it returns.
+        origin: what the card shall say of the model.
+        verification: takes the file's bytes before they are written; what it returns goes into the card.
+        force: replace files that exist.
+        phase: shows progress.
+
+    Returns:
+        The card as written.
+
+    Raises:
+        InputError: a model, dataset or place that will not do, or a file that does not answer as the model does;
+            nothing is then written.
+    """
+    opset = opset or (INT4_OPSET if quantize == "int4" else OPSET)
+    check(path, quantize, calibration, opset, layout, batch, inputs, outputs, force)
+    data = None if calibration is None or quantize != "int8" else representative(calibration)
+    shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+    if data is not None and shapes != [data.inputs.shape[1:]]:
+        raise InputError(f"the model reads {shapes[0]} but calibration has {data.inputs.shape[1:]}")
+    with phase("lower", None):
+        graph = lower(from_keras(model))
+    missing = sorted({node.op for node in without_rule(graph)})
+    with phase("emit", None):
+        whole = _whole(model, graph, missing, opset, batch, layout)
+    with phase("compare in ONNX Runtime", None):
+        samples = images_of(shapes, PARITY_IMAGES * (batch or 1), None if data is None else data.inputs)
+        expected = answers_of(model, samples)
+        parity = _parity(whole, expected, samples, layout, FLOAT32)
+    small = whole
+    if quantize == "float16":
+        types = np.dtype(inputs), np.dtype(outputs)
+        small = _float16(graph, missing, opset, batch, layout, types)
+        parity = _parity(small, expected, samples, layout, FLOAT16)
+    elif quantize == "int4":
+        small = quantized(whole, None, bits=4, keep=keep)
+    elif data is not None:
+        small = _int8(whole, data, estimator, keep, layout, phase)
+    content = checked(small)
+    proof = {"parity": parity.to_dict()} | ({} if verification is None else verification(content))
+    passes = [] if missing else [run.__name__ for run in (*PASSES, explicit_padding, flatten_channels_first)]
+    card = described(model, small, content, Path(path).name, quantize, data, layout, origin, missing, passes, proof)
+    write(path, content, force=force)
+    card.write(path)
+    return card
+
+
+def check(
+    path: str | PathLike,
+    scheme: str,
+    calibration: Any,
+    opset: int,
+    layout: str,
+    batch: int | None,
+    inputs: str,
+    outputs: str,
+    force: bool,
+) -> None:
+    """Refuses what can be refused before any work; see `to_onnx`."""
+    for option, value, choices in (
+        ("quantize", scheme, ONNX_SCHEMES),
+        ("layout", layout, get_args(Layout)),
+        ("inputs", inputs, get_args(OnnxBoundary)),
+        ("outputs", outputs, get_args(OnnxBoundary)),
+        ("opset", opset, OPSETS),
+    ):
+        if value not in choices:
+            raise InputError(f"{option}={value!r}: choose one of {', '.join(map(str, choices))}")
+    if scheme == "int8" and calibration is None:
+        raise InputError("int8 needs calibration images (some 100 to 500 of the kind that the network will see)")
+    if scheme == "int4" and opset < INT4_OPSET:
+        raise InputError(f"opset={opset}: int4 is known since opset {INT4_OPSET}; leave the opset away")
+    if "float16" in (inputs, outputs) and scheme != "float16":
+        raise InputError(f"inputs and outputs of float16 need a float16 file, not {scheme}")
+    if batch is not None and batch < 1:
+        raise InputError(f"batch={batch}: at least 1 image a call, or None for any number")
+    if not str(path).endswith(".onnx"):
+        raise InputError(f"{path}: an ONNX file's name ends in .onnx")
+    refuse_overwrite(path, force=force)
+    refuse_overwrite(card_path(path), force=force)
+
+
+def checked(model: onnx.ModelProto) -> bytes:
+    """The file, as onnx.checker finds it right (shapes and types inferred throughout).
+
+    Raises:
+        InputError: it does not, or the file would be larger than protobuf's 2 GB.
+    """
+    try:
+        onnx.checker.check_model(model, full_check=True)
+        return model.SerializeToString()
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
+        raise InputError(f"{model.graph.name}: not a valid ONNX model ({str(error).splitlines()[0][:300]})") from error
+
+
+def _whole(
+    model: "keras.Model", graph: Graph, missing: list[str], opset: int, batch: int | None, layout: Layout
+) -> onnx.ModelProto:
+    """float32, by our rules or by tf2onnx."""
+    if not missing:
+        return emit(graph, opset=opset, batch=batch, layout=layout)
+    from .fallback import convert
+
+    return convert(model, missing, opset, batch, layout)
+
+
+def _float16(
+    graph: Graph, missing: list[str], opset: int, batch: int | None, layout: Layout, border: tuple[np.dtype, np.dtype]
+) -> onnx.ModelProto:
+    if missing:
+        raise InputError(f"{graph.name}: float16 needs rules of ours, and there is none for {', '.join(missing)}")
+    inputs, outputs = border
+    half = np.dtype(np.float16)
+    with np.errstate(over="ignore"):
+        small = emit(graph, opset=opset, batch=batch, layout=layout, dtype=half, inputs=inputs, outputs=outputs)
+    for tensor in small.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT16 and not np.isfinite(onnx.numpy_helper.to_array(tensor)).all():
+            raise InputError(
+                f"{graph.name}: {tensor.name!r} holds values beyond float16's 65504; export float32 or int8"
+            )
+    return small
+
+
+def _int8(
+    whole: onnx.ModelProto, data: Calibration, estimator: Estimator, keep: Sequence[str], layout: Layout, phase: Phase
+) -> onnx.ModelProto:
+    tensors = plan(whole, keep).tensors
+    passes = 1 if estimator == "min_max" else 2
+    with phase("calibrate", passes * len(data)) as step:
+        ranges = ranges_of(whole, tensors, data, estimator, channels_last=layout == "NHWC", step=step)
+    with phase("quantize", None):
+        return quantized(whole, ranges, keep=keep)
+
+
+def _parity(
+    file: onnx.ModelProto, expected: list[np.ndarray], samples: list[np.ndarray], layout: Layout, limit: float
+) -> Parity:
+    found = compare(expected, OnnxRuntime(file)(*samples, channels_last=layout == "NHWC"))
+    if found.largest_difference > limit:
+        raise InputError(
+            f"{file.graph.name}: ONNX Runtime answers {found.largest_difference:.2g} of the largest output away from "
+            f"Keras, and {limit:g} is allowed; nothing is written"
+        )
+    return found

@@ -1,0 +1,103 @@
+"""Layers that move values without changing them. A Transpose appears where the graph itself asks for another order."""
+
+import math
+
+import numpy as np
+
+from ...graph import Node, Shape
+from ..writer import channels_first
+from .registry import Call, axis, rule
+
+
+@rule("Concatenate")
+def concatenate(call: Call) -> None:
+    call.last("Concat", list(call.inputs), axis=axis(call.node.config["axis"], len(call.node.shape)))
+
+
+@rule("ZeroPadding2D")
+def zero_padding(call: Call) -> None:
+    (top, bottom), (left, right) = call.node.config["padding"]
+    _pad(call, [0, 0, top, left, 0, 0, bottom, right])
+
+
+@rule("ChannelPad")
+def channel_pad(call: Call) -> None:
+    _pad(call, [0, call.node.config["before"], 0, 0, 0, call.node.config["after"], 0, 0])
+
+
+@rule("Cropping2D")
+def cropping(call: Call) -> None:
+    (top, bottom), (left, right) = call.node.config["cropping"]
+    height, width, _ = call.shapes[0]
+    starts, ends = call.constant("starts", [top, left]), call.constant("ends", [height - bottom, width - right])
+    call.last("Slice", [call.inputs[0], starts, ends, call.constant("axes", [2, 3])])
+
+
+@rule("ChannelSplit")
+def channel_split(call: Call) -> None:
+    sizes = call.constant("sizes", [shape[-1] for shape in call.node.shapes])
+    call.writer.node("Split", [call.inputs[0], sizes], call.outputs, axis=1)
+
+
+@rule("ChannelShuffle")
+def channel_shuffle(call: Call) -> None:
+    """One Gather of the channels."""
+    groups, channels = call.node.config["groups"], call.shapes[0][-1]
+    order = np.arange(channels).reshape(groups, -1).T.ravel()
+    call.last("Gather", [call.inputs[0], call.constant("order", order)], axis=1)
+
+
+@rule("Flatten")
+def flatten(call: Call) -> None:
+    if call.node.config.get("channels_first") or len(call.shapes[0]) != 3:
+        call.last("Flatten", list(call.inputs))
+    else:
+        call.last("Flatten", [_as_keras(call, call.shapes[0])])
+
+
+@rule("Reshape")
+def reshape(call: Call) -> None:
+    source, target = call.shapes[0], call.node.shape
+    native = _as_keras(call, source)
+    if len(target) == 3 and not _is_one_pixel_or_channel(target):
+        shaped = call.step("Reshape", [native, call.constant("shape", [0, *target])], "channels last")
+        call.last("Transpose", [shaped], perm=[0, 3, 1, 2])
+    else:
+        call.last("Reshape", [native, call.constant("shape", [0, *channels_first(target)])])
+
+
+@rule("Permute")
+def permute(call: Call) -> None:
+    dims = [0, *call.node.config["dims"]]  # output axis i is input axis dims[i]
+    if len(dims) != 4:
+        call.last("Transpose", list(call.inputs), perm=dims)
+    else:
+        call.last("Transpose", list(call.inputs), perm=[axis(dims[i], 3) for i in (0, 3, 1, 2)])
+
+
+def _is_nearest(node: Node, shapes: tuple[Shape, ...]) -> bool:
+    return node.config["interpolation"] == "nearest"
+
+
+@rule("UpSampling2D", where=_is_nearest)
+def up_sampling(call: Call) -> None:
+    size = call.node.config["size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    scales = call.constant("scales", np.array([1, 1, height, width], np.float32))
+    modes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    call.last("Resize", [call.inputs[0], "", scales], **modes)
+
+
+def _as_keras(call: Call, shape: Shape) -> str:
+    """The input with its values in Keras' order: where a map has one pixel or one channel, they already are."""
+    if len(shape) != 3 or _is_one_pixel_or_channel(shape):
+        return call.inputs[0]
+    return call.step("Transpose", [call.inputs[0]], "as in Keras", perm=[0, 2, 3, 1])
+
+
+def _is_one_pixel_or_channel(shape: Shape) -> bool:
+    return shape[2] == 1 or math.prod(shape[:2]) == 1
+
+
+def _pad(call: Call, amounts: list[int]) -> None:
+    call.last("Pad", [call.inputs[0], call.constant("pads", amounts), call.constant("zero", np.float32(0))])

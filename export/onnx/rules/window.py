@@ -1,0 +1,95 @@
+"""Convolutions, dense layers and pools."""
+
+from typing import Any
+
+import numpy as np
+
+from ...graph import Node
+from .registry import Call, rule
+
+
+@rule("Conv2D")
+def convolution(call: Call) -> None:
+    kernel = call.node.weights[0].transpose(3, 2, 0, 1)  # HWIO -> OIHW
+    _convolution(call, kernel, call.shapes[0][-1] // kernel.shape[1])
+
+
+@rule("DepthwiseConv2D")
+def depthwise_convolution(call: Call) -> None:
+    height, width, channels, times = call.node.weights[0].shape
+    kernel = call.node.weights[0].transpose(2, 3, 0, 1).reshape(channels * times, 1, height, width)
+    _convolution(call, kernel, channels)
+
+
+@rule("Dense")
+def dense(call: Call) -> None:
+    """Gemm on vectors, a 1x1 convolution on maps, MatMul on what else there is."""
+    kernel = call.node.weights[0]
+    if len(call.shapes[0]) == 3:
+        _weighted(call, "Conv", kernel.T[:, :, None, None], kernel_shape=[1, 1])
+    elif len(call.shapes[0]) == 1:
+        _weighted(call, "Gemm", kernel.T, transB=1)
+    else:
+        inputs = [call.inputs[0], call.constant("kernel", kernel)]
+        if len(call.node.weights) == 1:
+            call.last("MatMul", inputs)
+        else:
+            product = call.step("MatMul", inputs, "product")
+            call.last("Add", [product, call.constant("bias", call.node.weights[1])])
+
+
+@rule("MaxPooling2D")
+def max_pool(call: Call) -> None:
+    call.last("MaxPool", list(call.inputs), kernel_shape=list(call.node.config["pool_size"]), **_window(call.node))
+
+
+@rule("AveragePooling2D")
+def average_pool(call: Call) -> None:
+    """Keras leaves its own border out of the mean; zeros that a ZeroPadding2D put there count."""
+    count = int(call.node.config.get("count_include_pad", False))
+    size = list(call.node.config["pool_size"])
+    call.last("AveragePool", list(call.inputs), kernel_shape=size, count_include_pad=count, **_window(call.node))
+
+
+@rule("GlobalAveragePooling2D", "GlobalMaxPooling2D")
+def global_pool(call: Call) -> None:
+    op = "GlobalAveragePool" if call.node.op == "GlobalAveragePooling2D" else "GlobalMaxPool"
+    if call.node.config["keepdims"]:
+        call.last(op, list(call.inputs))
+    else:
+        call.last("Flatten", [call.step(op, list(call.inputs), "pooled")])
+
+
+@rule("AdaptiveAverage2D")
+def adaptive_average(call: Call) -> None:
+    """Two products with matrices of means, (size, h) (h, w) (w, size), which any size allows."""
+    height, width, _ = call.shapes[0]
+    size = call.node.config["size"]
+    if (height, width) == (size, size):
+        call.last("Identity", list(call.inputs))
+        return
+    rows, columns = call.constant("rows", _means(height, size)), call.constant("columns", _means(width, size).T)
+    call.last("MatMul", [call.step("MatMul", [rows, call.inputs[0]], "rows averaged"), columns])
+
+
+def _means(length: int, size: int) -> np.ndarray:
+    """(size, length): row i averages from floor(i * length / size) to ceil((i + 1) * length / size)."""
+    matrix = np.zeros((size, length), np.float32)
+    for i in range(size):
+        start, stop = i * length // size, -(-(i + 1) * length // size)
+        matrix[i, start:stop] = 1 / (stop - start)
+    return matrix
+
+
+def _convolution(call: Call, kernel: np.ndarray, groups: int) -> None:
+    window = {"kernel_shape": list(kernel.shape[2:]), "dilations": list(call.node.config["dilation_rate"])}
+    _weighted(call, "Conv", kernel, group=groups, **window, **_window(call.node))
+
+
+def _weighted(call: Call, op: str, kernel: np.ndarray, **attributes: Any) -> None:
+    bias = [call.constant("bias", b) for b in call.node.weights[1:]]
+    call.last(op, [call.inputs[0], call.constant("kernel", kernel), *bias], **attributes)
+
+
+def _window(node: Node) -> dict[str, Any]:
+    return {"strides": list(node.config["strides"]), "pads": list(node.config["pads"])}
