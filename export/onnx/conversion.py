@@ -34,6 +34,7 @@ ONNX_SCHEMES: tuple[OnnxScheme, ...] = get_args(OnnxScheme)
 OPSETS, OPSET = range(13, 22), 17  # 13: a scale per channel; 21: int4; 17: TensorRT 8.5, ONNX Runtime 1.12 and later
 INT4_OPSET = 21
 PARITY_IMAGES = 4
+UNKNOWN = Origin()
 PASSES = (remove_identities, separate_activations, fold_batch_norm)
 
 
@@ -82,7 +83,7 @@ def to_onnx(
     batch: int | None = 1,
     inputs: OnnxBoundary = "float32",
     outputs: OnnxBoundary = "float32",
-    origin: Origin = Origin(),
+    origin: Origin = UNKNOWN,
     verification: Callable[[bytes], dict[str, Any]] | None = None,
     force: bool = False,
     phase: Phase = silent,
