@@ -206,8 +206,9 @@ def _table(card: "Card", path: Path) -> Table:
     for tensor in (*card.inputs, *card.outputs):
         table.add_row(tensor["name"], f"{tensor['dtype']} {tensor['shape']}")
     table.add_row("operators", ", ".join(f"{count} {name}" for name, count in card.operators.items()))
-    outside = ", ".join(f"{count} {name}" for name, count in delegate["outside"].items()) or "nothing outside"
-    table.add_row("XNNPACK", f"{delegate['partitions']} partition(s), {outside}")
+    if delegate:
+        outside = ", ".join(f"{count} {name}" for name, count in delegate["outside"].items()) or "nothing outside"
+        table.add_row("XNNPACK", f"{delegate['partitions']} partition(s), {outside}")
     table.add_row(
         "converted by", card.conversion["by"] + (f" ({card.conversion['reason']})" if card.conversion["reason"] else "")
     )
