@@ -33,8 +33,21 @@ class LiteRT:
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise InputError(f"LiteRT cannot read the file ({error})") from error
-        (self.input,) = self._interpreter.get_input_details()
+        inputs = self._interpreter.get_input_details()
+        if len(inputs) != 1:
+            raise InputError(f"the file has {len(inputs)} inputs; files of one image are run")
+        (self.input,) = inputs
         self.outputs = self._interpreter.get_output_details()
+
+    @property
+    def names(self) -> list[str]:
+        """Of the outputs: the signature's, or the tensors' where the file has none."""
+        signatures = self._interpreter.get_signature_list()
+        if len(signatures) != 1:
+            return [output["name"] for output in self.outputs]
+        details = self._interpreter.get_signature_runner(*signatures).get_output_details()
+        by_tensor = {detail["index"]: name for name, detail in details.items()}
+        return [by_tensor.get(output["index"], output["name"]) for output in self.outputs]
 
     def __call__(self, inputs: np.ndarray) -> list[np.ndarray]:
         """Runs (n, ...) real-valued inputs through the file, batch by batch; one real-valued array for each output."""

@@ -91,7 +91,7 @@ def _from_npz(path: Path, size: tuple[int, int, int] | None) -> Images:
         raise InputError(f"{path}: not a readable .npz file ({error})") from error
     pixels, labels = arrays.get("images"), arrays.get("labels")
     if pixels is None or pixels.dtype != np.uint8 or pixels.ndim != 4:
-        found = "no `images`" if pixels is None else f"`images` of {pixels.dtype} {pixels.shape}"
+        found = "no `images`" if pixels is None else f"`images` of {pixels.dtype} {pixels.shape}{_range_of(pixels)}"
         raise InputError(f"{path}: {found}; expected uint8 pixels of shape (images, height, width, channels)")
     if not len(pixels):
         raise InputError(f"{path}: holds no images")
@@ -105,6 +105,16 @@ def _from_npz(path: Path, size: tuple[int, int, int] | None) -> Images:
         raise InputError(f"{path}: `labels` are {labels.dtype} {labels.shape}; expected {len(pixels)} integers")
     classes = tuple(map(str, arrays["classes"])) if "classes" in arrays else None
     return Images(pixels, labels, classes, 0, path.name)
+
+
+def _range_of(pixels: np.ndarray) -> str:
+    """What floats seem to be instead of pixels 0..255."""
+    if pixels.dtype.kind != "f" or not pixels.size:
+        return ""
+    low, high = float(pixels.min()), float(pixels.max())
+    if low >= 0 and high <= 1:
+        return " in 0..1 (multiply by 255, round, and store as uint8)"
+    return f" from {low:.3g} to {high:.3g}"
 
 
 def _from_folder(

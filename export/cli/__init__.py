@@ -4,7 +4,7 @@ import typer
 from typer.core import TyperGroup
 
 from ...console import run
-from . import model
+from . import model, verify
 
 DEFAULT = "export"
 
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 app.callback(no_args_is_help=True, epilog=model.EXAMPLE)(lambda: None)
 app.command(DEFAULT, epilog=model.EXAMPLE)(model.export)
+app.command(epilog=verify.EXAMPLE)(verify.verify)
 
 
 def main() -> None:

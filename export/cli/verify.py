@@ -1,0 +1,285 @@
+"""`cnnzoo-export verify FILE`: does it still answer like the network it was made of?"""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from ...console import FAILED_GATE, print_json, progress, terminal
+from ...errors import InputError
+from ...preprocessing import Preprocessing, preprocessing
+
+if TYPE_CHECKING:
+    from ...images import Images
+    from ..card import Card
+    from ..divergence import Layer
+    from ..runners import Runner
+    from ..verify import Verification
+
+EXAMPLE = """
+**Examples**
+
+    cnnzoo-export verify out/resnet20_int8.tflite --against resnet20 --weights w.safetensors \\
+      --data test.npz --max-drop 0.5
+
+    cnnzoo-export verify small.tflite --against my_model.keras --data photographs/ --preprocess torch --layers
+"""
+UNLIKE = 0.5  # a cosine below it: hardly the same network
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(help="A .tflite or .onnx file.")],
+    against: Annotated[
+        str,
+        typer.Option(
+            help="A network of `cnnzoo list`, a .keras or .h5 file, keras.applications.NAME, or another .tflite or "
+            ".onnx file."
+        ),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="A folder of pictures by class (or with a labels.json), or an .npz file (`images`, `labels`)."
+        ),
+    ],
+    weights: Annotated[str | None, typer.Option(help="Those of a network given by name.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Its builder's options, as in the export; repeatable."),
+    ] = None,
+    preprocess: Annotated[
+        str | None, typer.Option(help="torch, tf, caffe, none or a JSON file, instead of what the file's card says.")
+    ] = None,
+    count: Annotated[int | None, typer.Option(help="At most so many images.", min=1)] = None,
+    seed: Annotated[int | None, typer.Option(help="Draws these; else they are the first.")] = None,
+    label_offset: Annotated[
+        int, typer.Option(help="Added to the labels: 1 where the network has a background class that the data lacks.")
+    ] = 0,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            help="Gate: top-1 may drop by so many points; fails when the whole 95 % interval lies beyond.", min=0
+        ),
+    ] = None,
+    min_agreement: Annotated[
+        float | None,
+        typer.Option(help="Gate: so many % of the answers must agree; fails as --max-drop does.", min=0, max=100),
+    ] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Compare inner tensors too, in order of execution (.tflite alone).")
+    ] = False,
+    layer_images: Annotated[int, typer.Option(help="So many images for --layers.", min=1)] = 8,
+    threshold: Annotated[
+        float, typer.Option(help="--layers names the first tensor whose SQNR is below it, in dB.")
+    ] = 10.0,
+    no_card: Annotated[bool, typer.Option("--no-card", help="Do not write the result into the file's card.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+) -> None:
+    """Compares a file with the network it was made of, over the same images.
+
+    Per output: differences, cosine, SQNR (signal-to-quantization-noise ratio), agreement and, with labels, top-1 and
+    top-5 of both, shares with Wilson's 95 % interval. The result goes into the file's card, where it has one, unless
+    --no-card. Ties at the top score 1/k. Exit codes: 0 compared, 2 bad input, 3 a gate failed.
+    """
+    from ..runners import read_artifact, runner
+    from ..verify import verify as compare
+
+    if layers and file.suffix != ".tflite":
+        raise InputError(f"{file}: --layers looks into .tflite files; drop it")
+    content, card = read_artifact(file)
+    _require_own(card, content, file)
+    artifact = runner(file, content, card)
+    with progress("build", shown=not quiet):
+        reference, spec = _reference(against, weights, settings or [])
+    spec = _spec(file, card, preprocess, spec)
+    with progress("read images", shown=not quiet):
+        images = _images(data, artifact.shape, spec, count, seed, card, artifact, label_offset)
+    if max_drop is not None and images.labels is None:
+        raise InputError(
+            f"{data}: --max-drop needs labels; give a folder of pictures by class, a labels.json, or `labels` in the "
+            ".npz file"
+        )
+    with progress("compare", len(images), shown=not quiet) as step:
+        found = compare(artifact, reference, images.pixels, images.labels, step, prepare=spec)
+    traced = _layers(content, against, reference, spec(images.pixels[:layer_images]), quiet) if layers else None
+    gates = _gates(found, max_drop, min_agreement)
+    result = {"source": images.source, "against": against} | found.to_dict() | ({"gates": gates} if gates else {})
+    if card is not None and not no_card:
+        replace(card, verification=result).write(file)
+    if as_json:
+        print_json(result | ({} if traced is None else {"layers": [asdict(layer) for layer in traced]}))
+    else:
+        _show(file, found, images, traced, threshold, gates)
+    if not all(gate["passed"] for gate in gates):
+        raise typer.Exit(FAILED_GATE)
+
+
+def _require_own(card: "Card | None", content: bytes, path: Path) -> None:
+    """A card of another file would lend it its preprocessing."""
+    from ..card import artifact_facts, card_path
+
+    if card is not None and card.artifact["sha256"] != artifact_facts(path.name, content)["sha256"]:
+        raise InputError(
+            f"{card_path(path)}: the card of another file (its sha256 differs); export again, or remove it"
+        )
+
+
+def _reference(against: str, weights: str | None, settings: list[str]) -> "tuple[Runner, Preprocessing | None]":
+    """What the file is compared with, and what is known of its preprocessing."""
+    from ..runners import KerasRunner, is_artifact, read_artifact, runner
+
+    if is_artifact(against):
+        if weights is not None or settings:
+            raise InputError(f"{against}: a file is compared as it is; drop --weights and --set")
+        content, card = read_artifact(against)
+        known = None if card is None or card.preprocessing is None else Preprocessing.from_dict(card.preprocessing)
+        return runner(against, content, card), known
+    from ..sources import load
+
+    network, origin = load(against, weights, settings)
+    return KerasRunner(network), origin.preprocessing
+
+
+def _spec(file: Path, card: "Card | None", preprocess: str | None, reference: Preprocessing | None) -> Preprocessing:
+    """The command line's, the card's, or the reference's."""
+    if preprocess is not None:
+        return preprocessing(preprocess)
+    if card is not None and card.preprocessing is not None:
+        return Preprocessing.from_dict(card.preprocessing)
+    if reference is None:
+        raise InputError(
+            f"{file}: no card beside it says what its pixels must be like; give --preprocess torch, tf, caffe, none or "
+            "a JSON file"
+        )
+    return reference
+
+
+def _images(
+    data: Path,
+    size: tuple[int, ...],
+    spec: Preprocessing,
+    count: int | None,
+    seed: int | None,
+    card: "Card | None",
+    artifact: "Runner",
+    offset: int,
+) -> "Images":
+    """Pictures whose labels are the network's classes: by name where card and folder have names, else by index."""
+    from ...images import read_images
+
+    images = read_images(data, size, fit=spec, count=count, seed=seed)  # type: ignore[arg-type]
+    if images.skipped:
+        terminal(stderr=True).print(f"{data}: {images.skipped} pictures could not be read and were skipped")
+    if images.labels is None:
+        return images
+    known = None if card is None else card.labels
+    if images.classes and known and set(images.classes) <= set(known):
+        return replace(images, labels=np.array([known.index(name) for name in images.classes])[images.labels])
+    expected = artifact.classes
+    if images.classes and expected is not None and len(images.classes) + offset != expected:
+        raise InputError(
+            f"{data}: holds {len(images.classes)} classes but {artifact.name} answers {expected}; name its folders as "
+            "the card's labels are, give a labels.json of indices, or --label-offset"
+        )
+    return replace(images, labels=images.labels + offset)
+
+
+def _layers(content: bytes, against: str, reference: "Runner", inputs: np.ndarray, quiet: bool) -> "list[Layer]":
+    """The file's tensors beside those of the reference as a .tflite file."""
+    from ..divergence import layers
+    from ..runners import KerasRunner
+
+    with progress("compare layers", shown=not quiet):
+        if not isinstance(reference, KerasRunner):
+            if not against.endswith(".tflite"):
+                raise InputError(f"{against}: --layers compares with a Keras network or a .tflite file")
+            return layers(content, Path(against).read_bytes(), inputs)
+        from ..emit import emit, without_rule
+        from ..graph import from_keras
+        from ..lowering import lower
+
+        graph = lower(from_keras(reference.model))
+        missing = sorted({node.op for node in without_rule(graph)})
+        if missing:
+            raise InputError(f"{against}: --layers needs a rule for {', '.join(missing)}; compare without it")
+        return layers(content, emit(graph), inputs)
+
+
+def _gates(found: "Verification", max_drop: float | None, min_agreement: float | None) -> list[dict[str, Any]]:
+    """Each gate with its limit, the interval that it looks at, and whether the interval reaches what is allowed."""
+    gates: list[dict[str, Any]] = []
+    if max_drop is not None:
+        if found.interval is None:
+            raise InputError("--max-drop needs class scores as first output")
+        low, high = found.interval
+        gates.append({"gate": "max-drop", "limit": max_drop, "interval": [low, high], "passed": high >= -max_drop})
+    if min_agreement is not None:
+        low, high = (100 * share for share in found.shares["agreement"])
+        gates.append(
+            {"gate": "min-agreement", "limit": min_agreement, "interval": [low, high], "passed": high >= min_agreement}
+        )
+    return gates
+
+
+def _show(
+    file: Path,
+    found: "Verification",
+    images: "Images",
+    traced: "list[Layer] | None",
+    threshold: float,
+    gates: list[dict[str, Any]],
+) -> None:
+    out = terminal()
+    out.print(_table(f"{file} over {found.images} images of {images.source}", found))
+    for name, other in found.others.items():
+        out.print(_table(f"output {name}", other))
+    if images.labels is None:
+        out.print("no labels: accuracy was not measured")
+    if found.cosine < UNLIKE:
+        out.print(f"cosine {found.cosine:.2f}: are these the same network, weights and preprocessing?")
+    if traced is not None:
+        _show_layers(traced, threshold)
+    for gate in gates:
+        low, high = gate["interval"]
+        verdict = "passed" if gate["passed"] else "FAILED"
+        out.print(f"gate {gate['gate']} {gate['limit']:g}: {verdict} (95 % interval {low:+.2f} to {high:+.2f})")
+
+
+def _table(title: str, found: "Verification") -> Table:
+    table = Table(title=title, show_header=False, title_justify="left")
+
+    def share(name: str) -> str:
+        low, high = found.shares[name]
+        return f"{getattr(found, name):.2%} ({low:.2%} to {high:.2%})"
+
+    for top in ("top1", "top5"):
+        if f"{top}_model" in found.shares:
+            table.add_row(top.replace("top", "top-"), f"{share(f'{top}_model')} model, {share(f'{top}_file')} file")
+    if found.interval is not None:
+        low, high = found.interval
+        table.add_row("difference", f"{found.top1_difference:+.2f} points of top-1 ({low:+.2f} to {high:+.2f})")
+    table.add_row("agreement", share("agreement"))
+    table.add_row("largest, mean difference", f"{found.largest_difference:.3g}, {found.mean_difference:.3g}")
+    table.add_row("largest output", f"{found.largest_output:.3g}")
+    table.add_row("SQNR", "equal" if found.sqnr_db is None else f"{found.sqnr_db:.2f} dB")
+    table.add_row("cosine", f"{found.cosine:.6f}")
+    return table
+
+
+def _show_layers(traced: "list[Layer]", threshold: float) -> None:
+    from ..divergence import first_below
+
+    table = Table("tensor, in order of execution", "operator", "type", "SQNR dB", "largest difference", "largest value")
+    for column in table.columns[3:]:
+        column.justify = "right"
+    for layer in traced:
+        numbers = f"{layer.sqnr_db:.1f}", f"{layer.largest_difference:.3g}", f"{layer.largest_value:.3g}"
+        table.add_row(layer.name, layer.op, layer.dtype, *numbers)
+    terminal().print(table)
+    first = first_below(traced, threshold)
+    where = f"first tensor below {threshold:g} dB: {first.name}" if first else f"no tensor is below {threshold:g} dB"
+    terminal().print(where, highlight=False)
