@@ -59,7 +59,8 @@ def layers(content: bytes, reference: bytes, inputs: np.ndarray) -> list[Layer]:
     sums = {name: np.zeros(2) for name in common}
     largest = {name: np.zeros(2) for name in common}
     for image in inputs:
-        file.run(image), other.run(image)
+        file.run(image)
+        other.run(image)
         for name in common:
             expected, found = other.values(name), file.values(name)
             gap = np.abs(expected - found)

@@ -1,5 +1,6 @@
 """What answers: a Keras model, a .tflite or an .onnx file, each as one function on channels-last float32 images."""
 
+import importlib
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -41,7 +42,7 @@ class Runner(Protocol):
 class KerasRunner:
     """A Keras model of one input."""
 
-    batch = None
+    batch: int | None = None
 
     def __init__(self, model: "keras.Model") -> None:
         if len(model.inputs) != 1:
@@ -78,9 +79,8 @@ class OnnxRunner:
     classes: int | None = None
 
     def __init__(self, content: bytes, name: str = "the file", layout: str | None = None) -> None:
-        from .onnx.runtime import OnnxRuntime
-
-        self._file, self.name = OnnxRuntime(content), name
+        runtime = importlib.import_module(".onnx.runtime", __package__)
+        self._file, self.name = runtime.OnnxRuntime(content), name
         if len(self._file.inputs) != 1:
             raise InputError(f"{name} has {len(self._file.inputs)} inputs; networks of one image are compared")
         self.batch = self._file.batch
