@@ -5,6 +5,7 @@ Lines are read with distrust, for they may come from another machine. Needs nump
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -16,6 +17,8 @@ from ..errors import InputError
 
 Scalar = str | int | float | bool | None
 LONGEST_LINE = 1 << 24  # characters; a block of a hundred thousand calls needs less
+LONGEST_TEXT, DEEPEST = 10_000, 6  # characters, levels
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and line ends
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ def decode(line: str, configurations: int) -> Event:
         if len(line) > LONGEST_LINE:
             raise ValueError(f"a line of {len(line)} characters")
         content = json.loads(line, parse_constant=_refuse)
+        _check_values(content)
         kind = KINDS[content.pop("event")]
         names = {field.name for field in fields(kind)}
         if set(content) != names:
@@ -119,6 +123,19 @@ def decode(line: str, configurations: int) -> Event:
         reason = " ".join(f"{type(error).__name__} {error}".split())[:200]
         raise InputError(f"not an event of a measurement ({reason}); it begins with {line[:60]!r}") from error
     return event
+
+
+def _check_values(value: Any, depth: int = 0) -> None:
+    """Refuses what is JSON and yet fits no report: endless numbers, deep nests, texts that are too long or no text."""
+    if depth > DEEPEST:
+        raise ValueError(f"more than {DEEPEST} levels")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number without end")
+    if isinstance(value, str) and (len(value) > LONGEST_TEXT or CONTROL.search(value)):
+        raise ValueError("a text that is too long or has control characters")
+    children = [*value.keys(), *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for child in children:
+        _check_values(child, depth + 1)
 
 
 def _check_together(event: Event, configurations: int) -> None:
@@ -182,17 +199,28 @@ def _scalars(value: Any) -> dict[str, Scalar]:
     return value
 
 
-def _object(value: Any) -> dict[str, Any]:
+def _description(value: Any) -> dict[str, Any]:
+    """As runners.Description has them; a field may be missing."""
     if not isinstance(value, dict):
         raise ValueError("not an object")
+    for name, kinds in _DESCRIBED.items():
+        if name in value and not isinstance(value[name], kinds):
+            raise ValueError(f"its {name} is of another kind")
     return value
+
+
+_NOTHING = type(None)
+_DESCRIBED: dict[str, tuple[type, ...]] = {
+    "versions": (dict,), "device": (str,), "flags": (dict,), "operators": (dict,), "undelegated": (dict, _NOTHING),
+    "partitions": (int, _NOTHING), "arena_bytes": (int, _NOTHING), "timed": (bool,), "notes": (list,),
+}  # fmt: skip
 
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "environment": _scalars,
     "configuration": lambda value: None if value is None else _whole(value),
     "cost": _scalars,
-    "description": _object,
+    "description": _description,
     "calls": _whole,
     "steady": _truth,
     "round": _whole,

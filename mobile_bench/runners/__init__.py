@@ -124,7 +124,7 @@ RUNNERS = {
         "pip install ai-edge-litert",
         ("xnnpack", "delegate"),
     ),
-    "web": Kind(("web", "WebRunner"), (".tflite",), None, "see cnnzoo-bench --help"),
+    "web": Kind(("web", "WebRunner"), (".tflite",), None, "", ("accelerator", "litertjs", "install")),
     "micro": Kind(("micro", "MicroRunner"), (".tflite",), "tflite_micro", "pip install tflite-micro"),
 }
 """For a file, the first runner that takes its suffix is the default."""

@@ -118,12 +118,12 @@ def run(path: Path, inputs: Sequence[NDArray], *, graph: Graph | None = None, ar
 def _run_in(path: Path, inputs: Sequence[NDArray], arena: int, outputs: int) -> Run:
     with tempfile.TemporaryDirectory() as folder:
         given, taken = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
-        np.savez(given, **{str(index): value for index, value in enumerate(inputs)})  # type: ignore[arg-type]
+        np.savez(given, *inputs)
         code, errors = _process(path, given, taken, outputs, arena)
         if code != 0:
             raise _refusal(code, errors, arena)
         with np.load(taken) as archive:
-            results = [archive[str(index)] for index in range(outputs)]
+            results = [archive[f"arr_{index}"] for index in range(outputs)]
     return Run(results, *(_allocated(errors, what) for what in ("total", "head", "tail")))
 
 
@@ -190,7 +190,7 @@ def missing_kernels(path: Path, graph: Graph) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy.tflite"
         for _ in graph.histogram:
-            np.savez(Path(folder) / "none.npz", **{"0": np.zeros(0)})
+            np.savez(Path(folder) / "none.npz", np.zeros(0))
             copy.write_bytes(pack(model))
             _, errors = _process(copy, Path(folder) / "none.npz", Path(folder) / "out.npz", 0, FIRST_ARENA)
             missing = re.search(r"Didn't find op for builtin opcode '(\w+)'", errors)

@@ -2,8 +2,8 @@
 
     python micro_process.py model.tflite inputs.npz outputs.npz NUMBER_OF_OUTPUTS ARENA_BYTES
 
-Inputs and outputs are arrays by index, as "0", each with one more dimension in front: that of the runs. What
-TFLite-Micro thinks of the model, and how much of the arena it used, stands on standard error.
+Inputs and outputs are arrays in order, as numpy.savez names them, each with one more dimension in front: that of the
+runs. What TFLite-Micro thinks of the model, and how much of the arena it used, stands on standard error.
 """
 
 import sys
@@ -17,15 +17,15 @@ def main() -> None:
     model, inputs_file, outputs_file, outputs, arena = sys.argv[1:]
     interpreter = runtime.Interpreter.from_file(model, arena_size=int(arena))
     with np.load(inputs_file) as archive:
-        inputs = [archive[str(index)] for index in range(len(archive.files))]
-    results: dict[str, list[np.ndarray]] = {str(index): [] for index in range(int(outputs))}
+        inputs = [archive[f"arr_{index}"] for index in range(len(archive.files))]
+    results: list[list[np.ndarray]] = [[] for _ in range(int(outputs))]
     for run in range(len(inputs[0])):
         for index, values in enumerate(inputs):
             interpreter.set_input(values[run], index)
         interpreter.invoke()
-        for name, taken in results.items():
-            taken.append(np.array(interpreter.get_output(int(name))))
-    np.savez(outputs_file, **{name: np.stack(taken) for name, taken in results.items()})  # type: ignore[arg-type]
+        for index, taken in enumerate(results):
+            taken.append(np.array(interpreter.get_output(index)))
+    np.savez(outputs_file, *(np.stack(taken) for taken in results))
     interpreter.print_allocations()
 
 

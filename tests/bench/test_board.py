@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from keras_cnnzoo import InputError
-from keras_cnnzoo.mobile_bench.events import Block, Event, Failed, Probed, encode
+from keras_cnnzoo.mobile_bench.events import Block, Event, Failed, Health, Probed, encode
 from keras_cnnzoo.mobile_bench.order import Configuration, Order
 from keras_cnnzoo.mobile_bench.targets import Settings, board
 from keras_cnnzoo.mobile_bench.targets.board import measure_with_python
@@ -67,8 +67,9 @@ def event(**content: Any) -> str:
     return json.dumps(content)
 
 
-BLOCK = {"event": "block", "configuration": 0, "round": 0, "starts_ns": [1], "durations_ns": [2], "energy_j": None}
-PROBED = {"event": "probed", "configuration": 0, "cost": {}, "description": {}}
+BLOCK = json.loads(encode(Block(0, 0, np.array([1], np.int64), np.array([2], np.int64))))
+PROBED = json.loads(encode(Probed(0, {}, {})))
+HEALTH = json.loads(encode(Health(1)))
 
 
 def test_the_bundle_measures_in_a_python_of_its_own_with_nothing_of_this_package(tmp_path: Path, order: Order) -> None:
@@ -121,7 +122,7 @@ def test_events_of_a_board_arrive_and_paths_are_those_of_here(tmp_path: Path, or
         event(**BLOCK | {"durations_ns": {"0": 2}}),
         event(**BLOCK | {"durations_ns": "22"}),
         event(**BLOCK | {"starts_ns": [1, 2]}),
-        event(**BLOCK | {"energy_j": "x"}),
+        event(**HEALTH | {"others": "x"}),
         event(**BLOCK | {"more": 1}),
         event(**PROBED | {"cost": {"load_ns": [1]}}),
         event(**PROBED | {"cost": []}),
@@ -130,7 +131,7 @@ def test_events_of_a_board_arrive_and_paths_are_those_of_here(tmp_path: Path, or
         event(**PROBED | {"description": {"device": {"deep": [[[[[[[[1]]]]]]]]}}}),
         event(**BLOCK).replace("[2]", "[NaN]"),
         event(**BLOCK).replace("[2]", "[Infinity]"),
-        event(**BLOCK).replace("null", "1e999"),
+        event(**HEALTH).replace("null", "1e999", 1),
         event(**PROBED).replace('"cost": {}', '"cost": {"load_ns": 1e999}'),
         event(**BLOCK).replace("[2]", "[" + "9" * 5000 + "]"),
         "{" + '"a":{' * 50_000,
