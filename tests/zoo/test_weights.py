@@ -110,7 +110,7 @@ def test_a_pickle_in_an_npz_is_not_opened(tmp_path: Path) -> None:
 
 def test_other_suffixes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(zoo.InputError, match=r"weights are read from \.safetensors"):
-        read_state(tmp_path / "w.pth")
+        read_state(tmp_path / "w.pt")
     with pytest.raises(zoo.InputError, match=r"written as \.safetensors or \.npz"):
         zoo.save_weights(zoo.ResNet20(), tmp_path / "w.h5")
 
