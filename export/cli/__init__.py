@@ -4,7 +4,7 @@ import typer
 from typer.core import TyperGroup
 
 from ...console import run
-from . import model, verify
+from . import model, snippet, verify
 
 DEFAULT = "export"
 
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 app.callback(no_args_is_help=True, epilog=model.EXAMPLE)(lambda: None)
 app.command(DEFAULT, epilog=model.EXAMPLE)(model.export)
+app.command(epilog=snippet.EXAMPLE)(snippet.snippet)
 app.command(epilog=verify.EXAMPLE)(verify.verify)
 
 

@@ -1,0 +1,78 @@
+"""How to run a file from an app: a program of a few dozen lines, its numbers taken from the file's card."""
+
+from importlib.resources import files
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ...errors import InputError
+from ...preprocessing import Preprocessing
+from ..card import Card, card_path
+
+Language = Literal["python", "kotlin", "swift", "cpp"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+SUFFIXES: dict[Language, str] = {"python": "py", "kotlin": "kt", "swift": "swift", "cpp": "cc"}
+LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
+
+
+def snippet(path: str | PathLike, language: Language) -> str:
+    """The program that classifies a picture with a .tflite file.
+
+    Args:
+        path: of the file; its card stands beside it.
+        language: of the program.
+
+    Raises:
+        InputError: no card, no preprocessing in it, several images a call, or an input that is no picture.
+    """
+    if not str(path).endswith(".tflite"):
+        raise InputError(f"{path}: snippets run .tflite files")
+    if not card_path(path).is_file():
+        raise InputError(
+            f"{path}: no card beside it ({card_path(path).name}) tells its shapes and scales; export it again"
+        )
+    import jinja2
+
+    template = (files(__package__) / f"snippet.{SUFFIXES[language]}.j2").read_text()
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    return environment.from_string(template).render(_facts(path, Card.read(card_path(path))))
+
+
+def _facts(path: str | PathLike, card: Card) -> dict[str, Any]:
+    """What a template names: the sizes, types and scales of the card's first input and output."""
+    source, target = card.inputs[0], card.outputs[0]
+    batch, height, width, channels = source["shape"] if len(source["shape"]) == 4 else (0, 0, 0, 0)
+    if batch != 1 or channels not in (1, 3) or len(target["shape"]) != 2:
+        raise InputError(
+            f"{path}: reads {source['shape']} and returns {target['shape']}; a snippet classifies one picture of 1 or "
+            "3 channels a call"
+        )
+    if card.preprocessing is None:
+        raise InputError(f"{path}: its card knows no preprocessing; export it with --preprocess")
+    spec = Preprocessing.from_dict(card.preprocessing)
+    mean, std = (
+        tuple(side) if len(side) == channels else (sum(side) / len(side),) * channels for side in (spec.mean, spec.std)
+    )
+    return {
+        "file": Path(path).name,
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "classes": target["shape"][-1],
+        "reads": source["dtype"],
+        "returns": target["dtype"],
+        "input_scale": source["scale"],
+        "input_zero": source["zero_point"],
+        "output_scale": target["scale"],
+        "output_zero": target["zero_point"],
+        "least": LIMITS.get(source["dtype"], (0, 0))[0],
+        "most": LIMITS.get(source["dtype"], (0, 0))[1],
+        "scale": spec.scale,
+        "mean": [float(value) for value in mean],
+        "std": [float(value) for value in std],
+        "bgr": spec.channels == "bgr" and channels == 3,
+        "crop": spec.crop,
+        "interpolation": spec.interpolation,
+    }
