@@ -1,5 +1,6 @@
 """Does a model run on a microcontroller: kernels, arena, flash, and the same answers as LiteRT's reference kernels."""
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -9,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..files import write
 from .artifact import read_artifact
 from .runners import random_inputs
-from .runners.micro import ARENA_HERE, WRONG, RefusalError, missing_kernels, run, wrong_relu6
-from .tflite_file import read_graph
+from .runners.micro import ARENA_HERE, BEHIND, WRONG, RefusalError, missing_kernels, run, wrong_relu6
+from .tflite_file import Graph, has_data_behind, pack, read_graph, unpack
 
 COMPARED = 4  # random inputs
 REFERENCE_WRONG = {"SUM"}  # int8: LiteRT's reference kernel is the one that is wrong
@@ -26,6 +28,8 @@ class MicroReport:
         flash_bytes: of the file; the code of the kernels comes on top.
         missing: operators without a kernel.
         wrong: tensors that it computes wrong without a word.
+        behind: its weights stand behind the flatbuffer, where TFLite-Micro does not look; what is told of arena and
+            outputs is then that of a copy with the weights inside.
         refused: why it does not run the model.
         arena_bytes: the smallest arena that will do, of which `activation_bytes` are reused from layer to layer.
         largest_difference: from LiteRT's reference kernels, in the outputs' own units (steps, where quantized), over
@@ -39,6 +43,7 @@ class MicroReport:
     operators: dict[str, int]
     missing: tuple[str, ...]
     wrong: tuple[str, ...]
+    behind: bool = False
     refused: str | None = None
     arena_bytes: int | None = None
     activation_bytes: int | None = None
@@ -51,7 +56,8 @@ class MicroReport:
 
     def problems(self) -> list[str]:
         """Why it does not fit, or cannot be trusted there, a sentence each; none where all is well."""
-        found = [f"TFLite-Micro has no kernel for {name}" for name in self.missing]
+        found = [BEHIND] if self.behind else []
+        found += [f"TFLite-Micro has no kernel for {name}" for name in self.missing]
         if self.refused is not None and not self.missing:
             found.append(self.refused)
         if self.arena_limit is not None and self.arena_bytes is not None and self.arena_bytes > self.arena_limit:
@@ -97,11 +103,22 @@ def check_micro(path: Path, *, arena: int | None = None, flash: int | None = Non
     for name, limit in (("arena", arena), ("flash", flash)):
         if limit is not None and limit < 1:
             raise InputError(f"--{name} {limit}: give at least 1 byte, as in 256K or 1M")
-    artifact, graph = read_artifact(path), read_graph(path)
-    report = MicroReport(
-        path, artifact.bytes, graph.histogram, tuple(missing_kernels(path, graph)), tuple(wrong_relu6(graph)),
-        arena_limit=arena, flash_limit=flash,
-    )  # fmt: skip
+    artifact, graph, behind = read_artifact(path), read_graph(path), has_data_behind(path)
+    with tempfile.TemporaryDirectory() as folder:
+        inside = write_inside(path, Path(folder) / "inside.tflite") if behind else path
+        report = MicroReport(
+            path, artifact.bytes, graph.histogram, tuple(missing_kernels(inside, graph)), tuple(wrong_relu6(graph)),
+            behind, arena_limit=arena, flash_limit=flash,
+        )  # fmt: skip
+        return _run(report, inside, graph, seed)
+
+
+def write_inside(path: Path, target: Path, *, force: bool = True) -> Path:
+    """The model with all its weights inside the flatbuffer, where TFLite-Micro looks for them."""
+    return write(target, pack(unpack(path)), force=force)
+
+
+def _run(report: MicroReport, path: Path, graph: Graph, seed: int) -> MicroReport:
     inputs = _stacked([random_inputs(graph.inputs, seed + number) for number in range(COMPARED)])
     try:
         done = run(path, inputs, graph=graph)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import InputError
 from .runners import Tensor
 
@@ -58,10 +60,24 @@ def read_graph(path: Path) -> Graph:
 
 
 def unpack(path: Path) -> Any:
-    """The file as the schema's objects."""
+    """The file as the schema's objects, all data inside."""
     from ai_edge_litert import schema_py_generated as schema
 
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
+    content = path.read_bytes()
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    for buffer in model.buffers:
+        if buffer.offset > 1:
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
+
+
+def has_data_behind(path: Path) -> bool:
+    """Whether weights stand behind the flatbuffer, as litert-quantizer writes large ones."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(path.read_bytes(), 0)
+    return any(model.Buffers(index).Offset() > 1 for index in range(model.BuffersLength()))
 
 
 def pack(model: Any) -> bytes:

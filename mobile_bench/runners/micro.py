@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ..measure import TimedCalls
-from ..tflite_file import Graph, operator_names, pack, read_graph, unpack
+from ..tflite_file import Graph, has_data_behind, operator_names, pack, read_graph, unpack
 from . import Description, random_inputs
 
 PROGRAM = Path(__file__).with_name("micro_process.py")
@@ -61,6 +61,8 @@ class MicroRunner:
 
     def __init__(self, path: str | os.PathLike, *, threads: int = 1, seed: int = 0) -> None:
         self.path, self.graph = Path(path), read_graph(Path(path))
+        if has_data_behind(self.path):
+            raise InputError(f"{path}: {BEHIND}")
         if threads != 1:
             raise InputError(f"{threads} threads: TFLite-Micro has one")
         self.inputs = self.graph.inputs
@@ -96,6 +98,12 @@ class MicroRunner:
 
 
 WRONG = "a RELU6 of its own whose input and output scales differ: TFLite-Micro answers wrong there, without a word"
+
+
+BEHIND = (
+    "its weights stand behind the flatbuffer, where TFLite-Micro does not look: it takes what is in its arena for "
+    "them, without a word; write them inside with cnnzoo-bench micro FILE --inside NEW.tflite"
+)
 
 
 def run(path: Path, inputs: Sequence[NDArray], *, graph: Graph | None = None, arena: int | None = None) -> Run:
@@ -146,7 +154,7 @@ def _refusal(code: int, errors: str, arena: int) -> RefusalError:
         return RefusalError(
             f"TFLite-Micro cannot be loaded ({errors.strip().splitlines()[-1]}); pip install tflite-micro"
         )
-    if re.search(r"Failed to resize buffer|Failed to allocate|exceeds|arena", errors, re.IGNORECASE):
+    if re.search(r"Failed to resize buffer|Failed to allocate (?!tensors)", errors):
         return RefusalError(f"an arena of {arena} bytes is too small", small=True)
     if code == -signal.SIGSEGV:
         return RefusalError(f"TFLite-Micro crashed with an arena of {arena} bytes", small=arena < 1 << 12)

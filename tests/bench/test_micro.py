@@ -10,9 +10,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 from keras_cnnzoo import InputError
 from keras_cnnzoo.mobile_bench import micro
-from keras_cnnzoo.mobile_bench.micro import MicroReport, check_micro, reference_outputs
+from keras_cnnzoo.mobile_bench.micro import MicroReport, check_micro, reference_outputs, write_inside
 from keras_cnnzoo.mobile_bench.runners.micro import MicroRunner, RefusalError, run
-from keras_cnnzoo.mobile_bench.tflite_file import read_graph
+from keras_cnnzoo.mobile_bench.tflite_file import pack, read_graph, unpack
 
 MakeModel = Callable[..., Path]
 pytest.importorskip("tflite_micro", reason="no TFLite-Micro here: pip install 'keras-cnnzoo[micro]'")
@@ -79,6 +79,46 @@ def test_a_relu6_of_its_own_that_changes_scale_is_found_in_the_file_and_is_wrong
 def test_a_relu_that_changes_scale_is_right_but_for_rounding(make_int8: MakeModel) -> None:
     report = check_micro(make_int8(6 / 255, "RELU"))
     assert (report.wrong, report.largest_difference, report.problems()) == ((), 1.0, [])
+
+
+def with_data_behind(path: Path, target: Path) -> Path:
+    """The same model as litert-quantizer writes large ones: the kernels stand behind the flatbuffer."""
+    model = unpack(path)
+    moved = [
+        (buffer, bytes(buffer.data)) for buffer in model.buffers if buffer.data is not None and len(buffer.data) > 64
+    ]
+    for buffer, data in moved:
+        buffer.data, buffer.offset, buffer.size = None, 2, len(data)
+    start = len(pack(model))
+    for buffer, data in moved:
+        buffer.offset = start
+        start += len(data)
+    target.write_bytes(pack(model) + b"".join(data for _, data in moved))
+    return target
+
+
+def test_weights_behind_the_flatbuffer_are_found_and_can_be_written_inside(sound: Path, tmp_path: Path) -> None:
+    behind = with_data_behind(sound, tmp_path / "behind.tflite")
+    inputs = [np.random.default_rng(0).integers(-128, 127, (1, 1, 12, 12, 8), np.int8)]
+    expected = reference_outputs(sound, inputs)[0]
+    assert np.array_equal(reference_outputs(behind, inputs)[0], expected)  # LiteRT finds them
+    assert not np.array_equal(run(behind, inputs).outputs[0], expected)  # TFLite-Micro does not
+    report = check_micro(behind)
+    assert (report.behind, report.largest_difference) == (True, 0.0)
+    assert "behind the flatbuffer" in report.problems()[0]
+    with pytest.raises(InputError, match="behind the flatbuffer"):
+        MicroRunner(behind)
+    inside = write_inside(behind, tmp_path / "inside.tflite")
+    assert np.array_equal(run(inside, inputs).outputs[0], expected)
+    assert check_micro(inside).problems() == []
+
+
+def test_8_bit_activations_without_a_sign_are_refused_by_name(make_int8: MakeModel, tmp_path: Path) -> None:
+    model, path = unpack(make_int8()), tmp_path / "uint8.tflite"
+    for tensor in model.subgraphs[0].tensors:
+        tensor.type = schema.TensorType.UINT8 if tensor.type == schema.TensorType.INT8 else tensor.type
+    path.write_bytes(pack(model))
+    assert "not supported" in (check_micro(path).refused or "")
 
 
 def test_every_operator_without_a_kernel_is_named(make_model: MakeModel, tmp_path: Path) -> None:
