@@ -36,10 +36,12 @@ for core in 0 1; do
   printf 'CPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: 0xd08\nCPU revision\t: 3\n\n'
 done > "$root/proc/cpuinfo"
 
+# `-0` makes this program sys.executable, since the kernel cannot start the arm64 one in it on its own.
 # The processor must be named: qemu's default one has SME, and int8 results are then wrong without a word.
 cat > "$folder/python3" <<PROGRAM
 #!/bin/sh
-PYTHONPATH=$root/site exec $host/usr/bin/qemu-aarch64-static -cpu cortex-a72 -L $root $root/usr/bin/python3.11 "\$@"
+export PYTHONHOME=$root/usr PYTHONPATH=\$PYTHONPATH:$root/site
+exec $host/usr/bin/qemu-aarch64-static -cpu cortex-a72 -0 $folder/python3 -L $root $root/usr/bin/python3.11 "\$@"
 PROGRAM
 chmod +x "$folder/python3"
 
