@@ -76,7 +76,7 @@ def to_onnx(
     *,
     quantize: OnnxScheme = "float32",
     calibration: Calibration | np.ndarray | Iterable[np.ndarray] | None = None,
-    estimator: Estimator = "mean_squared_error",
+    estimator: Estimator = "mse",
     keep: Sequence[str] = (),
     opset: int | None = None,
     layout: Layout = "NCHW",
@@ -85,6 +85,7 @@ def to_onnx(
     outputs: OnnxBoundary = "float32",
     origin: Origin = UNKNOWN,
     verification: Callable[[bytes], dict[str, Any]] | None = None,
+    approval: Callable[[onnx.ModelProto], object] = lambda model: None,
     force: bool = False,
     phase: Phase = silent,
 ) -> Card:
@@ -107,6 +108,7 @@ def to_onnx(
         outputs: and what it returns.
         origin: what the card shall say of the model.
         verification: takes the file's bytes before they are written; what it returns goes into the card.
+        approval: takes the model before it is written, and raises InputError where it will not do.
         force: replace files that exist.
         phase: shows progress.
 
@@ -141,6 +143,7 @@ def to_onnx(
         small = quantized(whole, None, bits=4, keep=keep)
     elif data is not None:
         small = _int8(whole, data, estimator, keep, layout, phase)
+    approval(small)
     content = checked(small)
     proof = {"parity": parity.to_dict()} | ({} if verification is None else verification(content))
     passes = [] if missing else [run.__name__ for run in (*PASSES, explicit_padding, flatten_channels_first)]
@@ -230,7 +233,7 @@ def _int8(
     whole: onnx.ModelProto, data: Calibration, estimator: Estimator, keep: Sequence[str], layout: Layout, phase: Phase
 ) -> onnx.ModelProto:
     tensors = plan(whole, keep).tensors
-    passes = 1 if estimator == "min_max" else 2
+    passes = 1 if estimator == "min-max" else 2
     with phase("calibrate", passes * len(data)) as step:
         ranges = ranges_of(whole, tensors, data, estimator, channels_last=layout == "NHWC", step=step)
     with phase("quantize", None):

@@ -1,7 +1,7 @@
 """Ranges of the tensors that a Q/DQ model quantizes, from ONNX Runtime over the float model itself.
 
 The symmetric grid of TensorRT spends half its steps on negative numbers, which a ReLU has not, so clipping a little
-pays more than it does for TFLite: `mean_squared_error` picks the reach that errs least, on a histogram of each tensor's
+pays more than it does for TFLite: `mse` picks the reach that errs least, on a histogram of each tensor's
 absolute values.
 """
 
@@ -14,7 +14,7 @@ import onnx
 from ..calibration import Calibration, Ranges
 from .runtime import OnnxRuntime, exposing
 
-Estimator = Literal["min_max", "mean_squared_error"]
+Estimator = Literal["min-max", "mse"]
 BINS, CANDIDATES = 2048, np.linspace(0.3, 1.0, 71)  # of the largest value
 LEVELS = 127
 BATCH = 4
@@ -24,7 +24,7 @@ def ranges_of(
     model: onnx.ModelProto,
     tensors: Sequence[str],
     data: Calibration,
-    estimator: Estimator = "mean_squared_error",
+    estimator: Estimator = "mse",
     *,
     channels_last: bool = False,
     step: Callable[[float], object] = lambda images: None,
@@ -35,7 +35,7 @@ def ranges_of(
         model: float32.
         tensors: which.
         data: inputs of the model's only input.
-        estimator: "min_max", or "mean_squared_error": that reach, at most min-max', at which 8 bits err least.
+        estimator: "min-max", or "mse": that reach, at most min-max', at which 8 bits err least.
         channels_last: the file reads maps as Keras has them.
         step: told how many images are done, of twice their number where both passes are needed.
     """
@@ -49,7 +49,7 @@ def ranges_of(
             low, high = limits[name]
             limits[name] = min(low, float(values.min())), max(high, float(values.max()))
         step(len(part))
-    if estimator == "min_max":
+    if estimator == "min-max":
         return limits
     reach = {name: max(-low, high) or 1.0 for name, (low, high) in limits.items()}
     histograms = {name: np.zeros(BINS, np.int64) for name in tensors}

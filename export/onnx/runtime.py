@@ -8,7 +8,7 @@ import onnx
 from ...errors import InputError
 from ..interpreter import threads
 
-BATCH = 8  # images a call of a file that takes any number
+BATCH = 16  # images a call of a file that takes any number
 
 
 class OnnxRuntime:

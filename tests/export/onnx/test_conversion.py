@@ -103,13 +103,13 @@ def test_an_int8_file_answers_about_as_well_as_the_model(
 ) -> None:
     (expected,) = answers_of(resnet, [some_images])
     found = {}
-    for estimator in ("min_max", "mean_squared_error"):
+    for estimator in ("min-max", "mse"):
         path = tmp_path / f"{estimator}.onnx"
         to_onnx(resnet, path, quantize="int8", calibration=some_images, estimator=estimator)
         (answers,) = OnnxRuntime(path.read_bytes(), exact=True)(some_images)
         found[estimator] = compare(expected, answers).sqnr_db or 0
-    assert found["mean_squared_error"] > 20
-    assert found["mean_squared_error"] > found["min_max"]
+    assert found["mse"] > 20
+    assert found["mse"] > found["min-max"]
 
 
 def test_kept_layers_stay_in_float(resnet: keras.Model, some_images: np.ndarray, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_ranges_and_scales_that_training_found_are_taken(resnet: keras.Model, so
 
 def test_min_max_ranges_are_those_of_the_data(resnet: keras.Model, some_images: np.ndarray) -> None:
     model = from_graph(lower(from_keras(resnet)))
-    found = ranges_of(model, ["image"], Calibration(some_images, "noise"), "min_max")
+    found = ranges_of(model, ["image"], Calibration(some_images, "noise"), "min-max")
     assert found == {"image": (float(some_images.min()), float(some_images.max()))}
 
 

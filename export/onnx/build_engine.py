@@ -1,0 +1,100 @@
+"""Builds a TensorRT engine from an ONNX file and times it: a script of its own, that needs tensorrt and cuda-python.
+
+Strongly typed, so the precision of each layer is what the file says (TensorRT 10 asks for the flag, 11 ignores it).
+TensorRT itself has never run where this was written: it is tested against a small fake of the module's interface.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+WORKSPACE = 4 << 30  # bytes that a tactic may use
+
+
+def build(onnx_file: Path, engine_file: Path, batch: int = 1) -> None:
+    """Writes the engine of an ONNX file; `batch` is for a file that leaves it open.
+
+    Raises:
+        RuntimeError: TensorRT's parser or builder refuses the file.
+    """
+    import tensorrt as trt
+
+    logger = trt.Logger(trt.Logger.WARNING)
+    builder = trt.Builder(logger)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(onnx_file.read_bytes()):
+        raise RuntimeError("; ".join(str(parser.get_error(i)) for i in range(parser.num_errors)))
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
+    profile = builder.create_optimization_profile()
+    tensors = [network.get_input(i) for i in range(network.num_inputs)]
+    for tensor in tensors:
+        if -1 in tuple(tensor.shape):
+            shape = tuple(batch if side == -1 else side for side in tensor.shape)
+            profile.set_shape(tensor.name, shape, shape, shape)
+    if any(-1 in tuple(tensor.shape) for tensor in tensors):
+        config.add_optimization_profile(profile)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise RuntimeError(f"TensorRT builds no engine from {onnx_file}; its log says why")
+    engine_file.write_bytes(bytes(plan))
+
+
+def measure(engine_file: Path, runs: int = 100, warm_up: int = 10, batch: int = 1) -> list[float]:
+    """Milliseconds of each run on the GPU, copies left out."""
+    import tensorrt as trt
+    from cuda.bindings import runtime as cuda
+
+    engine = trt.Runtime(trt.Logger(trt.Logger.WARNING)).deserialize_cuda_engine(engine_file.read_bytes())
+    context, stream = engine.create_execution_context(), _ok(cuda.cudaStreamCreate())
+    buffers = []
+    for name in (engine.get_tensor_name(i) for i in range(engine.num_io_tensors)):
+        shape = tuple(batch if side == -1 else side for side in engine.get_tensor_shape(name))
+        if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT:
+            context.set_input_shape(name, shape)
+        size = int(trt.volume(shape)) * int(engine.get_tensor_dtype(name).itemsize)
+        buffers.append(_ok(cuda.cudaMalloc(size)))
+        _ok(cuda.cudaMemset(buffers[-1], 0, size))
+        context.set_tensor_address(name, int(buffers[-1]))
+    taken = []
+    for run in range(warm_up + runs):
+        start = time.perf_counter()
+        if not context.execute_async_v3(stream):
+            raise RuntimeError("TensorRT could not run the engine")
+        _ok(cuda.cudaStreamSynchronize(stream))
+        if run >= warm_up:
+            taken.append(1e3 * (time.perf_counter() - start))
+    for buffer in buffers:
+        _ok(cuda.cudaFree(buffer))
+    return taken
+
+
+def _ok(result: Any) -> Any:
+    """What a CUDA call returns behind its status."""
+    status, *values = result
+    if int(status):
+        raise RuntimeError(f"CUDA says {status}")
+    return values[0] if values else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("onnx", type=Path)
+    parser.add_argument("--engine", type=Path, help="default: beside the ONNX file")
+    parser.add_argument("--batch", type=int, default=1, help="where the file leaves it open")
+    parser.add_argument("--runs", type=int, default=100)
+    arguments = parser.parse_args()
+    engine = arguments.engine or arguments.onnx.with_suffix(".engine")
+    build(arguments.onnx, engine, arguments.batch)
+    taken = measure(engine, arguments.runs, batch=arguments.batch)
+    json.dump({"engine": str(engine), "median_ms": statistics.median(taken), "runs": len(taken)}, sys.stdout)
+    print()
+
+
+if __name__ == "__main__":
+    main()
