@@ -53,7 +53,9 @@ def main() -> None:
                 line(name, f"Q/DQ {estimator}", expected, answers, lite, labels)
 
 
-def line(name: str, scheme: str, expected: np.ndarray, answers: np.ndarray, lite: np.ndarray, labels: np.ndarray) -> None:
+def line(
+    name: str, scheme: str, expected: np.ndarray, answers: np.ndarray, lite: np.ndarray, labels: np.ndarray
+) -> None:
     """One row of the table, as soon as it is known."""
     found = compare(expected, answers, labels)
     assert found.interval is not None

@@ -1,6 +1,8 @@
 from .calibration import Calibration as Calibration
 from .card import Card as Card
+from .onnx.check import check_qdq as check_qdq
 from .onnx.conversion import to_onnx as to_onnx
+from .onnx.tensorrt import to_tensorrt as to_tensorrt
 from .tflite import Origin as Origin
 from .tflite import to_tflite as to_tflite
 from .verify import Verification as Verification

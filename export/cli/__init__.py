@@ -4,7 +4,7 @@ import typer
 from typer.core import TyperGroup
 
 from ...console import run
-from . import model, snippet, verify
+from . import check_qdq, model, snippet, verify
 
 DEFAULT = "export"
 
@@ -29,6 +29,7 @@ app.callback(no_args_is_help=True, epilog=model.EXAMPLE)(lambda: None)
 app.command(DEFAULT, epilog=model.EXAMPLE)(model.export)
 app.command(epilog=snippet.EXAMPLE)(snippet.snippet)
 app.command(epilog=verify.EXAMPLE)(verify.verify)
+app.command("check-qdq", epilog=check_qdq.EXAMPLE)(check_qdq.check_qdq)
 
 
 def main() -> None:

@@ -11,7 +11,9 @@ from rich.table import Table
 from ...console import print_json, progress, terminal
 from ...errors import InputError
 from ...preprocessing import Preprocessing, preprocessing
+from ..onnx.options import SUFFIXES, Format, Layout, OnnxBoundary
 from ..schemes import Boundary, Scheme
+from .onnx_file import check_onnx, export_onnx
 
 if TYPE_CHECKING:
     import keras
@@ -30,6 +32,8 @@ EXAMPLE = """
     cnnzoo-export my_model.keras --preprocess tf --quantize float16 -o my_model.tflite
 
     cnnzoo-export keras.applications.MobileNetV2 --weights random --quantize int8 --calibration random:20 -o out/
+
+    cnnzoo-export resnet20 --weights w.safetensors --to tensorrt --quantize int8 --calibration train.npz -o out/
 """
 
 
@@ -37,7 +41,11 @@ def export(
     model: Annotated[
         str, typer.Argument(help="A network of `cnnzoo list`, a .keras or .h5 file, or keras.applications.NAME.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A folder, or the .tflite file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A folder, or the file.")],
+    to: Annotated[
+        Format,
+        typer.Option(help="tensorrt: an .onnx file by TensorRT's rules. TensorRT itself has never run here."),
+    ] = "tflite",
     weights: Annotated[
         str | None,
         typer.Option(help="A .safetensors, .npz, .weights.h5 or .keras file, or `random`; a model file has its own."),
@@ -67,7 +75,10 @@ def export(
     ] = None,
     inputs: Annotated[Boundary, typer.Option(help="What an int8 file reads.")] = "int8",
     outputs: Annotated[Boundary, typer.Option(help="What an int8 file returns.")] = "int8",
-    batch: Annotated[int, typer.Option(help="Images a call, fixed in the file.", min=1)] = 1,
+    batch: Annotated[int, typer.Option(help="Images a call, fixed in the file; ONNX: 0 leaves it open.", min=0)] = 1,
+    opset: Annotated[int | None, typer.Option(help="ONNX: 13 to 21; 17 (int4: 21) if not given.")] = None,
+    layout: Annotated[Layout, typer.Option(help="ONNX: of the maps that the file reads and returns.")] = "NCHW",
+    io: Annotated[OnnxBoundary, typer.Option(help="ONNX: what a float16 file reads and returns.")] = "float32",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder, e.g. classes=10; repeatable."),
@@ -76,7 +87,7 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="Print the card instead of a table.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
 ) -> None:
-    """Writes MODEL as a .tflite file and a JSON card that says what it is and how well it answers.
+    """Writes MODEL as a .tflite or .onnx file and a JSON card that says what it is and how well it answers.
 
     A network built by name gives logits unless --set classifier_activation=softmax; a model file is exported as it is.
     Exit codes: 0 written, 2 bad input. --debug shows the traceback of an error.
@@ -84,42 +95,65 @@ def export(
     from ...files import refuse_overwrite
     from ..card import card_path
 
-    path = _artifact(output, model, quantize)
+    path = _artifact(output, model, quantize, to)
     for wanted in (path, card_path(path)):
         refuse_overwrite(wanted, force=force)
     from ..sources import load
     from ..tflite import check, to_tflite
 
-    check(path, quantize, calibration, inputs, outputs, batch, force)
+    if to == "tflite":
+        check(path, quantize, calibration, inputs, outputs, batch, force)
+    else:
+        check_onnx(to, path, quantize, calibration, opset, layout, batch, io, force)
     phase = _phases(not quiet)
     with phase("build", None):
         network, origin = load(model, weights, settings or [])
     spec = _spec(origin, preprocess, model)
-    card = to_tflite(
-        network,
-        path,
-        quantize=quantize,
-        calibration=_calibration(calibration, network, spec, count, seed) if quantize == "int8" else None,
-        inputs=inputs,
-        outputs=outputs,
-        batch=batch,
-        origin=replace(origin, preprocessing=spec, labels=_class_names(labels)),
-        verification=_verification(verify, network, spec, phase),
-        force=force,
-        phase=phase,
-    )
+    images = _calibration(calibration, network, spec, count, seed) if quantize == "int8" else None
+    origin = replace(origin, preprocessing=spec, labels=_class_names(labels))
+    verification = _verification(verify, network, spec, phase, None if to == "tflite" else layout)
+    if to == "tflite":
+        card = to_tflite(
+            network,
+            path,
+            quantize=quantize,
+            calibration=images,
+            inputs=inputs,
+            outputs=outputs,
+            batch=batch,
+            origin=origin,
+            verification=verification,
+            force=force,
+            phase=phase,
+        )
+    else:
+        card = export_onnx(
+            to,
+            network,
+            path,
+            quantize=quantize,
+            calibration=images,
+            opset=opset,
+            layout=layout,
+            batch=batch,
+            io=io,
+            origin=origin,
+            verification=verification,
+            force=force,
+            phase=phase,
+        )
     if as_json:
         print_json(asdict(card))
     else:
         terminal().print(_table(card, path))
 
 
-def _artifact(output: Path, model: str, quantize: str) -> Path:
+def _artifact(output: Path, model: str, quantize: str, to: Format) -> Path:
     """`out/` holds `resnet20_int8.tflite`."""
-    if output.suffix == ".tflite":
+    if output.suffix in SUFFIXES.values():
         return output
     name = Path(model).stem if model.endswith((".keras", ".h5")) else model.rpartition(".")[2].lower()
-    return output / f"{name}_{quantize}.tflite"
+    return output / f"{name}_{quantize}{SUFFIXES[to]}"
 
 
 def _phases(shown: bool) -> "Phase":
@@ -166,18 +200,20 @@ def _calibration(
 
 
 def _verification(
-    source: str | None, network: "keras.Model", spec: Preprocessing, phase: "Phase"
+    source: str | None, network: "keras.Model", spec: Preprocessing, phase: "Phase", layout: Layout | None
 ) -> Callable[[bytes], dict[str, Any]] | None:
-    """What compares the file with the model over the images that --verify names."""
+    """What compares the file with the model over the images that --verify names; `layout` is an ONNX file's."""
     if source is None:
         return None
     images = _images(source, tuple(network.inputs[0].shape[1:]), spec, None, None)
 
     def prove(content: bytes) -> dict[str, Any]:
+        from ..runners import OnnxRunner
         from ..verify import verify
 
+        file = content if layout is None else OnnxRunner(content, layout=layout)
         with phase("verify", len(images)) as step:
-            found = verify(content, network, spec(images.pixels), images.labels, step)
+            found = verify(file, network, spec(images.pixels), images.labels, step)
         return {"source": images.source} | found.to_dict()
 
     return prove
@@ -212,7 +248,12 @@ def _table(card: "Card", path: Path) -> Table:
     table.add_row(
         "converted by", card.conversion["by"] + (f" ({card.conversion['reason']})" if card.conversion["reason"] else "")
     )
-    if proof:
+    if proof and "parity" in proof:
+        parity = proof["parity"]
+        weak = "" if parity["varies"] else "; the network's answers hardly vary, so this proves little"
+        difference = f"{parity['largest_difference']:.2g} of the largest output"
+        table.add_row("float parity", f"{difference}, {parity['images']} images in ONNX Runtime{weak}")
+    if proof and "images" in proof:
         table.add_row("verified on", f"{proof['images']} images of {proof['source']}")
         if proof["top1_model"] is not None:
             low, high = proof["interval"]

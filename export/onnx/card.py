@@ -10,7 +10,7 @@ from ...complexity import complexity
 from ..calibration import Calibration
 from ..card import Card, artifact_facts, tool_versions
 from ..tflite import Origin
-from .emitter import Layout
+from .options import Layout
 
 if TYPE_CHECKING:
     import keras

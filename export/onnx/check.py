@@ -224,5 +224,3 @@ class _Checker:
         if quantize is None or quantize.op_type != "QuantizeLinear":
             return None
         return self.makers.get(quantize.input[0])
-
-

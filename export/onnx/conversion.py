@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -18,8 +18,9 @@ from ..lowering.batch_norm import fold_batch_norm
 from ..lowering.identity import remove_identities
 from ..tflite import Origin, Phase, silent
 from .card import described
-from .emitter import Layout, emit, without_rule
+from .emitter import emit, without_rule
 from .layout import explicit_padding, flatten_channels_first
+from .options import LAYOUTS, ONNX_BOUNDARIES, ONNX_SCHEMES, Layout, OnnxBoundary, OnnxScheme
 from .parity import FLOAT16, FLOAT32, Parity, answers_of, compare, images_of
 from .qdq import plan, quantized
 from .ranges import Estimator, ranges_of
@@ -28,9 +29,6 @@ from .runtime import OnnxRuntime
 if TYPE_CHECKING:
     import keras
 
-OnnxScheme = Literal["float32", "float16", "int8", "int4"]
-OnnxBoundary = Literal["float32", "float16"]
-ONNX_SCHEMES: tuple[OnnxScheme, ...] = get_args(OnnxScheme)
 OPSETS, OPSET = range(13, 22), 17  # 13: a scale per channel; 21: int4; 17: TensorRT 8.5, ONNX Runtime 1.12 and later
 INT4_OPSET = 21
 PARITY_IMAGES = 4
@@ -167,9 +165,9 @@ def check(
     """Refuses what can be refused before any work; see `to_onnx`."""
     for option, value, choices in (
         ("quantize", scheme, ONNX_SCHEMES),
-        ("layout", layout, get_args(Layout)),
-        ("inputs", inputs, get_args(OnnxBoundary)),
-        ("outputs", outputs, get_args(OnnxBoundary)),
+        ("layout", layout, LAYOUTS),
+        ("inputs", inputs, ONNX_BOUNDARIES),
+        ("outputs", outputs, ONNX_BOUNDARIES),
         ("opset", opset, OPSETS),
     ):
         if value not in choices:

@@ -1,18 +1,17 @@
 """Graph -> ONNX by a rule for each layer; see the package for why not by tf2onnx."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import onnx
 
 from ..graph import Graph, Node, Shape
 from .layout import explicit_padding, flatten_channels_first
+from .options import Layout
 from .rules import RULES, has_rule
 from .rules.registry import Call
 from .writer import Dimension, Writer, channels_first
 
-Layout = Literal["NCHW", "NHWC"]
 TO_FIRST, TO_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 FLOAT32 = np.dtype(np.float32)
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from ...errors import InputError
-from .emitter import TO_FIRST, Layout
+from .emitter import TO_FIRST
+from .options import Layout
 
 if TYPE_CHECKING:
     import keras

@@ -23,7 +23,8 @@ from ..calibration import Calibration
 from ..card import Card
 from ..tflite import Origin, Phase, silent
 from .check import check_qdq
-from .conversion import OPSET, UNKNOWN, OnnxBoundary, OnnxScheme, to_onnx
+from .conversion import OPSET, UNKNOWN, to_onnx
+from .options import OnnxBoundary, OnnxScheme
 from .ranges import Estimator
 
 if TYPE_CHECKING:
@@ -77,8 +78,7 @@ def to_tensorrt(
     Raises:
         InputError: as `to_onnx`; int4, which TensorRT takes only in blocks of a Gemm; or a graph that breaks its rules.
     """
-    if quantize not in SCHEMES:
-        raise InputError(f"quantize={quantize!r}: TensorRT takes {', '.join(SCHEMES)} of a convolutional network")
+    require_scheme(quantize)
     script = Path(path).parent / SCRIPT
     refuse_overwrite(script, force=force or _is_ours(script))
     card = to_onnx(
@@ -104,6 +104,12 @@ def to_tensorrt(
         return prepared
     with phase("build the engine", None):
         return _with_engine(prepared, Path(path), batch or 1)
+
+
+def require_scheme(scheme: str) -> None:
+    """Raises InputError for a scheme that TensorRT does not take of a convolutional network."""
+    if scheme not in SCHEMES:
+        raise InputError(f"quantize={scheme!r}: TensorRT takes {', '.join(SCHEMES)} of a convolutional network")
 
 
 def commands(path: Path, card: Card) -> tuple[str, ...]:
