@@ -2,10 +2,10 @@
 
     python benchmarks/onnx_accuracy.py DATA [--count 5000] [--calibrate 500] [--seed 0]
 
-DATA holds cifar10/train.npz, cifar10/test.npz and weights/cifar_resnet20.safetensors, cifar_resnet56.safetensors. Prints
-one line for each network and estimator: top-1, its paired difference from float with a 95 % interval, agreement with the
-float network and with the .tflite file, and the logits' signal-to-noise ratio. ONNX Runtime runs the operators as they
-stand in the file ("exact"), which is the arithmetic that TensorRT promises.
+DATA holds cifar10/train.npz, cifar10/test.npz and weights/cifar_resnet20.safetensors, cifar_resnet56.safetensors.
+Prints one line for each network and estimator: top-1, its paired difference from float with a 95 % interval, agreement
+with the float network and with the .tflite file, and the logits' signal-to-noise ratio. ONNX Runtime runs the operators
+as they stand in the file ("exact"), which is the arithmetic that TensorRT promises.
 """
 
 import argparse
@@ -61,11 +61,10 @@ def line(
     assert found.interval is not None
     low, high = found.interval
     same = float((answers.argmax(-1) == lite.argmax(-1)).mean())
-    print(
-        f"{name:9} {scheme:24} top-1 {found.top1_file:.2%} (float {found.top1_model:.2%}; {found.top1_difference:+.2f}, "
-        f"{low:+.2f} to {high:+.2f}) agreement: float {found.agreement:.2%}, tflite {same:.2%}; SQNR {found.sqnr_db:.2f} dB",
-        flush=True,
-    )
+    score = f"top-1 {found.top1_file:.2%} (float {found.top1_model:.2%}; {found.top1_difference:+.2f}"
+    score += f", {low:+.2f} to {high:+.2f})"
+    agreement = f"agreement: float {found.agreement:.2%}, tflite {same:.2%}"
+    print(f"{name:9} {scheme:14} {score} {agreement}; SQNR {found.sqnr_db:.2f} dB", flush=True)
 
 
 if __name__ == "__main__":
