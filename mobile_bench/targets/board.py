@@ -18,7 +18,7 @@ from ..order import Order
 from ..runners import RUNNERS
 from . import Settings
 from .bundle import bundle
-from .shell import Answer, Shell, ask, end, short, start, temporary_folder, text
+from .shell import Answer, Shell, ask, end, removal, short, start, temporary_folder, text
 
 OLDEST = (3, 10)
 INSTALL_SECONDS = 900
@@ -126,7 +126,7 @@ def _listen(shell: Shell, python: str, folder: str, configurations: int, names: 
     """The agent's events; the board's shell removes the folder when the agent ends, a lost connection included."""
     marker = secrets.token_hex(16)
     agent = shlex.join([python, f"{folder}/bundle.pyz", marker, f"{folder}/order.json"])
-    process = start(shell.argv(f"trap 'rm -rf {folder}' EXIT HUP TERM; {agent}; echo {marker} exit $?"))
+    process = start(shell.argv(f"trap '{removal(folder)}' EXIT HUP TERM; {agent}; echo {marker} exit $?"))
     assert process.stdout is not None
     assert process.stderr is not None
     lines: Queue[bytes] = Queue(maxsize=256)

@@ -124,7 +124,12 @@ def temporary_folder(shell: Shell) -> Iterator[str]:
         yield path[1]
     finally:
         with suppress(InputError):
-            ask(shell, f"rm -rf {shlex.quote(path[1])}", seconds=10)
+            ask(shell, removal(path[1]), seconds=30)
+
+
+def removal(folder: str) -> str:
+    """A command that removes it, though another may be at it too: then a folder fills or empties under rm's hands."""
+    return f"rm -rf {folder} || {{ sleep 1; rm -rf {folder}; }}"
 
 
 def text(raw: bytes) -> str:
