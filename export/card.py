@@ -44,6 +44,7 @@ class Card:
     versions: dict[str, str]
     created: str
     schema_version: int = SCHEMA_VERSION
+    target: dict[str, Any] | None = None
 
     def write(self, path: str | PathLike) -> Path:
         """Validates and writes the card whole or not at all, beside the artifact at `path`; returns where."""
@@ -63,7 +64,7 @@ class Card:
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise InputError(f"{path}: not a readable card ({error})") from error
         _validate(card, path)
-        return cls(**{field.name: card[field.name] for field in fields(cls)})
+        return cls(**{field.name: card[field.name] for field in fields(cls) if field.name in card})
 
 
 def card_path(artifact: str | PathLike) -> Path:

@@ -2,6 +2,7 @@
 
 import struct
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +13,23 @@ from ..errors import InputError
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator: its name and the types of its input and output tensors (constants included)."""
+    """One operator.
+
+    Args:
+        name: of its kind, as in the schema.
+        inputs: types of its input tensors, constants included.
+        outputs: of its output tensors.
+        output: name of the first of these: the layer's, or "layer/step" within it.
+    """
 
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    output: str = ""
+
+    def is_of(self, layers: Collection[str]) -> bool:
+        """Whether one of these layers is made of it."""
+        return any(self.output == layer or self.output.startswith(f"{layer}/") for layer in layers)
 
     @property
     def is_float(self) -> bool:
@@ -59,7 +72,15 @@ def operators(content: bytes) -> list[Operator]:
     def types_of(tensors: Any) -> tuple[str, ...]:
         return tuple(types[graph.tensors[t].type] for t in tensors if t >= 0)
 
-    return [Operator(codes[op.opcodeIndex], types_of(op.inputs), types_of(op.outputs)) for op in graph.operators or ()]
+    return [
+        Operator(
+            codes[op.opcodeIndex],
+            types_of(op.inputs),
+            types_of(op.outputs),
+            graph.tensors[op.outputs[0]].name.decode(),
+        )
+        for op in graph.operators or ()
+    ]
 
 
 def histogram(found: list[Operator]) -> dict[str, int]:
@@ -67,21 +88,35 @@ def histogram(found: list[Operator]) -> dict[str, int]:
     return dict(Counter(operator.name for operator in found).most_common())
 
 
-def require_integer(content: bytes) -> None:
-    """Raises InputError where an operator between input and output touches a float tensor.
+ISLANDS = ("LOCAL_RESPONSE_NORMALIZATION",)
+"""Operators that LiteRT has in float alone; an int8 file goes back to float for them, and its card says so."""
+
+
+def require_integer(content: bytes, islands: Collection[str] = ()) -> dict[str, int]:
+    """Raises InputError where an operator between input and output touches a float tensor without leave to.
 
     A QUANTIZE of the float input and a DEQUANTIZE to the float output are the boundary, not between.
+
+    Args:
+        content: of the file.
+        islands: names of the layers that may stay in float, with all operators that they are made of.
+
+    Returns:
+        The float operators that may stay, by name: those of `islands` and of `ISLANDS`.
     """
     inner = [op for op in operators(content) if op.is_float and op.name not in ("QUANTIZE", "DEQUANTIZE")]
-    if inner:
-        names = ", ".join(f"{count} {name}" for name, count in histogram(inner).items())
+    allowed = [op for op in inner if op.name in ISLANDS or op.is_of(islands)]
+    if len(allowed) < len(inner):
+        names = ", ".join(f"{n} {name}" for name, n in histogram([op for op in inner if op not in allowed]).items())
         raise InputError(f"the int8 file keeps float operators ({names}); export float32, float16 or dynamic instead")
     boundary = histogram([op for op in operators(content) if op.is_float])
     graph = parse(content).subgraphs[0]
-    if boundary.get("QUANTIZE", 0) > len(graph.inputs) or boundary.get("DEQUANTIZE", 0) > len(graph.outputs):
+    beyond = boundary.get("QUANTIZE", 0) > len(graph.inputs) or boundary.get("DEQUANTIZE", 0) > len(graph.outputs)
+    if beyond and not allowed:
         raise InputError(
             f"the int8 file goes back to float between input and output ({boundary}); export dynamic instead"
         )
+    return histogram(allowed)
 
 
 def quantization_of(tensor: Any) -> tuple[float, int] | None:

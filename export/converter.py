@@ -1,6 +1,15 @@
-"""TFLiteConverter, for graphs that hold a layer without a rule. Needs the TensorFlow backend."""
+"""TFLiteConverter, for graphs that hold a layer without a rule.
+
+It needs Keras' TensorFlow backend, which is chosen once a process: under another one the model is saved and converted
+in a process of TensorFlow's own.
+"""
 
 import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,15 +35,64 @@ def convert(
     """A .tflite file by TensorFlow's own converter: batch fixed, variables frozen, signature put back.
 
     Raises:
-        InputError: another backend, or a layer that the converter does not know either.
+        InputError: a layer that the converter does not know either, or one that another process cannot load.
     """
     import keras
 
-    if keras.backend.backend() != "tensorflow":
-        raise InputError(
-            f"{model.name}: it holds layers without a rule of ours, and TensorFlow's converter needs "
-            "KERAS_BACKEND=tensorflow"
+    arguments = (scheme, calibration, inputs, outputs, batch)
+    ours = keras.backend.backend() == "tensorflow"
+    return _converted(model, *arguments) if ours else _by_another_process(model, *arguments)
+
+
+def _by_another_process(
+    model: "keras.Model",
+    scheme: Scheme,
+    calibration: Calibration | None,
+    inputs: Boundary,
+    outputs: Boundary,
+    batch: int,
+) -> bytes:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model.save(folder / "model.keras")
+        if calibration is not None:
+            np.save(folder / "calibration.npy", calibration.inputs)
+        (folder / "arguments.json").write_text(json.dumps([scheme, inputs, outputs, batch]))
+        environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        done = subprocess.run(
+            [sys.executable, "-P", "-W", "ignore", "-m", __name__, name],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1][:300]
+            raise InputError(f"{model.name}: TensorFlow's converter, in a process of its own, fails ({reason})")
+        return (folder / "model.tflite").read_bytes()
+
+
+def _main(folder: Path) -> None:
+    """Converts what `_by_another_process` put into the folder."""
+    import keras
+
+    from .. import layers  # noqa: F401  registers them
+
+    scheme, inputs, outputs, batch = json.loads((folder / "arguments.json").read_text())
+    data = folder / "calibration.npy"
+    calibration = Calibration(np.load(data), "array") if data.exists() else None
+    model = keras.saving.load_model(folder / "model.keras", compile=False)
+    (folder / "model.tflite").write_bytes(convert(model, scheme, calibration, inputs, outputs, batch))
+
+
+def _converted(
+    model: "keras.Model",
+    scheme: Scheme,
+    calibration: Calibration | None,
+    inputs: Boundary,
+    outputs: Boundary,
+    batch: int,
+) -> bytes:
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(_in_float32(model), batch)])
@@ -91,3 +149,7 @@ def _signed(content: bytes, model: "keras.Model") -> bytes:
     outputs = {name: int(index) for name, index in zip(unique, np.array(graph.outputs), strict=True)}
     file.signatureDefs = [signature(inputs, outputs)]
     return pack(file)
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]))

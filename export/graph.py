@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from .operations import opened, spelled
 
 if TYPE_CHECKING:
     import keras
@@ -24,7 +25,8 @@ class Node:
 
     Args:
         name: the layer's; later calls of the same layer and layers of nested models are told apart by "@1", "outer/".
-        op: the layer's class name; with its module where that is neither Keras' nor ours.
+        op: the layer's class name; with its module where that is neither Keras' nor ours. Operations (`x + 3`) are
+            spelled as the layers that do the same (operations.py).
         config: the layer's get_config().
         inputs: references: a node's name for its only output, "name:1" for its second.
         weights: arrays in Keras' order.
@@ -119,7 +121,9 @@ class Graph:
 
 
 def from_keras(model: "keras.Model") -> Graph:
-    """The graph of a functional Keras 3 model whose input sizes are known; nested models are opened.
+    """The graph of a functional Keras 3 model whose input sizes are known.
+
+    Nested models are opened, and so are layers of other packages, into the layers and operations that they call.
 
     Raises:
         InputError: a subclassed model, or height and width of None.
@@ -138,37 +142,49 @@ def from_keras(model: "keras.Model") -> Graph:
     return Graph(model.name, nodes, tuple(references[id(tensor)] for tensor in model.outputs))
 
 
-def _walk(model: "keras.Model", prefix: str, nodes: dict[str, Node], references: dict[int, str]) -> None:
+def _walk(model: Any, prefix: str, nodes: dict[str, Node], references: dict[int, str]) -> None:
     """Adds the model's calls, deepest first; `references` maps tensors to the names of what makes them."""
     for depth in sorted(model._nodes_by_depth, reverse=True):
         for call in model._nodes_by_depth[depth]:
             layer = call.operation
-            if hasattr(layer, "_nodes_by_depth"):
-                inner = {
-                    id(i): references[id(outer)] for i, outer in zip(layer.inputs, call.input_tensors, strict=True)
+            if id(call.outputs[0]) in references:  # a nested model's inputs are known already
+                continue
+            inner = layer if hasattr(layer, "_nodes_by_depth") else opened(call) if _is_foreign(layer) else None
+            if inner is not None:
+                known = {
+                    id(i): references[id(outer)] for i, outer in zip(inner.inputs, call.input_tensors, strict=True)
                 }
-                _walk(layer, f"{prefix}{layer.name}/", nodes, inner)
-                references |= {id(o): inner[id(i)] for i, o in zip(layer.outputs, call.outputs, strict=True)}
-            elif id(call.outputs[0]) not in references:  # a nested model's inputs are known already
+                _walk(inner, f"{prefix}{layer.name}/", nodes, known)
+                references |= {id(o): known[id(i)] for i, o in zip(inner.outputs, call.outputs, strict=True)}
+            else:
                 node = _node(call, _unique(f"{prefix}{layer.name}", nodes), references)
                 nodes[node.name] = node
                 for index, tensor in enumerate(call.outputs):
                     references[id(tensor)] = f"{node.name}:{index}" if index else node.name
 
 
+def _is_foreign(layer: Any) -> bool:
+    """Whether it is a layer of neither Keras' own nor ours."""
+    module = type(layer).__module__
+    return hasattr(layer, "call") and not module.startswith(("keras.src.layers", "keras.src.ops", "keras_cnnzoo."))
+
+
 def _node(call: Any, name: str, references: dict[int, str]) -> Node:
     layer = call.operation
-    weights = tuple(np.asarray(w) for w in layer.get_weights()) if hasattr(layer, "get_weights") else ()
     inputs = tuple(references[id(tensor)] for tensor in call.input_tensors)
     shapes = tuple(tuple(tensor.shape[1:]) for tensor in call.outputs)
-    return Node(
-        name,
-        _op(layer),
-        layer.get_config() if weights or hasattr(layer, "dtype_policy") else {},
-        inputs,
-        weights,
-        shapes,
-    )
+    if type(layer).__module__.startswith("keras.src.ops"):
+        op, config, weights = spelled(layer, call) or (_op(layer), _config(layer), ())
+        return Node(name, op, config, inputs, weights, shapes)
+    weights = tuple(np.asarray(w) for w in layer.get_weights())
+    return Node(name, _op(layer), _config(layer), inputs, weights, shapes)
+
+
+def _config(operation: Any) -> dict[str, Any]:
+    try:
+        return operation.get_config()
+    except NotImplementedError:  # made with arguments that Keras cannot write down
+        return {}
 
 
 def _op(layer: Any) -> str:

@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +28,7 @@ from .metadata import expressible, with_metadata
 from .quantize import quantize as quantize_file
 from .quantize import with_boundary
 from .schemes import BOUNDARIES, SCHEMES, Boundary, Scheme
+from .targets import on_target, place_of
 
 if TYPE_CHECKING:
     import keras
@@ -72,6 +73,7 @@ def to_tflite(
     outputs: Boundary = "int8",
     batch: int = 1,
     lower: str | Sequence[str] = "auto",
+    target: str | None = None,
     origin: Origin = Origin(),
     verification: Callable[[bytes], dict[str, Any]] | None = None,
     force: bool = False,
@@ -88,6 +90,7 @@ def to_tflite(
         outputs: and the type that it returns.
         batch: images a call, fixed in the file.
         lower: the passes: "auto" (those that the measured costs speak for), "none", or names (see export/lowering).
+        target: where it shall run, see targets.toml: what that would not take is an error or stands in the card.
         origin: what the card shall say of the model.
         verification: takes the file's bytes before they are written; what it returns goes into the card.
         force: replace files that exist.
@@ -99,6 +102,7 @@ def to_tflite(
     Raises:
         InputError: a model, dataset or place that will not do; nothing is then written.
     """
+    place = None if target is None else place_of(target, quantize)
     check(path, quantize, calibration, inputs, outputs, batch, force)
     data = None if calibration is None or quantize != "int8" else representative(calibration)
     if data is not None and data.inputs.shape[1:] != tuple(model.inputs[0].shape[1:]):
@@ -119,12 +123,13 @@ def to_tflite(
             content = convert(model, quantize, data, inputs, outputs, batch)
     else:
         content = _emitted(graph, quantize, data, inputs, outputs, batch, phase)
-    if quantize == "int8":
-        require_integer(content)
+    islands = require_integer(content) if quantize == "int8" else {}
+    placed = None if place is None else on_target(content, place)
     if origin.labels and origin.preprocessing and expressible(origin.preprocessing):
         content = with_metadata(content, model.name, origin.preprocessing, origin.labels)
     proof = None if verification is None else verification(content)
     card = _card(model, content, Path(path).name, quantize, data, origin, missing, lowered, proof)
+    card = replace(card, target=placed, quantization=card.quantization | {"float_islands": islands})
     write(path, content, force=force)
     card.write(path)
     return card

@@ -1,5 +1,6 @@
 """The few layers that Keras lacks. Channels are last."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -95,6 +96,24 @@ class ChannelPad(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"before": self.before, "after": self.after}
+
+
+@_register
+class Slice(keras.layers.Layer):
+    """The part of each image's array that starts at `begin` and is `size` large: `x[:, 2:10, :, :8]` as a layer."""
+
+    def __init__(self, begin: Sequence[int], size: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.begin, self.size = tuple(begin), tuple(size)
+
+    def call(self, inputs: Any) -> Any:
+        return inputs[(slice(None), *(slice(b, b + s) for b, s in zip(self.begin, self.size, strict=True)))]
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], *self.size)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"begin": self.begin, "size": self.size}
 
 
 @_register

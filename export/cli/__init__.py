@@ -4,7 +4,7 @@ import typer
 from typer.core import TyperGroup
 
 from ...console import run
-from . import check_qdq, model, snippet, verify
+from . import check_qdq, model, snippet, sweep, verify
 
 DEFAULT = "export"
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.callback(no_args_is_help=True, epilog=model.EXAMPLE)(lambda: None)
 app.command(DEFAULT, epilog=model.EXAMPLE)(model.export)
 app.command(epilog=snippet.EXAMPLE)(snippet.snippet)
+app.command(epilog=sweep.EXAMPLE)(sweep.sweep)
 app.command(epilog=verify.EXAMPLE)(verify.verify)
 app.command("check-qdq", epilog=check_qdq.EXAMPLE)(check_qdq.check_qdq)
 

@@ -79,6 +79,13 @@ def export(
     opset: Annotated[int | None, typer.Option(help="ONNX: 13 to 21; 17 (int4: 21) if not given.")] = None,
     layout: Annotated[Layout, typer.Option(help="ONNX: of the maps that the file reads and returns.")] = "NCHW",
     io: Annotated[OnnxBoundary, typer.Option(help="ONNX: what a float16 file reads and returns.")] = "float32",
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="Where a .tflite file shall run: xnnpack, gpu, edgetpu, micro, nnapi or generic. What that would not "
+            "take is an error, or listed where it falls back."
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder, e.g. classes=10; repeatable."),
@@ -99,8 +106,13 @@ def export(
     for wanted in (path, card_path(path)):
         refuse_overwrite(wanted, force=force)
     from ..sources import load
+    from ..targets import place_of
     from ..tflite import check, to_tflite
 
+    if target is not None:
+        if to != "tflite":
+            raise InputError(f"--target {target}: says where a .tflite file shall run; drop it, or --to {to}")
+        place_of(target, quantize)
     if to == "tflite":
         check(path, quantize, calibration, inputs, outputs, batch, force)
     else:
@@ -121,6 +133,7 @@ def export(
             inputs=inputs,
             outputs=outputs,
             batch=batch,
+            target=target,
             origin=origin,
             verification=verification,
             force=force,
@@ -245,6 +258,13 @@ def _table(card: "Card", path: Path) -> Table:
     if delegate:
         outside = ", ".join(f"{count} {name}" for name, count in delegate["outside"].items()) or "nothing outside"
         table.add_row("XNNPACK", f"{delegate['partitions']} partition(s), {outside}")
+    if card.target:
+        outside = ", ".join(f"{count} {what}" for what, count in card.target["outside"].items())
+        words = f"{outside}: on {card.target['fallback']}" if outside else "takes all of it"
+        table.add_row(f"target {card.target['name']}", words)
+    if card.quantization.get("float_islands"):
+        islands = ", ".join(f"{count} {name}" for name, count in card.quantization["float_islands"].items())
+        table.add_row("in float", islands)
     table.add_row(
         "converted by", card.conversion["by"] + (f" ({card.conversion['reason']})" if card.conversion["reason"] else "")
     )

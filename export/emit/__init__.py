@@ -1,7 +1,9 @@
 """Graph -> .tflite, without a converter: each layer becomes operators by a rule of a few lines."""
 
 from ..graph import Graph, Node
-from .rules import FUSED, RULES, has_rule
+from .rules import RULES, has_rule
+from .rules.activation import FUSED
+from .rules.registry import Call
 from .writer import Writer
 
 
@@ -36,7 +38,7 @@ def emit(graph: Graph, *, batch: int = 1, expose: bool = False) -> bytes:
         ]
         tensors |= {f"{node.name}:{i}" if i else node.name: output for i, output in enumerate(outputs)}
         if node.op != "InputLayer":
-            options = RULES[node.op](writer, node, [tensors[i] for i in node.inputs], outputs)
+            options = RULES[node.op](Call(writer, node, [tensors[i] for i in node.inputs], outputs))
             if options is not None:
                 fusable[node.name] = options
     inputs = {node.name: tensors[node.name] for node in graph.inputs}

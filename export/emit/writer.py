@@ -46,6 +46,11 @@ class Writer:
         self.graph.operators.append(operator)
         return options
 
+    def version(self, name: str, version: int) -> None:
+        """Raises the version of an operator that was written: older runtimes lack what it uses."""
+        code = self.model.operatorCodes[operator_code(self.model, getattr(schema.BuiltinOperator, name))]
+        code.version = max(code.version, version)
+
     def finish(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> bytes:
         """The file, whose serving_default signature names these tensors."""
         self.graph.inputs = np.array(list(inputs.values()), np.int32)

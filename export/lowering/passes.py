@@ -25,6 +25,7 @@ from .nest_concats import nest_concats
 from .relu_by_depthwise import relu_by_depthwise
 from .relu_to_producers import relu_to_producers
 from .same_padding import same_padding
+from .separable import split_separable
 from .shortcut import shortcut_by_convolution
 from .subsample import subsample
 from .wide_groups import wide_groups
@@ -50,6 +51,7 @@ class Pass:
 
 
 PASSES: tuple[Pass, ...] = (
+    Pass("split-separable", split_separable, "BN behind it folds into the second half", canonical=True),
     Pass("remove-identities", remove_identities, "what does nothing at inference costs nothing", canonical=True),
     Pass("separate-activations", separate_activations, "one spelling for each activation", canonical=True),
     Pass("same-padding", same_padding, "a padding that 'same' would compute is no operator", canonical=True),

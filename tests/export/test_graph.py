@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 
 from keras_cnnzoo import InputError
 from keras_cnnzoo.export.graph import Graph, Node, from_keras
@@ -39,10 +39,58 @@ def test_later_calls_and_nested_layers_are_told_apart() -> None:
     assert [n for n in graph.nodes if "conv" in n] == ["inner/conv", "inner/conv@1"]
 
 
-def test_operations_without_weights_are_nodes_with_their_module() -> None:
+def test_operations_are_spelled_as_the_layers_that_do_the_same() -> None:
     image = keras.Input((4, 4, 2))
-    graph = from_keras(keras.Model(image, image + 3.0))
-    assert any("Add" in node.op and "." in node.op for node in graph.nodes.values())
+    x = ops.mean(image[..., :1] * 2.0 - 3.0, (1, 2), keepdims=True)
+    graph = from_keras(keras.Model(image, ops.relu6(ops.reshape(x, (-1, 1)))))
+    nodes = list(graph.nodes.values())[1:]
+    assert [n.op for n in nodes] == [
+        "Slice", "Rescaling", "Rescaling", "GlobalAveragePooling2D", "Reshape", "Activation"
+    ]  # fmt: skip
+    assert [(n.config["scale"], n.config["offset"]) for n in nodes[1:3]] == [(2.0, 0.0), (1.0, -3.0)]
+    assert nodes[0].config == {"begin": [0, 0, 0], "size": [4, 4, 1]}
+
+
+def test_an_operation_that_no_layer_does_keeps_its_module_and_its_attributes() -> None:
+    image = keras.Input((4, 4, 2))
+    *_, node = from_keras(keras.Model(image, ops.cumsum(image, axis=1))).nodes.values()
+    assert (node.op, node.config["axis"]) == ("keras.src.ops.numpy.Cumsum", 1)
+
+
+class Scaled(layers.Layer):
+    """Not of Keras' own: a variable, a sublayer, and a dropout that inference drops."""
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        self.factor = self.add_weight(shape=(shape[-1],), initializer="random_normal")
+        self.conv = layers.Conv2D(2, 1, name="conv")
+        self.drop = layers.Dropout(0.5, name="drop")
+
+    def call(self, inputs: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
+        return self.drop(self.conv(inputs) * self.factor, training=training)
+
+
+def test_another_s_layer_is_opened_into_what_it_calls() -> None:
+    image = keras.Input((4, 4, 2))
+    layer = Scaled(name="odd")
+    graph = from_keras(keras.Model(image, layer(image)))
+    assert [(n.name.split("/")[0], n.op) for n in list(graph.nodes.values())[1:]] == [
+        ("odd", "Conv2D"), ("odd", "Rescaling"), ("odd", "Dropout")
+    ]  # fmt: skip
+    rescaling = next(n for n in graph.nodes.values() if n.op == "Rescaling")
+    np.testing.assert_allclose(rescaling.config["scale"], layer.get_weights()[0])
+
+
+def test_another_s_layer_that_computes_outside_keras_stays_closed() -> None:
+    class Outside(layers.Layer):
+        def call(self, inputs: keras.KerasTensor) -> np.ndarray:
+            return np.flip(np.asarray(inputs), 1)
+
+        def compute_output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+            return shape
+
+    image = keras.Input((4, 4, 2))
+    *_, node = from_keras(keras.Model(image, Outside()(image))).nodes.values()
+    assert node.op.endswith("Outside")
 
 
 def test_bypass_rewires_readers_and_outputs() -> None:

@@ -82,7 +82,7 @@ def test_a_batch_is_fixed_in_the_file(resnet: keras.Model, some_images: np.ndarr
 
 def without_a_rule() -> keras.Model:
     image = keras.Input((8, 8, 3), name="pixels")
-    x = layers.PReLU(shared_axes=[1, 2])(layers.Conv2D(4, 3)(image))
+    x = layers.Conv2DTranspose(4, 3, 2, output_padding=1)(layers.Conv2D(4, 3)(image))
     return keras.Model(image, layers.Dense(5, name="logits")(layers.GlobalAveragePooling2D()(x)), name="odd")
 
 
@@ -91,7 +91,7 @@ def test_a_layer_without_a_rule_goes_by_tensorflow_s_converter(scheme: Any, tmp_
     model = without_a_rule()
     images = np.random.default_rng(0).standard_normal((20, 8, 8, 3)).astype(np.float32)
     card = to_tflite(model, tmp_path / "odd.tflite", quantize=scheme, calibration=images)
-    assert (card.conversion["by"], card.conversion["reason"]) == ("TFLiteConverter", "no rule for PReLU")
+    assert (card.conversion["by"], card.conversion["reason"]) == ("TFLiteConverter", "no rule for Conv2DTranspose")
     assert ([i["name"] for i in card.inputs], [o["name"] for o in card.outputs]) == (["pixels"], ["logits"])
     found = verify((tmp_path / "odd.tflite").read_bytes(), model, images)
     assert found.sqnr_db is not None
@@ -102,7 +102,7 @@ def test_a_mixed_precision_model_becomes_a_float32_file(tmp_path: Path) -> None:
     keras.config.set_dtype_policy("mixed_float16")
     try:
         image = keras.Input((8, 8, 3))
-        x = layers.PReLU(shared_axes=[1, 2])(layers.Conv2D(4, 3)(image))
+        x = layers.Conv2DTranspose(4, 3, 2, output_padding=1)(layers.Conv2D(4, 3)(image))
         model = keras.Model(image, layers.Dense(5, dtype="float32")(layers.Flatten()(x)))
         plain = keras.Model(image, layers.Dense(5, dtype="float32")(layers.Flatten()(layers.Conv2D(4, 3)(image))))
     finally:

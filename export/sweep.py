@@ -1,0 +1,321 @@
+"""Every network of the zoo to every format, each file compared with its model: what converts, and what does not.
+
+The weights are random, with BN statistics of a pass in training mode: a fresh network's outputs say nothing. A row is
+ok where the file answers like the model over images on which the model's own answers vary:
+
+    float32, onnx     the largest difference is at most 1e-4 of the largest output
+    float16           25 dB, int8 and onnx-int8 5 dB, of signal to noise
+
+Signal and noise are those of what varies between the images, output by output: a file that ignores its input scores
+0 dB however large its outputs are, one that answers another question less. Random weights forgive little: a chain of 32
+layers without shortcuts keeps 32 dB of float16 and 8 dB of int8. An int8 file must hold no float operator.
+"""
+
+import gc
+import json
+import math
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, as_completed
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from ..errors import InputError
+from ..registry import VARIANTS, create, info, list_models
+
+if TYPE_CHECKING:
+    import keras
+
+    from .card import Card
+
+Format = Literal["float32", "float16", "int8", "onnx", "onnx-int8"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+SMALL = 96  # pixels a side, at which every network builds
+IMAGES, VARIATION = 12, 0.1
+LARGEST_DIFFERENCE = 1e-4  # of the largest output
+LEAST_SQNR = {"float16": 25.0, "int8": 5.0, "onnx-int8": 5.0}  # dB
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network in one format.
+
+    Args:
+        network: of the registry.
+        format: of the file.
+        size: height and width of its input.
+        ok: written, and answers like the model.
+        reason: why not.
+        seconds: of the export, model building aside.
+        megabytes: of the file.
+        difference: the largest, as a share of the largest output.
+        sqnr_db: of what varies between the images.
+        operators: how many of each.
+        partitions: that the delegate took.
+        outside: operators that it left.
+        notes: what there must not be: float operators in int8, Flex operators, Transposes in ONNX.
+    """
+
+    network: str
+    format: str
+    size: int
+    ok: bool
+    reason: str = ""
+    seconds: float = 0.0
+    megabytes: float = 0.0
+    difference: float | None = None
+    sqnr_db: float | None = None
+    operators: dict[str, int] = field(default_factory=dict)
+    partitions: int | None = None
+    outside: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.network, self.format, self.size
+
+
+def sweep(
+    networks: Sequence[str],
+    formats: Sequence[Format],
+    executor: Executor,
+    *,
+    size: int | None = SMALL,
+    record: Path | None = None,
+    folder: Path | None = None,
+) -> Iterator[list[Row]]:
+    """Yields each network's rows as they are done.
+
+    Args:
+        networks: names of the registry.
+        formats: to convert to.
+        executor: runs one job a network: processes, threads, or another machine's.
+        size: of the inputs; None for each network's own. No network is built larger than its own.
+        record: a file of JSON lines; what stands in it is not done again.
+        folder: keeps the files.
+    """
+    known = {row.key: row for row in read(record)}
+    jobs = {}
+    for name in networks:
+        side = VARIANTS[name].size if size is None else min(size, VARIANTS[name].size)
+        missing = [f for f in formats if (name, f, side) not in known]
+        done = [known[name, f, side] for f in formats if f not in missing]
+        if missing:
+            jobs[executor.submit(convert, name, missing, side, folder)] = (name, missing, side, done)
+        else:
+            yield done
+    for job in as_completed(jobs):
+        name, missing, side, done = jobs[job]
+        error = job.exception()
+        rows = [Row(name, f, side, False, _words(error)) for f in missing] if error else job.result()
+        if record is not None:
+            with record.open("a") as file:
+                file.writelines(json.dumps(asdict(row)) + "\n" for row in rows)
+        yield done + rows
+
+
+def read(record: Path | None) -> list[Row]:
+    """The rows of a file of JSON lines; none where there is no file.
+
+    Raises:
+        InputError: a line that is no row.
+    """
+    if record is None or not record.exists():
+        return []
+    try:
+        return [Row(**json.loads(line)) for line in record.read_text().splitlines()]
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{record}: not a record of a sweep ({error}); name another, or delete it") from error
+
+
+def convert(name: str, formats: Sequence[Format], size: int, folder: Path | None = None) -> list[Row]:
+    """One network in every format; a failure is a row."""
+    import keras
+
+    shape = (size, size, 3)
+    try:
+        keras.utils.set_random_seed(0)
+        model = create(name, input_shape=shape, classifier_activation=None)
+        calibrate(model, pictures(IMAGES, shape, seed=0))
+        held_out = pictures(IMAGES, shape, seed=1)
+        expected = _outputs(model(held_out, training=False))
+    except Exception as error:
+        return [Row(name, f, size, False, f"not built: {_words(error)}") for f in formats]
+    rows = [_converted(model, f, name, size, held_out, expected, folder) for f in formats]
+    del model
+    keras.backend.clear_session()
+    gc.collect()
+    return rows
+
+
+def pictures(count: int, shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Blurred noise of different contrast and colour, so that a random network's outputs differ: (count, *shape)."""
+    rng = np.random.default_rng(seed)
+    height, width, channels = shape
+    coarse = rng.standard_normal((count, -(-height // 8), -(-width // 8), channels))
+    smooth = coarse.repeat(8, 1).repeat(8, 2)[:, :height, :width]
+    colour = rng.standard_normal((count, 1, 1, channels))
+    contrast = rng.uniform(0.3, 2, (count, 1, 1, 1))
+    return (contrast * (smooth + 0.3 * rng.standard_normal((count, *shape))) + colour).astype(np.float32)
+
+
+def calibrate(model: "keras.Model", images: np.ndarray) -> None:
+    """Gives BN the statistics of one pass in training mode, and random gammas."""
+    import keras
+
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+            if layer.scale:
+                layer.gamma.assign(rng.uniform(0.5, 1.5, layer.gamma.shape))
+    model(images, training=True)
+
+
+def _converted(
+    model: "keras.Model",
+    kind: Format,
+    name: str,
+    size: int,
+    images: np.ndarray,
+    expected: list[np.ndarray],
+    folder: Path | None,
+) -> Row:
+    with tempfile.TemporaryDirectory() as temporary:
+        stem = (folder or Path(temporary)) / f"{name}_{size}_{kind}"
+        try:
+            start = time.perf_counter()
+            path, card = _exported(model, kind, stem, size)
+            seconds = time.perf_counter() - start
+            answers = _answers(path, images)
+            unwanted = _unwanted(card.operators, path, kind)
+        except Exception as error:  # a fault of ours as well is a row
+            return Row(name, kind, size, False, _words(error))
+    difference, sqnr = compare(expected, answers)
+    delegate = card.delegate or {"partitions": None, "outside": {}}
+    return Row(
+        name,
+        kind,
+        size,
+        not (reason := _verdict(kind, expected, difference, sqnr)),
+        reason,
+        round(seconds, 2),
+        round(card.artifact["bytes"] / 1e6, 2),
+        difference,
+        sqnr,
+        card.operators,
+        delegate["partitions"],
+        delegate["outside"],
+        unwanted,
+    )
+
+
+def _exported(model: "keras.Model", kind: Format, stem: Path, size: int) -> tuple[Path, "Card"]:
+    data = pictures(IMAGES, (size, size, 3), seed=0) if kind.endswith("int8") else None
+    if kind.startswith("onnx"):
+        from .onnx.conversion import to_onnx
+
+        path = stem.with_name(stem.name + ".onnx")
+        scheme: Any = "int8" if kind == "onnx-int8" else "float32"
+        return path, to_onnx(model, path, quantize=scheme, calibration=data, force=True)
+    from .tflite import to_tflite
+
+    path = stem.with_name(stem.name + ".tflite")
+    return path, to_tflite(model, path, quantize=kind, calibration=data, force=True)  # type: ignore[arg-type]
+
+
+def _answers(path: Path, images: np.ndarray) -> list[np.ndarray]:
+    if path.suffix == ".onnx":
+        from .onnx.runtime import OnnxRuntime
+
+        return OnnxRuntime(path.read_bytes())(images)
+    from .interpreter import LiteRT
+
+    return LiteRT(path.read_bytes())(images)
+
+
+def compare(expected: list[np.ndarray], answers: list[np.ndarray]) -> tuple[float, float]:
+    """The largest difference as a share of the largest output, and the SQNR of what varies between the images."""
+    signal = noise = difference = 0.0
+    for e, a in zip(expected, answers, strict=True):
+        difference = max(difference, float(np.abs(e - a).max() / np.abs(e).max()))
+        varying = e - e.mean(0)
+        signal += float(np.square(varying, dtype=np.float64).mean())
+        noise += float(np.square(varying - (a - a.mean(0)), dtype=np.float64).mean())
+    return difference, 10 * math.log10(signal / noise) if signal and noise else math.inf
+
+
+def _verdict(kind: str, expected: list[np.ndarray], difference: float, sqnr: float) -> str:
+    """Why the row is not ok; empty where it is."""
+    if not all(np.ptp(e, axis=0).max() > VARIATION * np.abs(e).max() for e in expected):
+        return "the model's own outputs do not vary: this proves nothing"
+    if kind in LEAST_SQNR:
+        return "" if sqnr > LEAST_SQNR[kind] else f"SQNR of {sqnr:.1f} dB"
+    return "" if difference <= LARGEST_DIFFERENCE else f"outputs differ by {difference:.1e}"
+
+
+def _unwanted(operators: dict[str, int], path: Path, kind: Format) -> dict[str, int]:
+    """What there must not be: Flex and custom operators, float ones in int8, Transposes in ONNX."""
+    found = {name: n for name, n in operators.items() if name.startswith(("FLEX", "CUSTOM")) or name == "Transpose"}
+    if kind == "int8":
+        from .contents import histogram
+        from .contents import operators as of_file
+
+        floats = histogram([operator for operator in of_file(path.read_bytes()) if operator.is_float])
+        found |= {f"float {name}": count for name, count in floats.items()}
+    return found
+
+
+def _outputs(outputs: Any) -> list[np.ndarray]:
+    if isinstance(outputs, dict):
+        outputs = list(outputs.values())
+    from keras import ops
+
+    return [ops.convert_to_numpy(o) for o in (outputs if isinstance(outputs, list | tuple) else [outputs])]
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+
+
+def chosen(pattern: str) -> list[str]:
+    """The networks that a shell pattern names, the smallest first.
+
+    Raises:
+        InputError: none of that name.
+    """
+    return sorted(list_models(pattern) or [info(pattern).name], key=lambda name: VARIANTS[name].params)
+
+
+def markdown(rows: Sequence[Row], formats: Sequence[str] = FORMATS) -> str:
+    """A table with a line for each network: each format's figure, or why not; then the int8 file's operators."""
+    head = ["network", "size", *(f"{f} {_unit(f)}" for f in formats), "partitions", "outside them", "int8 operators"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    by_network: dict[tuple[str, int], dict[str, Row]] = {}
+    for row in rows:
+        by_network.setdefault((row.network, row.size), {})[row.format] = row
+    order = {name: place for place, name in enumerate(VARIANTS)}
+    for (name, size), found in sorted(by_network.items(), key=lambda item: order[item[0][0]]):
+        int8 = found.get("int8", Row(name, "int8", size, False))
+        outside = ", ".join(f"{count} {kind}" for kind, count in int8.outside.items()) or "-"
+        operators = ", ".join(f"{count} {kind}" for kind, count in int8.operators.items())
+        cells = [name, str(size), *(_figure(found.get(f)) for f in formats)]
+        lines.append("| " + " | ".join([*cells, str(int8.partitions), outside, operators]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _unit(kind: str) -> str:
+    return "dB" if kind in LEAST_SQNR else "difference"
+
+
+def _figure(row: Row | None) -> str:
+    if row is None:
+        return "-"
+    if not row.ok:
+        return f"**failed**: {row.reason}".replace("|", "/")
+    notes = "".join(f"; {count} {kind}" for kind, count in row.notes.items())
+    return (f"{row.sqnr_db:.1f}" if row.format in LEAST_SQNR else f"{row.difference:.0e}") + notes
