@@ -1,5 +1,6 @@
 from .calibration import Calibration as Calibration
 from .card import Card as Card
+from .deploy import lower as lower
 from .onnx.check import check_qdq as check_qdq
 from .onnx.conversion import to_onnx as to_onnx
 from .onnx.tensorrt import to_tensorrt as to_tensorrt

@@ -63,15 +63,18 @@ class LiteRT:
         return [np.concatenate(collected) for collected in answers]
 
     def delegation(self) -> tuple[int, dict[str, int]]:
-        """How many partitions the delegate took, and which operators it left."""
-        details = self._interpreter._get_ops_details()
-        delegates = [op for op in details if op["op_name"] == "DELEGATE"]
-        if not delegates:
-            return 0, dict(Counter(op["op_name"] for op in details))
-        return len(delegates), dict(Counter(self._left(details, delegates)))
+        """How many partitions the delegate took, and how many operators of each name it left."""
+        partitions = sum(op["op_name"] == "DELEGATE" for op in self._interpreter._get_ops_details())
+        return partitions, dict(Counter(name for name, _ in self.undelegated()))
 
-    def _left(self, details: list[dict[str, Any]], delegates: list[dict[str, Any]]) -> Iterator[str]:
-        """The operators that no delegate replaces: walked back from its outputs, a partition's inside is found."""
+    def undelegated(self) -> list[tuple[str, str]]:
+        """The operators that run outside the delegate: name, and its first output's name."""
+        details = self._interpreter._get_ops_details()
+        left = self._left(details, [op for op in details if op["op_name"] == "DELEGATE"])
+        return [(op["op_name"], self._interpreter._get_tensor_details(int(op["outputs"][0]), 0)["name"]) for op in left]
+
+    def _left(self, details: list[dict[str, Any]], delegates: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """What no delegate replaces: walked back from its outputs, a partition's inside is found."""
         producers = {int(t): op for op in details if op["op_name"] != "DELEGATE" for t in op["outputs"]}
         taken = set[int]()
         for delegate in delegates:
@@ -81,7 +84,7 @@ class LiteRT:
                 if op is not None and op["index"] not in taken:
                     taken.add(op["index"])
                     open_tensors += [int(t) for t in op["inputs"] if int(t) not in borders]
-        return (op["op_name"] for op in producers.values() if op["index"] not in taken)
+        return (op for op in producers.values() if op["index"] not in taken)
 
 
 def quantized(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:

@@ -20,6 +20,7 @@ from .contents import histogram, operators, parse, quantization_of, require_inte
 from .emit import emit, without_rule
 from .graph import Graph, from_keras
 from .interpreter import LiteRT
+from .lowering.accuracy import Accuracy, AccuracyGate
 from .lowering.guard import Lowered, lower_under
 from .lowering.hard_swish import shared_scale
 from .lowering.parity import Parity
@@ -74,6 +75,7 @@ def to_tflite(
     batch: int = 1,
     lower: str | Sequence[str] = "auto",
     target: str | None = None,
+    accuracy: Accuracy | None = None,
     origin: Origin = Origin(),
     verification: Callable[[bytes], dict[str, Any]] | None = None,
     force: bool = False,
@@ -91,6 +93,7 @@ def to_tflite(
         batch: images a call, fixed in the file.
         lower: the passes: "auto" (those that the measured costs speak for), "none", or names (see export/lowering).
         target: where it shall run, see targets.toml: what that would not take is an error or stands in the card.
+        accuracy: for int8, the images over which no pass may lose more than it says.
         origin: what the card shall say of the model.
         verification: takes the file's bytes before they are written; what it returns goes into the card.
         force: replace files that exist.
@@ -111,7 +114,8 @@ def to_tflite(
         )
     passes = choose(lower, quantize)
     with phase("lower", None):
-        lowered = lower_under(from_keras(model), passes, Parity.of(model, data))
+        gate = _gate(model, data, accuracy) if quantize == "int8" and accuracy is not None else None
+        lowered = lower_under(from_keras(model), passes, Parity.of(model, data), gate)
     graph = lowered.graph
     if len(graph.inputs) != 1:
         raise InputError(f"{model.name} has {len(graph.inputs)} inputs; networks of one are exported")
@@ -122,7 +126,7 @@ def to_tflite(
 
             content = convert(model, quantize, data, inputs, outputs, batch)
     else:
-        content = _emitted(graph, quantize, data, inputs, outputs, batch, phase)
+        content = emitted(graph, quantize, data, inputs, outputs, batch, phase)
     islands = require_integer(content) if quantize == "int8" else {}
     placed = None if place is None else on_target(content, place)
     if origin.labels and origin.preprocessing and expressible(origin.preprocessing):
@@ -156,16 +160,16 @@ def check(
     refuse_overwrite(card_path(path), force=force)
 
 
-def _emitted(
+def emitted(
     graph: Graph,
     scheme: Scheme,
-    data: Calibration | None,
-    inputs: Boundary,
-    outputs: Boundary,
-    batch: int,
-    phase: Phase,
+    data: Calibration | None = None,
+    inputs: Boundary = "int8",
+    outputs: Boundary = "int8",
+    batch: int = 1,
+    phase: Phase = silent,
 ) -> bytes:
-    """Our own way: emit, watch the ranges, quantize."""
+    """Our own way: emit, watch the ranges, quantize; of a lowered graph, each of whose nodes has a rule."""
     ranges = None
     if (
         data is not None and scheme == "int8"
@@ -179,6 +183,12 @@ def _emitted(
     with phase("quantize", None):
         small = quantize_file(content, scheme, ranges)
         return with_boundary(small, inputs, outputs) if scheme == "int8" else small
+
+
+def _gate(model: "keras.Model", data: Calibration | None, accuracy: Accuracy) -> AccuracyGate:
+    """Compares int8 files of before and after a pass."""
+    expected = np.asarray(model.predict(accuracy.inputs, verbose=0))
+    return AccuracyGate(accuracy, expected, lambda graph: emitted(graph, "int8", data))
 
 
 def _card(

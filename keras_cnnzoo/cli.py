@@ -199,6 +199,44 @@ def from_tflite(
     terminal().print(f"{output}\nit loads by: {info(network).name} --weights {output} {flags}", highlight=False)
 
 
+@app.command(
+    epilog="**Examples:** `cnnzoo tune shufflenet_v2_x1_0 --weights random --budget 60s`, "
+    "`cnnzoo tune my_model.keras --quantize int8 --budget 2m --json`"
+)
+def tune(
+    model: Annotated[
+        str, typer.Argument(help="A network of `cnnzoo list`, a .keras or .h5 file, or keras.applications.NAME.")
+    ],
+    weights: Annotated[str | None, typer.Option(help="A file, or `random`; a model file has its own.")] = None,
+    budget: Annotated[str, typer.Option(help="Time to measure: 60s, 2m.")] = "60s",
+    quantize: Annotated[str, typer.Option(help="float32 or int8, which is calibrated with noise here.")] = "float32",
+    threads: Annotated[int, typer.Option(help="Of the interpreter.", min=1)] = 1,
+    settings: Settings = None,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Tries combinations of lowering passes on this machine and names the fastest, for `cnnzoo-export --lower`."""
+    from .app.tune import load, local, seconds_of, tune_model
+
+    seconds = seconds_of(budget)
+    if quantize not in ("float32", "int8"):
+        raise InputError(f"--quantize {quantize}: passes are tuned for float32 or int8")
+    with progress(f"build {model}", shown=not quiet):
+        network = load(model, weights, settings or [])
+    with progress("tune", seconds, shown=not quiet) as step:
+        found = tune_model(network, budget=seconds, scheme=quantize, measure=local(threads), step=step)  # type: ignore[arg-type]
+    if as_json:
+        print_json(found.to_dict())
+        return
+    table = Table("passes", "latency by the best before", "interval", "")
+    for trial in found.trials:
+        names = ", ".join(trial.passes) or "none"
+        table.add_row(names, f"{trial.ratio:.3f}", f"{trial.low:.3f} to {trial.high:.3f}", "kept" if trial.kept else "")
+    terminal().print(table)
+    end = "" if found.complete else "; the budget ended before all were tried"
+    terminal().print(f"--lower {','.join(found.passes) or 'none'}: {1 / found.ratio:.2f} times as fast as none{end}")
+
+
 def millions(macs: int) -> str:
     """1,814,073,344 as "1,814.07 M"."""
     return f"{macs / 1e6:,.2f} M"

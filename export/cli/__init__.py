@@ -4,7 +4,7 @@ import typer
 from typer.core import TyperGroup
 
 from ...console import run
-from . import check_qdq, model, snippet, sweep, verify
+from . import check_qdq, lower, model, snippet, sweep, verify
 
 DEFAULT = "export"
 
@@ -31,6 +31,7 @@ app.command(epilog=snippet.EXAMPLE)(snippet.snippet)
 app.command(epilog=sweep.EXAMPLE)(sweep.sweep)
 app.command(epilog=verify.EXAMPLE)(verify.verify)
 app.command("check-qdq", epilog=check_qdq.EXAMPLE)(check_qdq.check_qdq)
+app.command("lower", epilog=lower.EXAMPLE)(lower.lower)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ...images import Images
     from ..calibration import Calibration
     from ..card import Card
+    from ..lowering.accuracy import Accuracy
     from ..tflite import Origin, Phase
 
 EXAMPLE = """
@@ -86,6 +87,16 @@ def export(
             "take is an error, or listed where it falls back."
         ),
     ] = None,
+    passes: Annotated[
+        str, typer.Option("--lower", metavar="PASSES", help="auto, none, or names; see `cnnzoo-export lower --help`.")
+    ] = "auto",
+    pixels: Annotated[
+        bool, typer.Option("--pixels", help="The file reads RGB pixels 0..255: the normalisation becomes part of it.")
+    ] = False,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(help="int8: decline passes that cost more top-1, in points, over --verify's images.", min=0.0),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder, e.g. classes=10; repeatable."),
@@ -121,6 +132,10 @@ def export(
     with phase("build", None):
         network, origin = load(model, weights, settings or [])
     spec = _spec(origin, preprocess, model)
+    if pixels:
+        from ..pixels import reads_pixels
+
+        network, spec = reads_pixels(network, spec)
     images = _calibration(calibration, network, spec, count, seed) if quantize == "int8" else None
     origin = replace(origin, preprocessing=spec, labels=_class_names(labels))
     verification = _verification(verify, network, spec, phase, None if to == "tflite" else layout)
@@ -133,6 +148,8 @@ def export(
             inputs=inputs,
             outputs=outputs,
             batch=batch,
+            lower=passes,
+            accuracy=_accuracy(max_drop, verify, quantize, network, spec),
             target=target,
             origin=origin,
             verification=verification,
@@ -140,6 +157,8 @@ def export(
             phase=phase,
         )
     else:
+        if passes != "auto" or max_drop is not None:
+            raise InputError("--lower and --max-drop are of .tflite files; drop them, or write a .tflite file")
         card = export_onnx(
             to,
             network,
@@ -232,6 +251,20 @@ def _verification(
     return prove
 
 
+def _accuracy(
+    max_drop: float | None, source: str | None, quantize: Scheme, network: "keras.Model", spec: Preprocessing
+) -> "Accuracy | None":
+    """What --max-drop asks for."""
+    if max_drop is None:
+        return None
+    if quantize != "int8" or source is None:
+        raise InputError(f"--max-drop {max_drop:g} compares int8 files over images; give --quantize int8 and --verify")
+    from ..lowering.accuracy import Accuracy
+
+    images = _images(source, tuple(network.inputs[0].shape[1:]), spec, None, None)
+    return Accuracy(spec(images.pixels), images.labels, max_drop)
+
+
 def _images(
     source: str, size: tuple[int, int, int], spec: Preprocessing, count: int | None, seed: int | None
 ) -> "Images":
@@ -268,6 +301,8 @@ def _table(card: "Card", path: Path) -> Table:
     table.add_row(
         "converted by", card.conversion["by"] + (f" ({card.conversion['reason']})" if card.conversion["reason"] else "")
     )
+    if card.conversion["lowering"]:
+        table.add_row("lowered by", ", ".join(card.conversion["lowering"]))
     if proof and "parity" in proof:
         parity = proof["parity"]
         weak = "" if parity["varies"] else "; the network's answers hardly vary, so this proves little"

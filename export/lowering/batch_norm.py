@@ -3,6 +3,7 @@
     conv -> BN                  ==>   conv with bias
     concat(conv, conv) -> BN    ==>   concat(conv with bias, conv with bias)
     BN -> 1x1 conv              ==>   conv with bias
+    rescaling -> normalization  ==>   rescaling
     x -> BN                     ==>   1x1 depthwise convolution with bias
 
     y = gamma * (x - mean) / sqrt(var + epsilon) + beta, and likewise Rescaling and Normalization
@@ -54,6 +55,8 @@ def normalize_by_depthwise(graph: Graph, declined: Declined = ignore) -> Graph:
 def _into_producers(graph: Graph, name: str) -> Graph:
     norm, readers = graph.nodes[name], graph.readers()
     source = graph.producer(norm.inputs[0])
+    if is_affine(source) and readers[source.name] == 1:
+        return graph.update(_merged(source, norm)).bypass(source.name)
     if _takes(graph, norm.inputs[0], readers[norm.inputs[0]]):
         return graph.update(scaled(source, *scale_and_shift(norm))).bypass(name)
     joined = (
@@ -90,6 +93,13 @@ def _into_readers(graph: Graph, name: str, declined: Declined) -> Graph:
         declined(name, "its shift does not pass the padding of what reads it")
         return graph
     return graph.update(*(node for node in changed if node is not None)).bypass(name)
+
+
+def _merged(first: Node, second: Node) -> Node:
+    """Two scales and shifts as one Rescaling, in the place of the second."""
+    (a, b), (c, d) = scale_and_shift(first), scale_and_shift(second)
+    config = {"scale": (a * c).tolist(), "offset": (b * c + d).tolist()}
+    return replace(second, op="Rescaling", config=config, weights=())
 
 
 def _as_kernel(norm: Node) -> tuple[np.ndarray, np.ndarray]:

@@ -19,10 +19,11 @@ class Step:
     Args:
         name: the pass's.
         reason: why it is worth it.
-        outcome: "did", "nothing to do", "declined" (found its pattern, none of it fit) or "undone" (by the check).
+        outcome: "did", "nothing to do", "declined" (found its pattern, but none of it fits or it costs too much
+            accuracy) or "undone" (it was wrong).
         nodes: names of the nodes that are new, changed or gone.
         left: nodes that it declined, each with the reason.
-        fault: what the check said of it.
+        fault: what a check said of it.
     """
 
     name: str
@@ -54,20 +55,29 @@ class Lowered:
         return [step for step in self.steps if step.outcome == "undone"]
 
 
-def lower_under(graph: Graph, passes: Sequence[Pass], check: Check = lambda before, after: None) -> Lowered:
-    """The graph after all passes, each of which the check lets stand.
+def lower_under(
+    graph: Graph, passes: Sequence[Pass], check: Check = lambda before, after: None, gate: Check | None = None
+) -> Lowered:
+    """The graph after all passes, each of which the checks let stand.
 
     The graph after all of them is checked first; only where that fails, or a pass raises, they are run once more, each
-    with a check of its own.
+    with checks of its own.
+
+    Args:
+        graph: as it comes from Keras.
+        passes: in order.
+        check: a pass that it speaks against is undone: it is wrong.
+        gate: a pass of choice that it speaks against is declined: it costs too much.
     """
-    lowered = _run(graph, passes, None)
-    if any(step.fault for step in lowered.steps) or _fault(check, graph, lowered.graph):
-        lowered = _run(graph, passes, check)
+    lowered = _run(graph, passes)
+    faults = [_fault(each, graph, lowered.graph) for each in (check, gate) if each is not None]
+    if any(faults) or lowered.undone:
+        lowered = _run(graph, passes, check, gate)
     return lowered
 
 
-def _run(graph: Graph, passes: Sequence[Pass], check: Check | None) -> Lowered:
-    """Each pass in turn, undone where it raises or the check speaks against it."""
+def _run(graph: Graph, passes: Sequence[Pass], check: Check | None = None, gate: Check | None = None) -> Lowered:
+    """Each pass in turn; taken back where it raises or a check speaks against it."""
     steps = []
     for each in passes:
         left: dict[str, str] = {}
@@ -75,10 +85,14 @@ def _run(graph: Graph, passes: Sequence[Pass], check: Check | None) -> Lowered:
             after, fault = each.run(graph, left.__setitem__), None
         except Exception as error:  # a faulty pass must not cost the user the export
             after, fault = graph, f"{type(error).__name__}: {error}"
-        if check is not None and after is not graph:
-            fault = _fault(check, graph, after)
         nodes = changes(graph, after)
-        outcome: Outcome = "undone" if fault else "did" if nodes else "declined" if left else "nothing to do"
+        outcome: Outcome = "did" if nodes else "declined" if left else "nothing to do"
+        if nodes and check is not None:
+            fault = _fault(check, graph, after)
+        if fault:
+            outcome = "undone"
+        elif nodes and gate is not None and not each.canonical and (fault := _fault(gate, graph, after)):
+            outcome = "declined"
         steps.append(Step(each.name, each.reason, outcome, nodes, tuple(left.items()), fault))
         graph = graph if fault else after
     return Lowered(graph, tuple(steps))

@@ -22,6 +22,7 @@ from .hard_swish import hard_swish
 from .identity import remove_identities
 from .late_shuffle import late_shuffle
 from .nest_concats import nest_concats
+from .recognise_shuffle import recognise_shuffle
 from .relu_by_depthwise import relu_by_depthwise
 from .relu_to_producers import relu_to_producers
 from .same_padding import same_padding
@@ -53,6 +54,7 @@ class Pass:
 PASSES: tuple[Pass, ...] = (
     Pass("split-separable", split_separable, "BN behind it folds into the second half", canonical=True),
     Pass("remove-identities", remove_identities, "what does nothing at inference costs nothing", canonical=True),
+    Pass("recognise-shuffle", recognise_shuffle, "one spelling for the channel shuffle", canonical=True),
     Pass("separate-activations", separate_activations, "one spelling for each activation", canonical=True),
     Pass("same-padding", same_padding, "a padding that 'same' would compute is no operator", canonical=True),
     Pass("fold-batch-norm", fold_batch_norm, "scales and shifts go into convolutions", canonical=True),
@@ -69,7 +71,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("hard-swish", hard_swish, "XNNPACK takes no int8 hard swish, but sum and product", opt_in=True),
     Pass("wide-groups", wide_groups, "groups of 4 channels leave most of a vector empty"),
     Pass("relu-by-depthwise", relu_by_depthwise, "XNNPACK takes no int8 ReLU that stands alone"),
-    Pass("nest-concats", nest_concats, "XNNPACK takes at most five inputs"),
+    Pass("nest-concats", nest_concats, "XNNPACK takes at most five inputs, in float and in int8", canonical=True),
 )
 CANONICAL = tuple(p for p in PASSES if p.canonical)
 NAMES = tuple(p.name for p in PASSES if not p.canonical)

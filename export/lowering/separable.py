@@ -32,10 +32,11 @@ def _halves(node: Node) -> tuple[Node, Node]:
     shape = (*node.shape[:2], channels)
     first = Node(f"{node.name}/depthwise", "DepthwiseConv2D", config, node.inputs, (depthwise_kernel,), (shape,))
     kept = {key: node.config[key] for key in ("use_bias", "activation", "data_format", "filters")}
+    window = {key: value for key, value in POINTWISE.items() if key != "depth_multiplier"}
     second = replace(
         node,
         op="Conv2D",
-        config=POINTWISE | kept | {"groups": 1},
+        config=window | kept | {"groups": 1},
         inputs=(first.name,),
         weights=(pointwise_kernel, *bias),
     )

@@ -1,0 +1,32 @@
+"""The lowered network as a Keras model: on every backend, to be saved, timed or exported to ONNX."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .graph import from_keras
+from .lowering.guard import lower_under
+from .lowering.parity import Parity
+from .lowering.passes import choose
+from .rebuild import to_keras
+from .schemes import Scheme
+
+if TYPE_CHECKING:
+    import keras
+
+
+def lower(
+    model: "keras.Model", passes: str | Sequence[str] = "auto", *, scheme: Scheme = "float32", target: str | None = None
+) -> "keras.Model":
+    """The model in the form in which it is deployed: same inputs, same outputs up to rounding, fewer layers.
+
+    Args:
+        model: functional, of known input size.
+        passes: "auto" (those that the measured costs speak for), "none" (what costs nothing alone), or names.
+        scheme: what the model will be quantized to; int8 asks for other passes than float32.
+        target: whose costs count; None takes what pays on every machine measured.
+
+    Raises:
+        InputError: no functional model, an unknown pass or target, or a layer that cannot be rebuilt.
+    """
+    chosen = choose(passes, scheme, target)
+    return to_keras(lower_under(from_keras(model), chosen, Parity.of(model)).graph)

@@ -1,0 +1,102 @@
+"""What lowering makes of a network: its steps, and the files of before and after compared."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..calibration import Calibration
+from ..contents import histogram, operators
+from ..emit import without_rule
+from ..graph import Graph, from_keras
+from ..schemes import Scheme
+from . import lower
+from .guard import Lowered, lower_under
+from .lint import Lint, beyond_graph, lint
+from .parity import Parity
+from .passes import Pass, expected_gains
+
+if TYPE_CHECKING:
+    import keras
+
+CALIBRATION = 2  # noise: the operators of the file do not depend on its ranges
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Args:
+    name: the model's.
+    lowered: the graph and the steps to it.
+    missing: layers without a rule; there are then no files to compare.
+    before: the file without the chosen passes (the canonical run always), after: with them.
+    operators_before: count by name, operators_after: likewise.
+    beyond: operators of the last file that the graph does not have; see `beyond_graph`.
+    gain: how many times as fast, from the cost table; None where it knows no pass that did something.
+    """
+
+    name: str
+    lowered: Lowered
+    missing: tuple[str, ...]
+    before: Lint | None
+    after: Lint | None
+    operators_before: dict[str, int]
+    operators_after: dict[str, int]
+    beyond: dict[str, int]
+    gain: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "steps": [step.to_dict() for step in self.lowered.steps],
+            "missing": list(self.missing),
+            "partitions": [side.partitions if side else None for side in (self.before, self.after)],
+            "operators": [self.operators_before, self.operators_after],
+            "beyond_graph": self.beyond,
+            "expected_gain": self.gain,
+            "lint": [finding.to_dict() for finding in self.after.findings] if self.after else [],
+        }
+
+
+def explanation(
+    model: "keras.Model", passes: Sequence[Pass], scheme: Scheme, target: str | None = None, seed: int = 0
+) -> Explanation:
+    """Lowers a model under the parity guard and compares the files.
+
+    Args:
+        model: functional, one input.
+        passes: to run.
+        scheme: of the files; int8 is calibrated with noise.
+        target: whose measured costs make the expected gain.
+        seed: of the noise.
+    """
+    graph = from_keras(model)
+    lowered = lower_under(graph, passes, Parity.of(model, seed=seed))
+    gain = _gain(lowered.passes, scheme, target)
+    missing = tuple(sorted({node.op for node in without_rule(lowered.graph)}))
+    if missing:
+        return Explanation(model.name, lowered, missing, None, None, {}, {}, {}, gain)
+    data = Calibration.noise(CALIBRATION, tuple(model.inputs[0].shape[1:]), seed) if scheme == "int8" else None
+    plain, final = (_file(g, scheme, data) for g in (lower(graph), lowered.graph))
+    return Explanation(
+        model.name,
+        lowered,
+        (),
+        lint(plain, graph.nodes),
+        lint(final, graph.nodes),
+        histogram(operators(plain)),
+        histogram(operators(final)),
+        beyond_graph(final, lowered.graph),
+        gain,
+    )
+
+
+def _file(graph: Graph, scheme: Scheme, data: Calibration | None) -> bytes:
+    from ..tflite import emitted
+
+    return emitted(graph, scheme, data)
+
+
+def _gain(names: Sequence[str], scheme: Scheme, target: str | None) -> float | None:
+    """The product of what each pass alone was measured to bring, on the slowest of the targets for it."""
+    gains = [min(found) for name in names if (found := expected_gains(name, scheme, target))]
+    return math.prod(gains) if gains else None

@@ -1,0 +1,50 @@
+"""A network that reads pixels: its normalisation as its first layer, which lowering folds into the convolution.
+
+A scale alone goes into the first convolution's kernel whatever its padding; a shift where no zero is padded (a padded
+zero is not shifted). Else both are one 1x1 depthwise convolution before the padding, so that the border is exact.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import InputError
+from ..preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    import keras
+
+
+def reads_pixels(model: "keras.Model", spec: Preprocessing) -> tuple["keras.Model", Preprocessing]:
+    """The model with `spec`'s normalisation in front, and what is left to do before it: resize and crop.
+
+    Args:
+        model: functional, one input of as many channels as `spec` has.
+        spec: what the model was trained on.
+
+    Returns:
+        A model of RGB pixels 0..255, and a spec that changes no pixel.
+
+    Raises:
+        InputError: another number of channels.
+    """
+    import keras
+
+    (image,) = model.inputs
+    if image.shape[-1] != len(spec.mean):
+        raise InputError(f"{model.name} reads {image.shape[-1]} channels but its preprocessing has {len(spec.mean)}")
+    scale = spec.scale / np.asarray(spec.std, np.float64)
+    offset = -np.asarray(spec.mean, np.float64) / np.asarray(spec.std, np.float64)
+    pixels = keras.Input(image.shape[1:], name=image.name)
+    if spec.channels == "rgb":
+        normalised = keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="pixels_normalised")(pixels)
+    else:
+        layer = keras.layers.Conv2D(len(scale), 1, name="pixels_normalised")
+        normalised = layer(pixels)
+        layer.set_weights([np.diag(scale)[::-1][None, None], offset])
+    names = {layer.name for layer in model.layers}
+    if "pixels_normalised" in names:
+        raise InputError(f"{model.name} reads pixels already")
+    plain = replace(spec, scale=1.0, mean=(0.0,) * len(scale), std=(1.0,) * len(scale), channels="rgb")
+    return keras.Model(pixels, model._run_through_graph(normalised, lambda layer: layer), name=model.name), plain

@@ -1,0 +1,401 @@
+"""Each pass finds its pattern, leaves what only looks like it and says why, and is exact."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_cnnzoo import InputError
+from keras_cnnzoo.export.emit import emit
+from keras_cnnzoo.export.graph import Graph, from_keras
+from keras_cnnzoo.export.interpreter import LiteRT
+from keras_cnnzoo.export.lowering import lower
+from keras_cnnzoo.export.lowering.average_pool import average_pool
+from keras_cnnzoo.export.lowering.batch_norm import fold_batch_norm
+from keras_cnnzoo.export.lowering.channel_order import channel_order
+from keras_cnnzoo.export.lowering.early_pool import early_pool
+from keras_cnnzoo.export.lowering.guard import lower_under
+from keras_cnnzoo.export.lowering.hard_swish import hard_swish, shared_scale
+from keras_cnnzoo.export.lowering.identity import remove_identities
+from keras_cnnzoo.export.lowering.late_shuffle import late_shuffle
+from keras_cnnzoo.export.lowering.nest_concats import nest_concats
+from keras_cnnzoo.export.lowering.parity import Parity
+from keras_cnnzoo.export.lowering.passes import CANONICAL, PASSES, Pass, choose, costs, this_target
+from keras_cnnzoo.export.lowering.patterns import FUSING
+from keras_cnnzoo.export.lowering.recognise_shuffle import recognise_shuffle
+from keras_cnnzoo.export.lowering.relu_by_depthwise import relu_by_depthwise
+from keras_cnnzoo.export.lowering.relu_to_producers import relu_to_producers
+from keras_cnnzoo.export.lowering.same_padding import same_padding
+from keras_cnnzoo.export.lowering.subsample import subsample
+from keras_cnnzoo.export.lowering.wide_groups import wide_groups
+from keras_cnnzoo.export.pixels import reads_pixels
+from keras_cnnzoo.export.rebuild import to_keras
+from keras_cnnzoo.layers import ChannelShuffle, ChannelSplit, GroupedConv2D
+from keras_cnnzoo.preprocessing import PRESETS
+
+SHAPE = (8, 8, 6)
+IMAGES = np.random.default_rng(0).standard_normal((4, *SHAPE), np.float32)
+
+
+def model_of(function: Callable[[Any], Any]) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    image = keras.Input(SHAPE, name="image")
+    model = keras.Model(image, function(image))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.uniform(0.5, 1.5, w.shape) * np.where(w < 0, -1, 1) for w in model.get_weights()])
+    return model
+
+
+def rewritten(run: Any, function: Callable[[Any], Any]) -> tuple[list[str], dict[str, str]]:
+    """Operations after a pass that changes no answer, and what it left."""
+    model, left = model_of(function), dict[str, str]()
+    graph = lower(from_keras(model), [p for p in CANONICAL if p.name == "separate-activations"])
+    after = run(graph, left.__setitem__)
+    expected, answers = np.asarray(model(IMAGES)), np.asarray(to_keras(after)(IMAGES))
+    assert np.abs(expected - answers).max() <= 1e-5 * np.abs(expected).max()
+    return [node.op for node in after.nodes.values() if node.op != "InputLayer"], left
+
+
+def conv(filters: int = 6, kernel: int = 1, **options: Any) -> layers.Layer:
+    return layers.Conv2D(filters, kernel, padding=options.pop("padding", "same"), **options)
+
+
+def test_a_relu_goes_before_the_concatenation_into_each_convolution() -> None:
+    ops, _ = rewritten(relu_to_producers, lambda x: layers.ReLU()(layers.Concatenate()([conv()(x), conv(2, 3)(x)])))
+    assert ops == ["Conv2D", "Conv2D", "Activation", "Activation", "Concatenate"]
+
+
+def test_what_is_never_negative_gets_no_relu() -> None:
+    def pooled(x: Any) -> Any:
+        y = layers.AveragePooling2D(1)(layers.ReLU()(x))
+        return layers.ReLU()(layers.Concatenate()([y, conv()(x)]))
+
+    assert rewritten(relu_to_producers, pooled)[0].count("Activation") == 2
+
+
+def test_a_relu_stays_where_the_concatenation_is_read_without_it_or_two_would_stand_alone() -> None:
+    def read_twice(x: Any) -> Any:
+        y = layers.Concatenate()([conv()(x), conv()(x)])
+        return layers.Add()([y, layers.ReLU()(y)])
+
+    assert "read without" in str(rewritten(relu_to_producers, read_twice)[1])
+    bare = rewritten(
+        relu_to_producers, lambda x: layers.ReLU()(layers.Concatenate()([x, layers.Permute((2, 1, 3))(x)]))
+    )
+    assert "stand alone" in str(bare[1])
+    assert bare[0][-1] == "Activation"
+
+
+def test_a_relu_that_stands_alone_gets_a_depthwise_convolution_to_fuse_into() -> None:
+    assert rewritten(relu_by_depthwise, layers.ReLU(6.0))[0] == ["DepthwiseConv2D", "Activation"]
+    assert rewritten(relu_by_depthwise, lambda x: layers.ReLU()(conv()(x)))[0] == ["Conv2D", "Activation"]
+    assert (
+        rewritten(relu_by_depthwise, lambda x: layers.ReLU()(layers.ReLU(6.0)(conv()(x))))[0].count("Activation") == 1
+    )
+    assert "vector" in str(rewritten(relu_by_depthwise, lambda x: layers.ReLU()(layers.Flatten()(x)))[1])
+
+
+def test_a_shuffle_moves_behind_pad_depthwise_and_its_activation() -> None:
+    def unit(x: Any) -> Any:
+        x = layers.ZeroPadding2D(1)(ChannelShuffle(3)(x))
+        return conv(5)(layers.ReLU()(layers.DepthwiseConv2D(3, 2)(x)))
+
+    assert rewritten(late_shuffle, unit)[0] == [
+        "ZeroPadding2D",
+        "DepthwiseConv2D",
+        "Activation",
+        "ChannelShuffle",
+        "Conv2D",
+    ]
+
+
+def test_a_shuffle_that_no_depthwise_convolution_follows_stays() -> None:
+    ops, left = rewritten(late_shuffle, lambda x: conv()(ChannelShuffle(2)(x)))
+    assert ops == ["ChannelShuffle", "Conv2D"]
+    assert "no depthwise" in str(left)
+
+
+def units(x: Any, count: int = 6, end: Callable[[Any], Any] = lambda x: conv(4)(x)) -> Any:
+    x = ChannelShuffle(2)(layers.Concatenate()([conv(6, activation="relu")(x), conv(6, 3, activation="relu")(x)]))
+    for _ in range(count):
+        kept, y = ChannelSplit()(x)
+        y = layers.DepthwiseConv2D(3, padding="same")(conv(6, activation="relu")(y))
+        x = ChannelShuffle(2)(layers.Concatenate()([kept, conv(6, activation="relu")(y)]))
+    return end(x)
+
+
+def test_shuffles_and_splits_vanish_from_shufflenet_v2_units() -> None:
+    ops, left = rewritten(channel_order, units)
+    assert not {"ChannelShuffle", "ChannelSplit"} & set(ops)
+    assert not left
+
+
+def test_routed_channels_pass_a_depthwise_convolution_and_a_global_pool_to_the_dense_layer() -> None:
+    def head(x: Any) -> Any:
+        return layers.Dense(3)(layers.GlobalAveragePooling2D()(layers.DepthwiseConv2D(3, strides=2)(x)))
+
+    assert "ChannelShuffle" not in rewritten(channel_order, lambda x: units(x, 2, head))[0]
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (lambda x: x, "output"),
+        (lambda x: layers.Dense(2)(layers.Flatten()(x)), "cannot give up"),
+        (GroupedConv2D(4, 1, groups=2), "cannot give up"),
+    ],
+)
+def test_shuffles_stay_where_the_order_of_the_channels_is_seen(end: Any, reason: str) -> None:
+    ops, left = rewritten(channel_order, lambda x: units(x, 1, end))
+    assert ops.count("ChannelShuffle") == 2
+    assert reason in str(left)
+
+
+def test_an_average_pool_swaps_with_the_linear_1x1_convolution_before_it() -> None:
+    assert rewritten(early_pool, lambda x: layers.AveragePooling2D(2)(conv(3)(x)))[0] == ["AveragePooling2D", "Conv2D"]
+    with_relu = rewritten(early_pool, lambda x: layers.AveragePooling2D(2)(conv(3, activation="relu")(x)))
+    assert with_relu[0][0] == "Conv2D"
+    assert rewritten(early_pool, lambda x: layers.AveragePooling2D(2)(conv(3, 3)(x)))[0][0] == "Conv2D"
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_an_average_pool_is_a_depthwise_convolution_borders_included(stride: int, padding: str) -> None:
+    ops, _ = rewritten(average_pool, layers.AveragePooling2D(3, stride, padding))
+    assert ops == (["DepthwiseConv2D", "MapScale"] if padding == "same" else ["DepthwiseConv2D"])
+
+
+def test_an_average_pool_over_the_whole_map_is_a_mean() -> None:
+    assert rewritten(average_pool, layers.AveragePooling2D(8))[0] == ["GlobalAveragePooling2D"]
+
+
+def test_a_subsampling_pool_is_a_depthwise_convolution() -> None:
+    assert rewritten(subsample, layers.MaxPooling2D(1, 2))[0] == ["DepthwiseConv2D"]
+    assert rewritten(subsample, layers.MaxPooling2D(2, 2))[0] == ["MaxPooling2D"]
+
+
+def test_narrow_groups_merge_bit_by_bit_and_wide_ones_stay() -> None:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 32))
+    model = keras.Model(image, GroupedConv2D(32, 3, padding="same", groups=8)(image))
+    graph = wide_groups(from_keras(model))
+    (node,) = (n for n in graph.nodes.values() if n.op == "Conv2D")
+    assert node.config["groups"] == 2
+    assert node.weights[0].shape == (3, 3, 16, 32)
+    images = np.random.default_rng(0).standard_normal((2, 8, 8, 32), np.float32)
+    np.testing.assert_allclose(LiteRT(emit(graph))(images)[0], np.asarray(model(images)), atol=1e-6)
+    wide = from_keras(keras.Model(image, GroupedConv2D(32, 3, groups=4)(image)))
+    assert wide_groups(wide) == wide
+
+
+@pytest.mark.parametrize("count", [6, 9, 14, 30])
+def test_concatenations_have_at_most_five_inputs(count: int) -> None:
+    model = model_of(lambda x: layers.Concatenate()([conv(1 + i % 3)(x) for i in range(count)]))
+    graph = nest_concats(from_keras(model))
+    sizes = [len(n.inputs) for n in graph.nodes.values() if n.op == "Concatenate"]
+    assert max(sizes) <= 5
+    np.testing.assert_array_equal(np.asarray(to_keras(graph)(IMAGES)), np.asarray(model(IMAGES)))
+
+
+def hs(x: Any) -> Any:
+    return layers.Activation("hard_swish", name="hs")(x)
+
+
+def test_a_sixth_goes_through_a_gate_and_a_pad_into_the_convolutions() -> None:
+    def unit(x: Any) -> Any:
+        x = hs(conv()(x))
+        gate = layers.Dense(6, activation="sigmoid")(layers.GlobalAveragePooling2D(keepdims=True)(x))
+        return layers.DepthwiseConv2D(3, 2)(layers.ZeroPadding2D(1)(layers.Multiply()([x, gate])))
+
+    ops, _ = rewritten(hard_swish, unit)
+    assert ops.count("Rescaling") == 1  # x + 3
+    assert ops.count("Multiply") == 2
+
+
+def test_a_sixth_that_an_addition_or_an_output_reads_is_a_factor_of_its_own() -> None:
+    assert rewritten(hard_swish, hs)[0].count("Rescaling") == 2
+    assert rewritten(hard_swish, lambda x: conv()(layers.Add()([x, hs(x)])))[0].count("Rescaling") == 2
+    assert rewritten(hard_swish, lambda x: conv()(layers.Multiply()([hs(x), layers.ReLU()(hs2(x))])))[0]
+
+
+def hs2(x: Any) -> Any:
+    return layers.Activation("hard_swish", name="hs2")(x)
+
+
+def test_three_is_a_whole_number_of_steps_of_the_scale_that_x_and_its_gate_share() -> None:
+    graph = hard_swish(from_keras(model_of(lambda x: conv(4, name="last")(hs(conv(name="first")(x))))))
+    for greatest in (1.0, 3.0, 7.3, 40.0, 700.0):
+        ranges = shared_scale(graph, {"first": (-9.0, greatest), "hs/shifted": (0.0, 6.0), "hs": (-1.0, 9.0)})
+        (low, high), (zero, top) = ranges["first"], ranges["hs/shifted"]
+        steps = 3 / ((high - low) / 255)
+        assert low == -3
+        assert zero == 0
+        assert steps == pytest.approx(round(steps))
+        assert top - zero == pytest.approx(high - low)
+        assert high >= greatest - 1e-9
+        assert top >= 6 - 1e-9
+        assert ranges["hs"] == (-1.0, 9.0)
+
+
+def test_padding_that_same_would_compute_is_same() -> None:
+    def padded(pads: Any, **options: Any) -> list[str]:
+        return rewritten(same_padding, lambda x: conv(4, 3, padding="valid", **options)(layers.ZeroPadding2D(pads)(x)))[
+            0
+        ]
+
+    assert padded(1) == ["Conv2D"]
+    assert padded(2, dilation_rate=2) == ["Conv2D"]
+    assert padded(((0, 1), (0, 1)), strides=2) == ["Conv2D"]
+    assert padded(1, strides=2) == ["ZeroPadding2D", "Conv2D"]
+    assert padded(((1, 1), (0, 2))) == ["ZeroPadding2D", "Conv2D"]
+
+
+@pytest.mark.parametrize(
+    ("function", "left"),
+    [
+        (lambda x: layers.BatchNormalization()(layers.Concatenate()([conv(3)(x), conv(4)(x)])), 0),
+        (lambda x: conv(4, 1)(layers.BatchNormalization()(x)), 0),
+        (lambda x: conv(4, 3, padding="valid")(layers.BatchNormalization()(x)), 0),
+        (lambda x: conv(4, 3)(layers.BatchNormalization()(x)), 1),  # a padded zero is not shifted
+        (lambda x: conv(4, 3)(layers.Rescaling(0.5)(x)), 0),  # a scale alone passes
+        (lambda x: conv(4, 3)(layers.Rescaling(0.5, 1.0)(x)), 1),
+        (lambda x: conv(4, 3, padding="valid")(layers.ZeroPadding2D(1)(layers.Rescaling(2.0)(x))), 0),
+        (lambda x: layers.Dense(3)(layers.BatchNormalization()(layers.GlobalAveragePooling2D()(x))), 0),
+        (lambda x: layers.BatchNormalization()(layers.Conv2DTranspose(4, 3, 2)(x)), 0),
+        (lambda x: GroupedConv2D(4, 1, groups=2)(layers.Rescaling(2.0, 1.0)(x)), 0),
+        (lambda x: GroupedConv2D(4, 1, groups=2)(layers.BatchNormalization()(x)), 1),
+        (lambda x: conv(4)(layers.Normalization(mean=[1.0] * 6, variance=[2.0] * 6)(x)), 0),
+        (lambda x: layers.BatchNormalization()(layers.ZeroPadding2D(1)(conv(4)(x))), 1),
+        (lambda x: layers.BatchNormalization()(layers.Rescaling(2.0, 1.0)(layers.ReLU()(x))), 1),
+    ],
+)
+def test_scales_and_shifts_fold_exactly_where_they_can(function: Callable[[Any], Any], left: int) -> None:
+    ops, _ = rewritten(fold_batch_norm, function)
+    assert sum(op in ("BatchNormalization", "Rescaling", "Normalization") for op in ops) == left
+
+
+def test_a_shuffle_written_out_is_recognised() -> None:
+    def shuffled(x: Any) -> Any:
+        return layers.Reshape(SHAPE)(layers.Permute((1, 2, 4, 3))(layers.Reshape((8, 8, 3, 2))(x)))
+
+    assert rewritten(recognise_shuffle, shuffled)[0] == ["ChannelShuffle"]
+    other = rewritten(recognise_shuffle, lambda x: layers.Reshape(SHAPE)(layers.Permute((2, 1, 3))(x)))
+    assert other[0] == ["Permute", "Reshape"]
+
+
+@pytest.mark.parametrize("preset", ["torch", "tf", "caffe", "none"])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_a_network_that_reads_pixels_answers_alike_at_the_border_too(preset: str, padding: str) -> None:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 3), name="image")
+    model = keras.Model(image, layers.Conv2D(4, 3, 2, padding, name="conv")(image))
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)).astype(np.float32)
+    reading, left = reads_pixels(model, PRESETS[preset])
+    expected = np.asarray(model(PRESETS[preset](pixels)))
+    graph = lower(from_keras(reading))
+    answers = LiteRT(emit(graph))(left(pixels))[0]
+    assert np.abs(answers - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert "conv" in graph.nodes
+    shifted_border = padding == "same" and preset not in ("none", "caffe")
+    if preset != "caffe":  # whose channels are turned round by a convolution of their own
+        assert ("DepthwiseConv2D" in {n.op for n in graph.nodes.values()}) == shifted_border
+
+
+def test_double_reshapes_and_pads_merge_and_joins_of_one_go() -> None:
+    reshaped = rewritten(
+        remove_identities, lambda x: layers.Reshape((4, 96))(layers.Reshape((48, 8))(layers.Flatten()(x)))
+    )
+    assert reshaped[0] == ["Reshape"]
+    padded = rewritten(remove_identities, lambda x: layers.ZeroPadding2D(((0, 2), (1, 0)))(layers.ZeroPadding2D(1)(x)))
+    assert padded[0] == ["ZeroPadding2D"]
+    assert rewritten(remove_identities, lambda x: layers.Add()([layers.Reshape(SHAPE)(x), x]))[0] == ["Add"]
+    assert rewritten(remove_identities, layers.MaxPooling2D(1, 1))[0] == []
+
+
+def test_what_is_said_to_fuse_is_what_the_emitter_fuses() -> None:
+    from keras_cnnzoo.export.contents import operators
+
+    made = {
+        "Conv2D": conv(),
+        "DepthwiseConv2D": layers.DepthwiseConv2D(3),
+        "Dense": layers.Dense(3),
+        "MaxPooling2D": layers.MaxPooling2D(2),
+        "AveragePooling2D": layers.AveragePooling2D(2),
+        "Add": lambda x: layers.Add()([x, conv()(x)]),
+        "Multiply": lambda x: layers.Multiply()([x, conv()(x)]),
+        "Rescaling": layers.Rescaling(1.0, 3.0),
+    }
+    assert set(made) == FUSING
+    for name, layer in made.items():
+        content = emit(lower(from_keras(model_of(lambda x, layer=layer: layers.ReLU()(layer(x)))), CANONICAL[:4]))
+        assert "RELU" not in {op.name for op in operators(content)}, name
+
+
+def broken(graph: Graph, declined: Any) -> Graph:
+    """A pass that doubles the first kernel."""
+    for node in graph.nodes.values():
+        if node.op == "Conv2D":
+            kernel, *others = node.weights
+            from dataclasses import replace
+
+            return graph.update(replace(node, weights=(2 * kernel, *others)))
+    return graph
+
+
+def raising(graph: Graph, declined: Any) -> Graph:
+    raise KeyError("oops")
+
+
+def test_a_pass_that_changes_answers_or_raises_is_undone_and_named_and_the_others_stay() -> None:
+    model = model_of(lambda x: layers.BatchNormalization()(layers.Dropout(0.1)(conv()(x))))
+    wrong = Pass("wrong", broken, "to be caught"), Pass("raising", raising, "to be caught")
+    lowered = lower_under(from_keras(model), (*wrong, *PASSES), Parity.of(model))
+    assert [step.name for step in lowered.undone] == ["wrong", "raising"]
+    assert "differ" in (lowered.undone[0].fault or "")
+    assert "oops" in (lowered.undone[1].fault or "")
+    assert "fold-batch-norm" in lowered.passes
+    assert Parity.of(model)(lowered.graph, lowered.graph) is None
+
+
+def test_names_choose_passes_in_their_own_order() -> None:
+    chosen = choose("wide-groups,early-pool", "int8")
+    assert [p.name for p in chosen if not p.canonical] == ["early-pool", "wide-groups"]
+    assert choose("none") == CANONICAL
+    assert "hard-swish" not in {p.name for p in choose("auto", "int8")}  # opt-in
+    assert "hard-swish" in {p.name for p in choose("auto,hard-swish", "int8")}
+    assert "relu-to-producers" in {p.name for p in choose("auto", "int8")}
+
+
+@pytest.mark.parametrize("spec", ["fast", "none,early-pool", "", "fold-batch-norm"])
+def test_a_choice_that_is_none_is_refused_with_the_names(spec: str) -> None:
+    with pytest.raises(InputError, match=r"--lower"):
+        choose(spec)
+
+
+def test_auto_takes_what_every_machine_measured_gains_by() -> None:
+    for scheme in ("float32", "int8"):
+        names = {p.name for p in choose("auto", scheme)}  # type: ignore[arg-type]
+        for table in costs().values():
+            for name, measured in table[scheme].items():
+                assert name not in names or measured["gain"] > 1
+    with pytest.raises(InputError, match="known are"):
+        choose("auto", "int8", "abacus")
+    assert this_target()
+
+
+def test_the_lowered_network_is_a_keras_model_that_saves_and_answers_alike(
+    shufflenet: keras.Model, some_images: np.ndarray, tmp_path: Any
+) -> None:
+    from keras_cnnzoo import export
+
+    lowered = export.lower(shufflenet)
+    lowered.save(tmp_path / "lowered.keras")
+    again = keras.saving.load_model(tmp_path / "lowered.keras")
+    expected = np.asarray(shufflenet(some_images[:8]))
+    assert np.abs(np.asarray(again(some_images[:8])) - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert not any(isinstance(layer, ChannelShuffle | ChannelSplit) for layer in lowered.layers)
+    assert not any(isinstance(layer, layers.BatchNormalization) for layer in lowered.layers)
+    assert lowered.input_shape == shufflenet.input_shape
