@@ -10,10 +10,24 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from typer.core import TyperGroup
 
 from .errors import InputError
 
 BAD_INPUT, FAILED_GATE = 2, 3  # exit codes; 0 is success, 1 a fault of ours
+
+
+def verbs(default: str) -> type[TyperGroup]:
+    """A group of commands in which `default` may be left out: what is no verb is its first argument."""
+
+    class Verbs(TyperGroup):
+        def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+            if args and args[0] not in self.commands and args[0] != "--help":
+                args = [default, *args]
+            return super().parse_args(ctx, args)
+
+    return Verbs
+
 
 Step = Callable[[float], None]
 """Advances a bar by so many units."""

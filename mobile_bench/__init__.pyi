@@ -1,9 +1,12 @@
-from .bench import Measurement as Measurement
-from .bench import Report as Report
 from .bench import benchmark as benchmark
 from .report.as_csv import as_csv as as_csv
+from .report.as_html import as_html as as_html
 from .report.as_json import as_json as as_json
+from .report.as_markdown import as_markdown as as_markdown
 from .report.table import tables as tables
+from .result import Measurement as Measurement
+from .result import Report as Report
+from .result import Unmeasured as Unmeasured
 from .statistics import Estimate as Estimate
 from .statistics import Summary as Summary
 from .statistics import compare as compare

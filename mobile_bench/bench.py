@@ -2,121 +2,25 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
-from numpy.typing import NDArray
-
 from ..errors import InputError
 from . import targets as places
+from .accuracy import Accuracy, accuracy
 from .artifact import Artifact, read_artifact
-from .environment import Environment, environment
-from .events import Event, Failed, Health, Scalar, Warmed
+from .environment import environment
+from .events import Event, Failed
 from .journal import Journal
 from .measure import DISCARDED, plan
 from .order import Configuration, Option, Order
+from .result import Report, Settings, assemble
 from .runners import RUNNERS, default_runner
-from .session import references
-from .statistics import Estimate, Rounds, Summary, compare, summarise
-from .taken import Probe, Taken, probe_of
+from .taken import Taken
 
 Watch = Callable[[float, float], None]
 """Told the work done and the work in all, in blocks or in seconds; never while something is timed."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What was asked for; as in order.Order."""
-
-    threads: tuple[int, ...]
-    runs: int
-    seconds: float | None
-    block: int
-    seed: int
-    cpus: tuple[int, ...]
-    targets: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """The kept calls of one configuration, one read-only array per round, in nanoseconds.
-
-    Attributes:
-        numbers: of the rounds, ascending.
-        starts_ns: Unix time at which each call began.
-        durations_ns: how long each call took.
-    """
-
-    numbers: tuple[int, ...]
-    starts_ns: tuple[NDArray, ...]
-    durations_ns: tuple[NDArray, ...]
-
-    @property
-    def rounds(self) -> Rounds:
-        """The durations in milliseconds, one array per round."""
-        return [block / 1e6 for block in self.durations_ns]
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """An artifact at a target, under a runner with its settings.
-
-    Attributes:
-        summary: of the latency, in milliseconds.
-        ratio: latency relative to the target's first configuration with as many threads; None for that one itself,
-            and where the two have no round in common.
-        failure: why it was not measured to the end; None if it was.
-    """
-
-    target: str
-    artifact: Artifact
-    runner: str
-    threads: int
-    options: Mapping[str, Option]
-    probe: Probe
-    warm_up: Warmed
-    samples: Samples
-    summary: Summary
-    ratio: Estimate | None
-    failure: str | None = None
-
-
-@dataclass(frozen=True)
-class Unmeasured:
-    """A configuration without a latency: it failed, or its runner is no place to time it.
-
-    Attributes:
-        reason: of the failure, in a sentence; None where there was none.
-        probe: what is known of it all the same.
-    """
-
-    target: str
-    artifact: Artifact
-    runner: str
-    threads: int
-    options: Mapping[str, Option]
-    reason: str | None
-    probe: Probe | None
-
-
-@dataclass(frozen=True)
-class Report:
-    """All that was measured; in the order of targets, artifacts, runners and their settings.
-
-    Attributes:
-        environment: the machine that asked.
-        environments: what each target says of itself.
-        health: of each target, round by round.
-    """
-
-    settings: Settings
-    environment: Environment
-    measurements: tuple[Measurement, ...]
-    warnings: tuple[str, ...]
-    unmeasured: tuple[Unmeasured, ...] = ()
-    environments: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
-    health: Mapping[str, tuple[Health, ...]] = field(default_factory=dict)
 
 
 def benchmark(
@@ -132,6 +36,9 @@ def benchmark(
     cpus: Sequence[int] = (),
     targets: Sequence[str] = ("local",),
     connection: places.Settings | None = None,
+    profile: bool = False,
+    data: str | os.PathLike | None = None,
+    images: int | None = None,
     journal: str | os.PathLike | None = None,
     watch: Watch = lambda done, total: None,
 ) -> Report:
@@ -149,6 +56,9 @@ def benchmark(
         cpus: the process is pinned to them.
         targets: local, ssh://user@host[:port], adb://serial.
         connection: for targets elsewhere.
+        profile: the time of each operator as well, where the runner can tell.
+        data: labelled pictures, a folder of a folder a class or an .npz file: top-1 and top-5 of each artifact on them.
+        images: at most so many of them.
         journal: a file that keeps every sample; if it is there, the measurement goes on where it ended.
         watch: told how far the work is.
 
@@ -161,7 +71,7 @@ def benchmark(
     here = environment()
     artifacts = {Path(path): read_artifact(path) for path in paths}
     configurations = tuple(_configurations([Path(path) for path in paths], settings.threads, runners, options or {}))
-    order = Order(configurations, runs, seconds, block, seed, tuple(cpus))
+    order = Order(configurations, runs, seconds, block, seed, tuple(cpus), profile)
     taken = [Taken() for _ in found]
     hashes = [artifact.sha256 for artifact in artifacts.values()]
     with Journal(None if journal is None else Path(journal), targets, order, hashes) as kept:
@@ -173,7 +83,26 @@ def benchmark(
                 taken[index].add(event)
                 kept.add(index, event)
                 count.step()
-    return _report(settings, here, artifacts, order, {p.address: t for p, t in zip(found, taken, strict=True)})
+    told = {place.address: t for place, t in zip(found, taken, strict=True)}
+    right = {} if data is None else _accuracies(configurations, artifacts, Path(data), images)
+    return assemble(settings, here, artifacts, order, told, right)
+
+
+def _accuracies(
+    configurations: Sequence[Configuration], artifacts: Mapping[Path, Artifact], data: Path, images: int | None
+) -> dict[int, Accuracy | InputError]:
+    """By configuration, what this host finds; the same for all thread counts."""
+    found: dict[str, Accuracy | InputError] = {}
+    keys = [f"{c.artifact} {c.runner} {sorted(c.options.items())}" for c in configurations]
+    for key, configuration in zip(keys, configurations, strict=True):
+        if key not in found:
+            try:
+                found[key] = accuracy(artifacts[configuration.artifact], configuration, data, images)
+            except (InputError, ValueError, RuntimeError) as error:
+                found[key] = (
+                    error if isinstance(error, InputError) else InputError(f"{configuration.artifact}: {error}")
+                )
+    return {index: found[key] for index, key in enumerate(keys)}
 
 
 def _events(place: places.Target, order: Order, taken: Taken) -> Iterator[Event]:
@@ -254,92 +183,3 @@ class _Progress:
         if done > self.done:
             self.done = done
             self.watch(done, self.targets * self.per_target)
-
-
-def _report(
-    settings: Settings,
-    here: Environment,
-    artifacts: Mapping[Path, Artifact],
-    order: Order,
-    taken: Mapping[str, Taken],
-) -> Report:
-    measurements, unmeasured = [], []
-    for address, told in taken.items():
-        for index in range(len(order.configurations)):
-            if told.blocks.get(index) and index in told.probed and index in told.warmed:
-                measurements.append(_measurement(address, artifacts, order, told, index))
-            else:
-                unmeasured.append(_unmeasured(address, artifacts, order, told, index))
-    failures = [entry.reason for entry in unmeasured if entry.reason is not None]
-    if not measurements and len(failures) == len(unmeasured):
-        raise InputError(
-            failures[0] if len(set(failures)) == 1 else f"nothing could be measured: {'; '.join(failures)}"
-        )
-    return Report(
-        settings,
-        here,
-        tuple(measurements),
-        tuple(_warnings(measurements, taken)),
-        tuple(unmeasured),
-        {address: told.environment for address, told in taken.items()},
-        {address: tuple(told.health) for address, told in taken.items()},
-    )
-
-
-def _measurement(
-    address: str, artifacts: Mapping[Path, Artifact], order: Order, told: Taken, index: int
-) -> Measurement:
-    configuration, first = order.configurations[index], references(order.configurations)[index]
-    samples, seed = _samples(told, index), order.seed
-    common = sorted(told.blocks[index].keys() & told.blocks.get(first, {}).keys())
-    pair = [[told.blocks[i][n].durations_ns / 1e6 for n in common] for i in (index, first)] if common else None
-    return Measurement(
-        target=address,
-        artifact=artifacts[configuration.artifact],
-        runner=configuration.runner,
-        threads=configuration.threads,
-        options=configuration.options,
-        probe=probe_of(told.probed[index]),
-        warm_up=told.warmed[index],
-        samples=samples,
-        summary=summarise(samples.rounds, seed=seed),
-        ratio=None if index == first or pair is None else compare(*pair, seed=seed),
-        failure=told.failed.get(index, told.failed.get(None)),
-    )
-
-
-def _unmeasured(address: str, artifacts: Mapping[Path, Artifact], order: Order, told: Taken, index: int) -> Unmeasured:
-    configuration, probed = order.configurations[index], told.probed.get(index)
-    silent = None if probed is not None and not probed.description.get("timed", True) else "it was not measured"
-    return Unmeasured(
-        target=address,
-        artifact=artifacts[configuration.artifact],
-        runner=configuration.runner,
-        threads=configuration.threads,
-        options=configuration.options,
-        reason=told.failed.get(index, told.failed.get(None, silent)),
-        probe=None if probed is None else probe_of(probed),
-    )
-
-
-def _samples(told: Taken, index: int) -> Samples:
-    numbers = tuple(sorted(told.blocks[index]))
-    blocks = [told.blocks[index][number] for number in numbers]
-    return Samples(numbers, tuple(b.starts_ns for b in blocks), tuple(b.durations_ns for b in blocks))
-
-
-def _warnings(measurements: Sequence[Measurement], taken: Mapping[str, Taken]) -> Iterator[str]:
-    for address, told in taken.items():
-        cores = told.environment.get("cores")
-        for threads in sorted({m.threads for m in measurements if m.target == address}):
-            if isinstance(cores, int) and threads > cores:
-                yield (
-                    f"{threads} threads on {cores} cores wait for each other; "
-                    f"their latency is not that of {threads} cores"
-                )
-    for m in measurements:
-        if not m.warm_up.steady:
-            yield (
-                f"{m.artifact.path} with {m.threads} threads was not steady after {m.warm_up.calls} calls of warm-up; "
-                "other work on this machine may disturb it"
-            )

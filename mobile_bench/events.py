@@ -46,6 +46,19 @@ class Warmed:
     steady: bool
 
 
+@dataclass(frozen=True)
+class Profiled:
+    """Operators of a configuration in the order in which they ran: objects as runners.Layer.
+
+    Attributes:
+        missing: why there are none, in a sentence; None where there are.
+    """
+
+    configuration: int
+    layers: tuple[Mapping[str, Any], ...]
+    missing: str | None
+
+
 @dataclass(frozen=True, eq=False)
 class Block:
     """The kept calls of a configuration in a round.
@@ -53,12 +66,14 @@ class Block:
     Attributes:
         starts_ns: Unix time at which each call began, in nanoseconds.
         durations_ns: how long each took.
+        energy_j: of the machine per call of the block; None where it does not tell.
     """
 
     configuration: int
     round: int
     starts_ns: NDArray[np.int64]
     durations_ns: NDArray[np.int64]
+    energy_j: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,14 +85,12 @@ class Health:
         frequency_mhz: of the fastest core in use.
         temperature_c: of the hottest sensor.
         others: cores' worth of work that other processes had since the last time.
-        energy_j: that the machine's counter has added up, modulo its own range.
     """
 
     time_ns: int
     frequency_mhz: float | None = None
     temperature_c: float | None = None
     others: float | None = None
-    energy_j: float | None = None
 
 
 @dataclass(frozen=True)
@@ -88,8 +101,10 @@ class Failed:
     reason: str
 
 
-Event = Seen | Probed | Warmed | Block | Health | Failed
-KINDS: dict[str, type] = {kind.__name__.lower(): kind for kind in (Seen, Probed, Warmed, Block, Health, Failed)}
+Event = Seen | Probed | Warmed | Profiled | Block | Health | Failed
+KINDS: dict[str, type] = {
+    kind.__name__.lower(): kind for kind in (Seen, Probed, Warmed, Profiled, Block, Health, Failed)
+}
 
 
 def encode(event: Event) -> str:
@@ -199,6 +214,17 @@ def _scalars(value: Any) -> dict[str, Scalar]:
     return value
 
 
+def _layers(value: Any) -> tuple[dict[str, Any], ...]:
+    for layer in value:
+        if set(layer) != {"type", "name", "microseconds"}:
+            raise ValueError("a layer has a type, a name and microseconds")
+        _text(layer["type"])
+        _text(layer["name"])
+        if (_number_or_none(layer["microseconds"]) or 0) < 0:
+            raise ValueError("a layer that took less than no time")
+    return tuple(value)
+
+
 def _description(value: Any) -> dict[str, Any]:
     """As runners.Description has them; a field may be missing."""
     if not isinstance(value, dict):
@@ -221,6 +247,8 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "configuration": lambda value: None if value is None else _whole(value),
     "cost": _scalars,
     "description": _description,
+    "layers": _layers,
+    "missing": lambda value: None if value is None else _text(value),
     "calls": _whole,
     "steady": _truth,
     "round": _whole,

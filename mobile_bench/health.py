@@ -5,6 +5,7 @@ Needs nothing but Python.
 
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from .events import Health
@@ -12,6 +13,7 @@ from .events import Health
 CPUS = Path("/sys/devices/system/cpu")
 SENSORS = Path("/sys/class/thermal")
 COUNTERS = Path("/sys/class/powercap")
+SUPPLIES = Path("/sys/class/power_supply")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -30,7 +32,6 @@ class HealthMeter:
             frequency_mhz=_highest(CPUS.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"), 1e3),
             temperature_c=_highest(SENSORS.glob("thermal_zone*/temp"), 1e3),
             others=_others(before, now),
-            energy_j=_energy(),
         )
 
 
@@ -74,17 +75,37 @@ def _process_seconds(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def _energy() -> float | None:
-    """Joules that the processor packages have counted; None without RAPL or without the right to read it."""
-    readings = [
-        _number(path) for path in COUNTERS.glob("intel-rapl:[0-9]*/energy_uj") if path.parent.name.count(":") == 1
-    ]
-    known = [reading for reading in readings if reading is not None]
-    return sum(known) / 1e6 if known else None
+class EnergyMeter:
+    """Joules between two readings: from the processor's counters (RAPL), else from a battery's present power."""
+
+    def __init__(self) -> None:
+        self.counters = [
+            path for path in COUNTERS.glob("intel-rapl:[0-9]*/energy_uj") if path.parent.name.count(":") == 1
+        ]
+        self.last = self._read()
+
+    def restart(self) -> None:
+        """Counts from now on."""
+        self.last = self._read()
+
+    def joules(self) -> float | None:
+        """Since the last restart; None where the machine does not tell, or its counter began anew."""
+        seconds, counted, watts = self._read()
+        elapsed = seconds - self.last[0]
+        if counted is not None and self.last[1] is not None:
+            return counted - self.last[1] if counted >= self.last[1] else None
+        return None if watts is None else watts * elapsed
+
+    def _read(self) -> tuple[float, float | None, float | None]:
+        """Clock in seconds, counter in joules, power in watts."""
+        readings = [_number(path) for path in self.counters]
+        known = [reading for reading in readings if reading is not None]
+        power = None if known else _highest(SUPPLIES.glob("*/power_now"), 1e6)
+        return time.perf_counter(), sum(known) / 1e6 if known else None, power
 
 
-def _highest(paths: "object", divisor: float) -> float | None:
-    known = [reading for path in paths if (reading := _number(path)) is not None]  # type: ignore[attr-defined]
+def _highest(paths: Iterable[Path], divisor: float) -> float | None:
+    known = [reading for path in paths if (reading := _number(path)) is not None]
     return max(known) / divisor if known else None
 
 

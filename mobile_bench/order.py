@@ -34,10 +34,11 @@ class Order:
     Attributes:
         configurations: events name them by their index.
         runs: kept calls of each configuration; unless `seconds` is given.
-        seconds: of measuring in all, warm-up included; split by need.
+        seconds: of measuring in all, once everything is loaded and warm; split by need.
         block: calls in a row of one configuration, the first few of which are discarded.
         seed: of the random inputs and of the order of the blocks.
         cpus: the process is pinned to them; all where empty.
+        profile: whether the time of each operator is taken as well, where the runner can.
         done: by configuration, the rounds that a journal holds already: they are not measured again.
     """
 
@@ -47,6 +48,7 @@ class Order:
     block: int = 20
     seed: int = 0
     cpus: tuple[int, ...] = ()
+    profile: bool = False
     done: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
     def with_artifacts(self, paths: Mapping[Path, Path]) -> "Order":

@@ -53,7 +53,7 @@ def probe(configuration: Configuration, *, seed: int = 0) -> tuple[Cost, dict[st
 
 def cost(configuration: Configuration, seed: int) -> dict[str, Any]:
     """What this process pays to load and call a model: right in a fresh process only."""
-    from .runners import check, import_software, open_runner
+    from .runners import OTHER_PROCESSES, check, import_software, open_runner
 
     check(configuration)
     import_software(configuration.runner)  # its own size is not the model's
@@ -66,7 +66,8 @@ def cost(configuration: Configuration, seed: int) -> dict[str, Any]:
     for _ in range(CALLS - 1):
         runner.invoke()
     after = _peak_bytes(reset=False)
-    peak = None if before is None or after is None else after - before
+    elsewhere = configuration.runner in OTHER_PROCESSES
+    peak = None if elsewhere or before is None or after is None else after - before
     description = asdict(runner.describe())
     runner.close()
     return {

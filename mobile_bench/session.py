@@ -14,8 +14,8 @@ import numpy as np
 
 from ..errors import InputError
 from .environment import environment
-from .events import Block, Event, Failed, Probed, Seen, Warmed, encode
-from .health import HealthMeter
+from .events import Block, Event, Failed, Probed, Profiled, Seen, Warmed, encode
+from .health import EnergyMeter, HealthMeter
 from .measure import (
     DISCARDED,
     MIN_ROUNDS,
@@ -27,9 +27,11 @@ from .measure import (
 )
 from .order import Configuration, Order
 from .probe import probe
+from .profile import profile
 from .runners import Runner, check, open_runner
 
 SHIFT = 16  # configurations that are loaded at a time; more of them measure each other's memory
+ROUNDS_APART = 1_000_000  # so that rounds of two shifts have different numbers: they are not side by side
 BROKEN = (InputError, ValueError, RuntimeError, OSError, MemoryError, ImportError)  # what a runner may raise
 
 
@@ -42,8 +44,9 @@ def measure(order: Order) -> Iterator[Event]:
     pin(order.cpus)
     yield Seen(asdict(environment()))
     parts = shifts(order.configurations)
-    for part in parts:
-        yield from _Shift(order, part, None if order.seconds is None else order.seconds / len(parts)).measure()
+    for number, part in enumerate(parts):
+        seconds = None if order.seconds is None else order.seconds / len(parts)
+        yield from _Shift(order, part, seconds, number * ROUNDS_APART).measure()
 
 
 def pin(cpus: Sequence[int]) -> None:
@@ -81,18 +84,18 @@ def shifts(configurations: Sequence[Configuration]) -> list[list[int]]:
 class _Shift:
     """Configurations that are measured side by side."""
 
-    def __init__(self, order: Order, members: list[int], seconds: float | None) -> None:
-        self.order, self.members, self.seconds = order, members, seconds
+    def __init__(self, order: Order, members: list[int], seconds: float | None, first_round: int) -> None:
+        self.order, self.members, self.seconds, self.first_round = order, members, seconds, first_round
         self.reference = references(order.configurations)
         self.runners: dict[int, Runner] = {}
         self.call_ns: dict[int, int] = {}
         self.p10: dict[int, dict[int, float]] = {index: {} for index in members}
 
     def measure(self) -> Iterator[Event]:
-        self.deadline = time.perf_counter() + (self.seconds or 0)
         try:
             for index in self.members:
                 yield from self._open(index)
+            self.deadline = time.perf_counter() + (self.seconds or 0)
             yield from self._rounds()
         finally:
             for runner in self.runners.values():
@@ -107,6 +110,8 @@ class _Shift:
             check(configuration)
             cost, description = probe(configuration, seed=seed)
             yield Probed(index, cost, description)
+            if self.order.profile:
+                yield from self._profile(index)
             if not description.get("timed", True):
                 return
             runner = open_runner(configuration, seed=seed)
@@ -118,18 +123,29 @@ class _Shift:
         self.call_ns[index] = warmed.call_ns
         yield Warmed(index, warmed.calls, warmed.steady)
 
+    def _profile(self, index: int) -> Iterator[Event]:
+        """Operators and their times; where they cannot be had the measurement goes on, and the reason is told."""
+        try:
+            yield Profiled(index, tuple(profile(self.order.configurations[index])), None)
+        except InputError as error:
+            yield Profiled(index, (), str(error))
+
     def _to_do(self, index: int) -> bool:
         """Whether the journal lacks rounds of a configuration, or of one that is compared with it."""
         if self.seconds is not None:
             return True
         rounds = len(plan(self.order.runs, self.order.block))
-        done = self.order.done
-        return any(
-            len(done.get(other, ())) < rounds for other in self.members if index in (other, self.reference[other])
-        )
+        compared = [other for other in self.members if index in (other, self.reference[other])]
+        return any(len(self._done(other)) < rounds for other in compared)
+
+    def _done(self, index: int) -> set[int]:
+        """Rounds of this shift that the journal holds."""
+        numbers = range(self.first_round, self.first_round + ROUNDS_APART)
+        return {number for number in self.order.done.get(index, ()) if number in numbers}
 
     def _rounds(self) -> Iterator[Event]:
         meter, order = HealthMeter(), random.Random(self.order.seed)
+        self.energy = EnergyMeter()
         for number, kept in self._schedule():
             for index in order.sample(sorted(kept), len(kept)):
                 if index in self.runners:
@@ -141,18 +157,17 @@ class _Shift:
         if self.seconds is not None:
             yield from self._schedule_in_time()
             return
-        for number, calls in enumerate(plan(self.order.runs, self.order.block)):
-            kept = {i: calls for i in self.runners if number not in self.order.done.get(i, ())}
+        for number, calls in enumerate(plan(self.order.runs, self.order.block), self.first_round):
+            kept = {i: calls for i in self.runners if number not in self._done(i)}
             if kept:
                 yield number, kept
 
     def _schedule_in_time(self) -> Iterator[tuple[int, dict[int, int]]]:
-        left = self.deadline - time.perf_counter()
         if not self.runners:
             return
-        kept = kept_in_budget(max(left, 0), self.call_ns, self.order.block)
-        number = 1 + max((n for rounds in self.order.done.values() for n in rounds), default=-1)
-        first = number
+        kept = kept_in_budget(self.seconds or 0, self.call_ns, self.order.block)
+        done = [number for index in self.members for number in self._done(index)]
+        first = number = 1 + max(done, default=self.first_round - 1)
         while self.runners and (number < first + 1 or time.perf_counter() < self.deadline):
             chosen = set(self.runners) if number - first < MIN_ROUNDS else self._neediest()
             yield number, {index: kept[index] for index in chosen}
@@ -167,14 +182,23 @@ class _Shift:
         return neediest(errors, dict(enumerate(self.reference)))
 
     def _block(self, index: int, number: int, kept: int) -> Event:
+        calls = kept + DISCARDED
+        self.energy.restart()
         try:
-            starts, durations = self.runners[index].time_block(kept + DISCARDED)
+            starts, durations = self.runners[index].time_block(calls)
         except BROKEN as error:
             self.runners.pop(index).close()
             return self._failed(index, error)
+        joules = self.energy.joules()
         self.p10[index][number] = float(np.quantile(durations[DISCARDED:], 0.1, method="inverted_cdf"))
         offset = time.time_ns() - time.perf_counter_ns()
-        return Block(index, number, starts[DISCARDED:] + offset, durations[DISCARDED:])
+        return Block(
+            index,
+            number,
+            starts[DISCARDED:] + offset,
+            durations[DISCARDED:],
+            None if joules is None else joules / calls,
+        )
 
     def _failed(self, index: int, error: BaseException) -> Failed:
         path = self.order.configurations[index].artifact

@@ -35,19 +35,25 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Summary:
-    """Order statistics of all samples, in their unit. The interval of `min` bounds it from above only."""
+    """Order statistics of all samples, in their unit. The interval of `min` bounds it from above only.
+
+    Attributes:
+        mad: median absolute deviation from the median.
+    """
 
     min: Estimate
     p10: Estimate
     median: Estimate
     p90: Estimate
+    p99: Estimate
+    mad: float
 
 
-QUANTILES = {"min": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9}
+QUANTILES = {"min": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9, "p99": 0.99}
 
 
 def summarise(rounds: Rounds, *, seed: int = 0) -> Summary:
-    """Minimum, 10th percentile, median and 90th percentile of all samples, with intervals over rounds.
+    """Minimum, 10th, 50th, 90th and 99th percentile of all samples with intervals over rounds, and their deviation.
 
     A quantile is the smallest sample that at least that share of the samples does not exceed.
 
@@ -60,7 +66,8 @@ def summarise(rounds: Rounds, *, seed: int = 0) -> Summary:
     for index, (name, quantile) in enumerate(QUANTILES.items()):
         value = float(np.quantile(values, quantile, method="inverted_cdf"))
         estimates[name] = Estimate(value, *_interval(None if resampled is None else resampled[:, index]))
-    return Summary(**estimates)
+    deviation = float(np.median(np.abs(values - np.median(values))))
+    return Summary(**estimates, mad=deviation)
 
 
 def compare(rounds: Rounds, reference: Rounds, *, seed: int = 0) -> Estimate:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .events import Block, Event, Failed, Health, Probed, Scalar, Seen, Warmed
+from .events import Block, Event, Failed, Health, Probed, Profiled, Scalar, Seen, Warmed
 
 
 @dataclass
@@ -14,6 +14,7 @@ class Taken:
     environment: Mapping[str, Scalar] = field(default_factory=dict)
     probed: dict[int, Probed] = field(default_factory=dict)
     warmed: dict[int, Warmed] = field(default_factory=dict)
+    profiled: dict[int, Profiled] = field(default_factory=dict)
     blocks: dict[int, dict[int, Block]] = field(default_factory=dict)
     health: list[Health] = field(default_factory=list)
     failed: dict[int | None, str] = field(default_factory=dict)
@@ -28,6 +29,8 @@ class Taken:
                 self.failed.pop(event.configuration, None)
             case Warmed():
                 self.warmed[event.configuration] = event
+            case Profiled():
+                self.profiled[event.configuration] = event
             case Block():
                 self.blocks.setdefault(event.configuration, {}).setdefault(event.round, event)
             case Health():

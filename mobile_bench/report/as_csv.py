@@ -4,7 +4,7 @@ import csv
 import io
 from typing import Any
 
-from ..bench import Measurement, Report
+from ..result import Measurement, Report
 from ..statistics import QUANTILES, Estimate, verdict
 
 

@@ -4,42 +4,69 @@ import math
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from ..bench import Measurement, Report
+from ..accuracy import Accuracy
+from ..result import Measurement, Report
 from ..statistics import LEVEL, Estimate, verdict
+from .as_markdown import sentence
 
 WIDE = 120  # columns of a terminal from which on every quantile shows its interval
 
 
 def tables(report: Report, *, width: int = WIDE) -> Group:
-    """Latency and memory of each configuration, and below it what each artifact is made of.
+    """Latency and memory of each configuration, below it what each artifact is made of, what failed, and profiles.
 
     A terminal narrower than WIDE columns gets the intervals of median and ratio only.
     """
-    return Group(latency_table(report, intervals=width >= WIDE), Text(), artifact_table(report))
+    parts: list[RenderableType] = []
+    if report.measurements:
+        parts += [latency_table(report, intervals=width >= WIDE), Text(), artifact_table(report)]
+        parts += [part for m in report.measurements if m.layers for part in (Text(), profile_table(m))]
+    parts += [Text(sentence(entry), style="yellow") for entry in report.unmeasured]
+    return Group(*parts)
 
 
 def latency_table(report: Report, *, intervals: bool) -> Table:
     """A row per configuration; below a value its interval, for p10 and p90 where `intervals` is true."""
-    rounds = len(report.measurements[0].samples.durations_ns)
+    rounds = max(len(m.samples.numbers) for m in report.measurements)
+    calls = (
+        f"{report.settings.runs} calls each" if report.settings.seconds is None else f"{report.settings.seconds:g} s"
+    )
     table = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1 if intervals else 0, 0, 0),
         show_edge=False,
-        caption=f"{report.settings.runs} calls each, in {rounds} rounds; below a value its {LEVEL:.0%} interval over "
-        "the rounds. Ratio: p10 to p10 of the first file at the same thread count, median over the rounds.",
+        caption=f"{calls}, in {rounds} rounds; below a value its {LEVEL:.0%} interval over the rounds. "
+        "Ratio: p10 to p10 of the first file at the same thread count, median over the rounds.",
         caption_justify="left",
     )
     table.add_column("file", overflow="fold")
-    for heading in ("threads", "peak\nMB", "min\nms", "p10\nms", "median\nms", "p90\nms", "ratio"):
+    accurate = any(m.accuracy is not None for m in report.measurements)
+    headings = ("threads", "peak\nMB", "min\nms", "p10\nms", "median\nms", "p90\nms", "ratio")
+    for heading in (*headings, *(["top-1\n%"] if accurate else [])):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict", min_width=10)
     for measurement, label in zip(report.measurements, _labels(report.measurements), strict=True):
-        table.add_row(label, *_cells(measurement, intervals=intervals))
+        table.add_row(label, *_cells(measurement, intervals=intervals, accurate=accurate))
+    return table
+
+
+def profile_table(measurement: Measurement) -> Table:
+    """The time of each type of operator, the longest first."""
+    times: dict[str, list[float]] = {}
+    for layer in measurement.layers:
+        times.setdefault(layer.type, []).append(layer.microseconds)
+    total = sum(map(sum, times.values())) or 1.0
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, title=escape(measurement.label), title_justify="left")
+    table.add_column("operator", overflow="fold")
+    for heading in ("count", "ms", "%"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for kind, taken in sorted(times.items(), key=lambda item: -sum(item[1])):
+        table.add_row(escape(kind), str(len(taken)), f"{sum(taken) / 1e3:.3f}", f"{100 * sum(taken) / total:.1f}")
     return table
 
 
@@ -60,7 +87,7 @@ def artifact_table(report: Report) -> Table:
     return table
 
 
-def _cells(measurement: Measurement, *, intervals: bool) -> list[str]:
+def _cells(measurement: Measurement, *, intervals: bool, accurate: bool) -> list[str]:
     peak, summary, ratio = measurement.probe.peak_bytes, measurement.summary, measurement.ratio
     outer = _with_interval if intervals else _alone
     return [
@@ -71,6 +98,7 @@ def _cells(measurement: Measurement, *, intervals: bool) -> list[str]:
         _with_interval(summary.median),
         outer(summary.p90),
         "1" if ratio is None else _with_interval(ratio),
+        *([] if not accurate else [_percent(measurement.accuracy)]),
         "" if ratio is None else verdict(ratio),
     ]
 
@@ -85,6 +113,10 @@ def _with_interval(estimate: Estimate) -> str:
     return f"{_alone(estimate)}\n[dim]{_digits(estimate.low)}–{_digits(estimate.high)}[/]"
 
 
+def _percent(accuracy: Accuracy | None) -> str:
+    return "" if accuracy is None else f"{100 * accuracy.top1:.2f}"
+
+
 def _digits(value: float) -> str:
     """Three significant digits, trailing zeros kept; all digits before the point."""
     return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}"
@@ -95,7 +127,15 @@ def _counts(histogram: dict[str, int]) -> str:
 
 
 def _labels(measurements: Sequence[Measurement]) -> list[str]:
-    """File names without .tflite; whole paths where two files share one."""
+    """File names without suffix, whole paths where two share one; target, runner and settings where they differ."""
     paths = {measurement.artifact.path for measurement in measurements}
     unique = len({path.stem for path in paths}) == len(paths)
-    return [escape(m.artifact.path.stem if unique else str(m.artifact.path)) for m in measurements]
+    targets = {m.target for m in measurements}
+    settings = {(m.runner, *m.options.items()) for m in measurements}
+    found = []
+    for m in measurements:
+        words = [m.target] * (len(targets) > 1)
+        words += [m.runner, *(f"{name} {value}" for name, value in m.options.items())] * (len(settings) > 1)
+        name = m.artifact.path.stem if unique else str(m.artifact.path)
+        found.append(escape(f"{name} ({', '.join(words)})" if words else name))
+    return found

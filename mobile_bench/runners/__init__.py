@@ -27,6 +27,15 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """An operator of a profile: its type, a name that tells it from others of its type, its median time."""
+
+    type: str
+    name: str
+    microseconds: float
+
+
+@dataclass(frozen=True)
 class Description:
     """What a runner is.
 
@@ -58,7 +67,8 @@ class Runner(Protocol):
 
     Its class is called with the path, and by keyword with `threads`, `seed` (of the inputs) and the options that its
     Kind names; it raises InputError, ValueError, RuntimeError or OSError where it cannot load the file. `invoke` does
-    all of one inference and comes back when it is finished, on a GPU too.
+    all of one inference and comes back when it is finished, on a GPU too. A runner may have
+    `profile(runs: int) -> list[Layer]` as well: the median time of each operator.
     """
 
     inputs: tuple[Tensor, ...]
@@ -124,10 +134,23 @@ RUNNERS = {
         "pip install ai-edge-litert",
         ("xnnpack", "delegate"),
     ),
+    "onnxruntime": Kind(
+        ("onnxruntime", "OnnxRuntimeRunner"),
+        (".onnx",),
+        "onnxruntime",
+        "pip install onnxruntime",
+        ("provider", "batch"),
+    ),
+    "keras": Kind(
+        ("keras", "KerasRunner"), (".keras",), "keras", "pip install keras", ("backend", "mode", "precision", "batch")
+    ),
+    "tensorrt": Kind(("tensorrt", "TensorRTRunner"), (".onnx",), None, "it comes with TensorRT"),
     "web": Kind(("web", "WebRunner"), (".tflite",), None, "", ("accelerator", "litertjs", "install")),
     "micro": Kind(("micro", "MicroRunner"), (".tflite",), "tflite_micro", "pip install tflite-micro"),
 }
 """For a file, the first runner that takes its suffix is the default."""
+
+OTHER_PROCESSES = {"keras", "tensorrt", "web"}  # they run models in one of their own, whose memory is not measured
 
 
 def default_runner(path: Path) -> str:
@@ -160,9 +183,9 @@ def check(configuration: Configuration) -> None:
 
 
 def import_software(runner: str) -> None:
-    """Imports what a runner runs models with, so that loading it is not taken for loading a model."""
+    """Imports what a runner runs models with in this process: loading it is not to be taken for loading a model."""
     package = RUNNERS[runner].package
-    if package is not None:
+    if package is not None and runner not in OTHER_PROCESSES:
         import_module(package)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from keras_cnnzoo import InputError
-from keras_cnnzoo.mobile_bench import Report, benchmark, compare
+from keras_cnnzoo.mobile_bench import Report, benchmark, compare, targets
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_a_report_is_a_value_that_cannot_be_changed(report: Report) -> None:
 
 
 def test_progress_is_told_to_the_end(model: Path) -> None:
-    told: list[tuple[int, int]] = []
+    told: list[tuple[float, float]] = []
     benchmark([model], runs=12, watch=lambda done, total: told.append((done, total)))
     assert [done for done, _ in told] == list(range(1, told[-1][1] + 1))
 
@@ -45,6 +45,55 @@ def test_more_threads_than_cores_are_warned_of(model: Path, monkeypatch: pytest.
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0})
     report = benchmark([model], threads=(1, 2), runs=4)
     assert report.warnings[0].startswith("2 threads on 1 cores")
+
+
+def test_a_measurement_that_was_interrupted_goes_on_and_loses_nothing(model: Path, tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
+
+    def stop(done: float, total: float) -> None:
+        if done > 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        benchmark([model], runs=40, journal=journal, watch=stop)
+    before = journal.read_text()
+    assert 0 < before.count('"block"') < 10
+    journal.write_text(before + '0\t{"event": "blo')  # torn by a kill
+    report = benchmark([model], runs=40, journal=journal)
+    assert journal.read_text().startswith(before)
+    assert sum(map(len, report.measurements[0].samples.durations_ns)) == 40
+    assert benchmark([model], runs=40, journal=journal).measurements[0].summary == report.measurements[0].summary
+    with pytest.raises(InputError, match="of another measurement"):
+        benchmark([model], runs=41, journal=journal)
+
+
+def test_a_budget_is_spent_on_rounds(model: Path, larger_model: Path) -> None:
+    report = benchmark([model, larger_model], seconds=0.5)
+    assert min(len(m.samples.numbers) for m in report.measurements) >= 6
+    assert report.measurements[1].ratio is not None
+
+
+def test_a_target_that_cannot_be_reached_is_a_row(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone:
+        address = "ssh://nobody@nowhere"
+
+        def measure(self, order: object) -> None:
+            raise InputError("nowhere does not answer")
+
+    real = targets.target
+    monkeypatch.setattr(targets, "target", lambda address, settings: Gone() if "ssh" in address else real(address))
+    report = benchmark([model], runs=5, targets=("local", "ssh://nobody@nowhere"))
+    assert len(report.measurements) == 1
+    assert [entry.reason for entry in report.unmeasured] == ["nowhere does not answer"]
+
+
+def test_the_time_of_each_operator_is_taken_where_it_is_asked_for(model: Path) -> None:
+    (measurement,) = benchmark([model], runs=5, profile=True).measurements
+    assert len(measurement.layers) >= 3
+    assert sum(layer.microseconds for layer in measurement.layers) > 0
+    assert any("Conv" in layer.type for layer in measurement.layers)
+    report = benchmark([model], runs=5, profile=True, options={"xnnpack": [False]})
+    assert any("no profile by operator; LiteRT's profiler is reached with XNNPACK only" in w for w in report.warnings)
 
 
 @pytest.mark.parametrize("wrong", [{"runs": 0}, {"block": 3}, {"threads": ()}, {"threads": (1, 0)}, {"seed": -1}])

@@ -14,7 +14,7 @@ import pytest
 
 from keras_cnnzoo import InputError
 from keras_cnnzoo.mobile_bench.artifact import CARD_SCHEMA
-from keras_cnnzoo.mobile_bench.cli import one_flag_per_value, thread_counts
+from keras_cnnzoo.mobile_bench.cli.measure import one_flag_per_value, seconds, thread_counts
 from keras_cnnzoo.mobile_bench.statistics import Verdict
 
 COMMAND = [sys.executable, "-c", "from keras_cnnzoo.mobile_bench.cli import main; main()"]
@@ -48,7 +48,7 @@ def test_one_run_prints_a_table_and_writes_json_and_csv(model: Path, larger_mode
     samples, rows = tmp_path / "new" / "samples.json", tmp_path / "rows.csv"
     done = bench(model, larger_model, "--threads", 1, 2, "--runs", 60, "--json", samples, "--csv", rows)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    assert all(line.startswith("warning: ") for line in done.stderr.splitlines())
     for word in ("small", "larger", "2 CONV_2D, 1 ADD", "verdict", "p10"):
         assert word in done.stdout
     check_json(json.loads(samples.read_text()), model)
@@ -56,7 +56,7 @@ def test_one_run_prints_a_table_and_writes_json_and_csv(model: Path, larger_mode
 
 
 def check_json(document: dict[str, Any], model: Path) -> None:
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
     assert document["settings"].items() >= {"threads": [1, 2], "runs": 60, "block": 20, "seed": 0}.items()
     assert {"date", "python", "numpy", "litert", "cpu", "cores", "load_average", "governor"} <= set(
         document["environment"]
@@ -118,6 +118,12 @@ def test_more_threads_than_cores_are_warned_of_and_measured(model: Path) -> None
         (["--threads", "1", "-2"], "-2 threads cannot run a model"),
         (["--threads", "two"], "--threads two: this is not a thread count"),
         (["--block", "2"], "a block of 2 calls leaves none"),
+        (["--budget", "soon"], "--budget soon: this is no time"),
+        (["--runner", "tvm"], "--runner tvm: there is none of that name"),
+        (["--runner", "keras"], "none of the runners keras takes such a file"),
+        (["--backend", "jax"], "--backend: none of the runners litert has this option"),
+        (["--cpus", "999"], "--cpus 999: this process may use"),
+        (["--target", "ftp://there"], "target 'ftp://there': give local"),
     ],
 )
 def test_values_out_of_range_are_named_in_a_sentence(model: Path, arguments: list[str], sentence: str) -> None:
@@ -178,6 +184,43 @@ def test_an_output_that_cannot_be_written_is_named_before_anything_is_measured(m
 )
 def test_a_flag_takes_all_numbers_behind_it(given: str, expanded: str) -> None:
     assert one_flag_per_value(given.split(), "--threads") == expanded.split()
+
+
+@pytest.mark.parametrize(("text", "expected"), [("60s", 60), ("1.5m", 90), ("1h", 3600), ("7", 7)])
+def test_a_budget_is_a_time(text: str, expected: float) -> None:
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "s", "-1s", "1d", "1 s s"])
+def test_a_budget_that_is_no_time_is_named(text: str) -> None:
+    with pytest.raises(InputError, match="this is no time"):
+        seconds(text)
+
+
+def test_what_was_measured_is_shown_beside_what_failed(model: Path, make_model: Callable[..., Path]) -> None:
+    done = bench(model, make_model("crash.tflite", middle="SPLIT"), "--runs", 5, "--json", "-")
+    assert done.returncode == 2
+    document = json.loads(done.stdout)
+    assert [m["label"] for m in document["measurements"]] == ["small.tflite (1 thread)"]
+    assert "litert crashed" in document["unmeasured"][0]["reason"]
+    assert "error: " in done.stderr
+
+
+def test_a_regression_that_the_interval_supports_fails_with_3(model: Path, tmp_path: Path) -> None:
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    assert bench(model, "--runs", 60, "--json", old).returncode == 0
+    document = json.loads(old.read_text())
+    samples = document["measurements"][0]["samples"]
+    samples["durations_ns"] = [[round(3 * t) for t in block] for block in samples["durations_ns"]]
+    new.write_text(json.dumps(document))
+    assert bench("compare", old, new).returncode == 0
+    failed = bench("compare", old, new, "--fail-above", "5%")
+    assert failed.returncode == 3
+    assert "slower: small.tflite (1 thread) takes +200" in failed.stderr
+    assert bench("compare", new, old, "--fail-above", "5%").returncode == 0
+    assert "give a share in percent" in sentence_of_a_refusal("compare", old, new, "--fail-above", "5")
+    new.write_text("{}")
+    assert "schema version None" in sentence_of_a_refusal("compare", old, new)
 
 
 def test_thread_counts_come_by_comma_too() -> None:

@@ -74,6 +74,7 @@ def test_without_the_delegate_all_operators_are_outside_and_answers_are_the_same
     np.testing.assert_allclose(plain.outputs(value)[0], expected, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # LiteRT's own destructor
 def test_a_delegate_that_is_none_is_named(model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--delegate .*libnone\.so: there is no such file"):
         LiteRTRunner(model, delegate=str(tmp_path / "libnone.so"))

@@ -1,18 +1,53 @@
-"""Reports are functions of the result alone."""
+"""Reports are functions of the result alone, and nothing that a file or a remote says becomes markup."""
 
+import dataclasses
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from keras_cnnzoo.mobile_bench import Report, as_csv, as_json, benchmark, tables
+from keras_cnnzoo import InputError
+from keras_cnnzoo.mobile_bench import Report, Unmeasured, as_csv, as_html, as_json, as_markdown, benchmark, tables
+from keras_cnnzoo.mobile_bench.accuracy import Accuracy
+from keras_cnnzoo.mobile_bench.regression import changes
+from keras_cnnzoo.mobile_bench.report.as_json import document, read_json
+from keras_cnnzoo.mobile_bench.runners import Layer
+
+EVIL = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
 
 
 @pytest.fixture(scope="module")
 def report(model: Path, larger_model: Path) -> Report:
     return benchmark([model, larger_model, model], runs=60)
+
+
+@pytest.fixture(scope="module")
+def hostile(report: Report) -> Report:
+    """Markup in every text that comes from outside."""
+    first = report.measurements[0]
+    probe = dataclasses.replace(first.probe, device=EVIL, notes=(EVIL,), operators={EVIL: 1}, versions={EVIL: EVIL})
+    artifact = dataclasses.replace(first.artifact, path=Path(EVIL.replace("/", "|")))
+    changed = dataclasses.replace(
+        first,
+        target=EVIL,
+        artifact=artifact,
+        probe=probe,
+        options={EVIL: EVIL},
+        layers=(Layer(EVIL, EVIL, 3.0),),
+        accuracy=Accuracy(0.5, 0.9, 10, EVIL),
+        failure=EVIL,
+    )
+    failed = Unmeasured(EVIL, artifact, EVIL, 1, {}, EVIL, None)
+    return dataclasses.replace(
+        report,
+        measurements=(changed, *report.measurements[1:]),
+        warnings=(EVIL,),
+        unmeasured=(failed,),
+        environments={EVIL: {EVIL: EVIL}},
+    )
 
 
 def printed(report: Report, width: int) -> str:
@@ -41,6 +76,59 @@ def test_two_files_of_one_name_are_told_apart(model: Path, tmp_path: Path) -> No
 def test_json_and_csv_are_the_same_for_the_same_report(report: Report) -> None:
     assert as_json(report) == as_json(report)
     assert len(as_csv(report).splitlines()) == 1 + 3
-    assert (
-        json.loads(as_json(report))["measurements"][2]["artifact"]["sha256"] == report.measurements[0].artifact.sha256
-    )
+    found = json.loads(as_json(report))
+    assert found["measurements"][2]["artifact"]["sha256"] == report.measurements[0].artifact.sha256
+
+
+def test_json_is_valid_and_read_again(report: Report, hostile: Report, tmp_path: Path) -> None:
+    for number, value in enumerate((report, hostile)):
+        path = tmp_path / f"{number}.json"
+        path.write_text(as_json(value))
+        assert read_json(path) == document(value)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"schema_version": 1}, "schema version 1, this cnnzoo-bench knows 2; measure again"),
+        ({"measurements": [{}]}, r"measurements\.0 is not valid \('warm_up' is a required property\)"),
+        ({"warnings": [1]}, r"warnings\.0 is not valid"),
+    ],
+)
+def test_json_that_is_not_a_report_is_named(report: Report, tmp_path: Path, change: dict, sentence: str) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(document(report) | change))
+    with pytest.raises(InputError, match=sentence):
+        read_json(path)
+
+
+def test_markdown_has_a_row_per_configuration_and_no_markup_of_others(report: Report, hostile: Report) -> None:
+    assert len([line for line in as_markdown(report).splitlines() if line.startswith("|")]) == 2 + 3
+    assert not re.search(r"(?<!\\)<", as_markdown(hostile))
+    columns = {len(re.findall(r"(?<!\\)\|", line)) for line in as_markdown(hostile).splitlines() if line[:1] == "|"}
+    assert len(columns) == 1
+
+
+def test_a_page_needs_no_network_and_holds_no_markup_of_others(report: Report, hostile: Report) -> None:
+    for value in (report, hostile):
+        page = as_html(value)
+        assert page.count("<script") == 2
+        assert not re.search(r"<img|(?:src|href)=\"(?!data:)|url\(|@import|fetch\(", page)
+    data = re.search(r'<script id="data" type="application/json">(.*?)</script>', as_html(hostile), re.S)
+    assert data is not None
+    assert json.loads(data[1])["rows"][0]["layers"][0]["type"] == EVIL
+
+
+def test_a_change_is_found_with_its_interval(report: Report) -> None:
+    old, new = document(report), document(report)
+    for measurement in new["measurements"]:
+        blocks = measurement["samples"]["durations_ns"]
+        measurement["samples"]["durations_ns"] = [[2 * t for t in block] for block in blocks]
+    for change in changes(old, new):
+        assert change.ratio.value == pytest.approx(2)
+        assert change.ratio.low is not None
+        assert change.ratio.low <= 2 <= change.ratio.high
+        assert change.slower_than(0.05) == (change.ratio.low > 1.05)
+    assert not any(change.slower_than(0.05) for change in changes(old, old))
+    with pytest.raises(InputError, match="share no configuration"):
+        changes(old, new | {"measurements": []})

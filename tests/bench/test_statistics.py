@@ -79,7 +79,7 @@ def test_the_interval_of_a_quantile_covers_the_truth(name: str) -> None:
 
 def test_a_summary_is_ordered_and_its_intervals_hold_its_values() -> None:
     summary = summarise(pair(bursts, 3)[0])
-    estimates = summary.min, summary.p10, summary.median, summary.p90
+    estimates = summary.min, summary.p10, summary.median, summary.p90, summary.p99
     assert [e.value for e in estimates] == sorted(e.value for e in estimates)
     for estimate in estimates:
         assert estimate.low is not None
@@ -90,7 +90,9 @@ def test_a_summary_is_ordered_and_its_intervals_hold_its_values() -> None:
 def test_quantiles_of_a_summary_are_those_of_all_samples_though_rounds_differ_in_length() -> None:
     rounds = [np.arange(100)[start::7] for start in range(7)]
     summary = summarise(rounds)
-    assert (summary.min.value, summary.p10.value, summary.median.value, summary.p90.value) == (0, 9, 49, 89)
+    found = summary.min, summary.p10, summary.median, summary.p90, summary.p99
+    assert [estimate.value for estimate in found] == [0, 9, 49, 89, 98]
+    assert summary.mad == 25
 
 
 def test_the_ratio_is_the_median_over_rounds_of_the_ratio_of_p10() -> None:

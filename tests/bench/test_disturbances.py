@@ -1,0 +1,79 @@
+"""What disturbed a measurement is found where it was, and not where it was not."""
+
+import numpy as np
+import pytest
+
+from keras_cnnzoo.mobile_bench.disturbances import disturbances, outliers, slowdown
+from keras_cnnzoo.mobile_bench.events import Health
+from keras_cnnzoo.mobile_bench.health import EnergyMeter, HealthMeter
+
+
+def rounds(factor: np.ndarray | float = 1.0, *, seed: int = 0) -> list[np.ndarray]:
+    """Thirty rounds of 17 calls of some 5 ms, with a tail."""
+    calls = 5 * (1 + np.random.default_rng(seed).gamma(2, 0.01, (30, 17)))
+    return list(calls * np.broadcast_to(factor, (30,))[:, None])
+
+
+def health(**ramps: tuple[float, float]) -> list[Health]:
+    """Thirty states; each field goes from one value to another."""
+    return [
+        Health(number, **{name: low + (high - low) * number / 29 for name, (low, high) in ramps.items()})
+        for number in range(30)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_quiet_measurement_has_no_disturbance(seed: int) -> None:
+    quiet = health(frequency_mhz=(3000, 3000), temperature_c=(50, 52), others=(0.05, 0.1))
+    assert list(disturbances({"a": rounds(seed=seed)}, quiet)) == []
+
+
+def test_outliers_are_counted_and_drift_makes_none() -> None:
+    disturbed = rounds()
+    before = outliers(disturbed)
+    assert before < 0.05
+    for block in disturbed:
+        block[3:6] *= 3
+    assert outliers(disturbed) == pytest.approx(3 / 17, abs=before)
+    assert outliers(rounds(np.linspace(1, 2, 30))) == before
+    (sentence,) = disturbances({"a": disturbed}, [])
+    assert sentence.startswith(f"a: {outliers(disturbed):.0%} of the calls are outliers")
+
+
+def test_a_machine_that_slows_down_is_named_and_throttling_where_the_clock_shows_it() -> None:
+    slower = rounds(np.linspace(1, 1.3, 30))
+    assert slowdown([slower]) == pytest.approx(1.2, abs=0.03)
+    (sentence,) = disturbances({"a": slower}, [])
+    assert sentence == "the machine slowed down by 20% from the first third to the last"
+    hot = health(frequency_mhz=(3000, 2000), temperature_c=(50, 90))
+    assert "it was throttled, the clock fell from 2845 to 2155 MHz at 84 degrees" in next(
+        disturbances({"a": slower}, hot)
+    )
+    assert "it grew hotter" in next(disturbances({"a": slower}, health(temperature_c=(50, 90))))
+    assert "got faster" in next(disturbances({"a": rounds(np.linspace(1.3, 1, 30))}, []))
+
+
+def test_the_load_of_other_processes_is_named() -> None:
+    (sentence,) = disturbances({"a": rounds()}, health(others=(1.0, 2.0)))
+    assert sentence.startswith("other processes used 1.5 cores")
+
+
+def test_this_process_s_own_work_is_not_that_of_others() -> None:
+    meter = HealthMeter()
+    state = meter.read()
+    assert state.time_ns > 1e18
+    assert state.others is None or state.others >= 0
+
+
+def test_energy_is_read_from_counters_and_none_without(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("keras_cnnzoo.mobile_bench.health.COUNTERS", tmp_path)
+    monkeypatch.setattr("keras_cnnzoo.mobile_bench.health.SUPPLIES", tmp_path)
+    assert EnergyMeter().joules() is None
+    counter = tmp_path / "intel-rapl:0" / "energy_uj"
+    counter.parent.mkdir()
+    counter.write_text("1000000")
+    meter = EnergyMeter()
+    counter.write_text("3500000")
+    assert meter.joules() == 2.5
+    counter.write_text("10")  # it began anew
+    assert meter.joules() is None
