@@ -5,7 +5,7 @@ import sys
 import typer
 
 from ...console import run, verbs
-from . import compare, measure
+from . import compare, measure, micro
 
 DEFAULT = "measure"
 
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.callback(no_args_is_help=True, epilog=measure.EXAMPLE)(lambda: None)
 app.command(DEFAULT, epilog=measure.EXAMPLE)(measure.measure)
 app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
+app.command("micro", epilog=micro.EXAMPLE)(micro.micro)
 
 
 def main() -> None:

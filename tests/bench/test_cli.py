@@ -15,6 +15,7 @@ import pytest
 from keras_cnnzoo import InputError
 from keras_cnnzoo.mobile_bench.artifact import CARD_SCHEMA
 from keras_cnnzoo.mobile_bench.cli.measure import one_flag_per_value, seconds, thread_counts
+from keras_cnnzoo.mobile_bench.cli.micro import size
 from keras_cnnzoo.mobile_bench.statistics import Verdict
 
 COMMAND = [sys.executable, "-c", "from keras_cnnzoo.mobile_bench.cli import main; main()"]
@@ -221,6 +222,23 @@ def test_a_regression_that_the_interval_supports_fails_with_3(model: Path, tmp_p
     assert "give a share in percent" in sentence_of_a_refusal("compare", old, new, "--fail-above", "5")
     new.write_text("{}")
     assert "schema version None" in sentence_of_a_refusal("compare", old, new)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("256K", 262_144), ("1m", 1_048_576), ("0.5M", 524_288), ("7", 7)])
+def test_a_size_is_in_bytes(text: str, expected: int) -> None:
+    assert size("--arena", text) == expected
+
+
+def test_a_microcontroller_that_is_too_small_fails_with_3(model: Path) -> None:
+    pytest.importorskip("tflite_micro")
+    done = bench("micro", model, "--arena", "1M", "--flash", "1M", "--json")
+    assert done.returncode == 0, done.stderr
+    needed = json.loads(done.stdout)[0]["arena_bytes"]
+    assert needed > 16 * 16 * 8 * 4
+    small = bench("micro", model, "--arena", needed - 1)
+    assert small.returncode == 3
+    assert f"it needs an arena of {needed:,} bytes" in small.stdout
+    assert "give bytes, as in 256K or 1M" in sentence_of_a_refusal("micro", model, "--arena", "much")
 
 
 def test_thread_counts_come_by_comma_too() -> None:
