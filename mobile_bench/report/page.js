@@ -3,7 +3,7 @@ const page = JSON.parse(document.getElementById("data").textContent);
 const rows = page.rows;
 const $ = (id) => document.getElementById(id);
 const color = (index) => `var(--c${index % 8})`;
-const short_name = (file) => file.replace(/\.\w+$/, "");
+const shortName = (file) => file.replace(/\.\w+$/, "");
 const digits = (value) => value === null || value === undefined ? "" : value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 
 function element(name, attributes = {}, text) {
@@ -58,8 +58,8 @@ addEventListener("scroll", () => {
 
 // Table.
 const COLUMNS = [
-  ["file", "file", true], ["target", "target", true], ["runner", "runner", true], ["threads", "threads"],
-  ["median", "median"], ["p10", "p10"], ["p90", "p90"], ["p99", "p99"], ["ratio", "ratio"], ["verdict", "verdict", true],
+  ["file", "file", true], ["threads", "threads"], ["median", "median"], ["p10", "p10"], ["p90", "p90"], ["p99", "p99"], ["ratio", "ratio"], ["verdict", "verdict", true],
+  ["runner", "runner", true], ["target", "target", true],
   ["top1", "top-1 %"], ["top5", "top-5 %"], ["mb", "size MB"], ["mmacs", "MMACs"], ["peak", "peak MB"],
   ["arena", "arena MB"], ["load", "load"], ["first", "first"], ["mj", "mJ/call"],
 ].filter(([key]) => rows.some((row) => row[key] !== null)
@@ -70,7 +70,9 @@ function cell(row, key, isText) {
   const value = row[key];
   const made = element("td", isText ? { class: "text" } : {});
   if (key === "file") {
-    made.append(element("span", { class: "dot", style: `background:${color(row.color)}` }), short_name(value));
+    const name = element("div", { class: "file" });
+    name.append(element("span", { class: "dot", style: `background:${color(row.color)}` }), element("span", {}, shortName(value)));
+    made.append(name);
     if (row.failure) made.append(element("small", {}, row.failure));
   } else if (isText || key === "threads") {
     made.append(element("span", { class: key === "verdict" ? String(value).split(" ")[0] : "" }, value));
@@ -175,7 +177,7 @@ function scatter() {
     const [cx, cy] = [x(point.median), y(point[key])];
     const mark = draw(svg, "circle", { class: "mark", cx, cy, r: 7, fill: color(point.color) });
     explain(mark, `${point.label}\n${digits(point.median)} ms, ${digits(point[key])} ${title}`);
-    const name = short_name(point.file);
+    const name = shortName(point.file);
     const size = name.length * 7 + 4;
     const end = cx + 12 + size > right;
     const spot = { x: end ? cx - 12 - size : cx + 12, y: cy + 4 };

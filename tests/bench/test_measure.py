@@ -3,9 +3,19 @@
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import pytest
 
-from keras_cnnzoo.mobile_bench.measure import DISCARDED, MIN_ROUNDS, plan, time_block, warm_up
+from keras_cnnzoo.mobile_bench.measure import (
+    DISCARDED,
+    MIN_ROUNDS,
+    kept_in_budget,
+    neediest,
+    plan,
+    standard_error,
+    time_block,
+    warm_up,
+)
 
 
 def recorders(names: str) -> tuple[list[str], list[Callable[[], None]]]:
@@ -20,6 +30,25 @@ def test_a_plan_keeps_as_many_calls_as_were_asked_for(runs: int) -> None:
     assert max(kept) - min(kept) <= 1
     assert max(kept) + DISCARDED <= 20
     assert len(kept) >= min(runs, MIN_ROUNDS)
+
+
+def test_a_budget_gives_slow_models_shorter_blocks_so_that_all_have_rounds() -> None:
+    kept = kept_in_budget(24, {0: 1_000_000, 1: 40_000_000, 2: 10**9}, block=20)
+    assert kept[0] == 20 - DISCARDED
+    assert kept[1] == 5  # 24 s are 24 rounds of a second, a third of it for each: 8 calls of 40 ms
+    assert kept[2] == 1
+
+
+def test_the_half_that_is_known_least_goes_on_with_its_references() -> None:
+    errors = {0: 0.01, 1: 0.05, 2: 0.001, 3: 0.03, 4: 0.002}
+    assert neediest(errors, dict.fromkeys(errors, 2)) == {0, 1, 3, 2}
+    assert neediest({0: 0.1, 1: 0.0}, {0: 0, 1: 0}) == {0}
+
+
+def test_the_standard_error_of_a_median_is_that_of_many_draws() -> None:
+    draws = np.random.default_rng(0).normal(1, 0.05, (2000, 40))
+    estimated = np.median([standard_error(list(draw)) for draw in draws])
+    assert estimated == pytest.approx(np.median(draws, axis=1).std(), rel=0.1)
 
 
 def test_a_block_is_as_long_as_asked() -> None:

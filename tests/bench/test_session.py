@@ -112,6 +112,14 @@ def test_more_configurations_than_a_shift_holds_go_in_shifts_with_their_referenc
         assert all(session.references(configurations)[i] in group for i in group)
 
 
+def test_rounds_of_two_shifts_have_different_numbers_and_a_second_reference() -> None:
+    found = events(order_of(" ".join(f"m{i}" for i in range(20)), runs=10))
+    rounds = [{b.round for b in found if b.configuration == index} for index in range(20)]
+    assert len(rounds[0]) == 2 * len(rounds[1])
+    assert all(own <= rounds[0] for own in rounds)
+    assert not rounds[1] & rounds[19]
+
+
 def test_a_budget_is_kept_and_every_configuration_has_the_rounds_that_an_interval_needs() -> None:
     found: list[Event] = list(session.measure(order_of("a b c d", seconds=0.5)))
     blocks = [event for event in found if isinstance(event, Block)]
