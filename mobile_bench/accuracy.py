@@ -49,8 +49,7 @@ def accuracy(artifact: Artifact, configuration: Configuration, data: Path, count
         if len(runner.inputs) != 1 or len(runner.inputs[0].shape) != 4:
             raise InputError(f"{artifact.path}: its inputs are {[t.shape for t in runner.inputs]}, not one of pictures")
         (tensor,) = runner.inputs
-        _, height, width, channels = tensor.shape
-        images = read_images(data, (height, width, channels), fit=artifact.preprocessing, count=count, seed=0)
+        images = read_images(data, _size(tensor, artifact), fit=artifact.preprocessing, count=count, seed=0)
         if images.labels is None:
             raise InputError(f"{data}: no labels; give a folder of a folder a class, or an .npz file with `labels`")
         scores = _scores(runner, tensor, artifact, images)
@@ -59,12 +58,19 @@ def accuracy(artifact: Artifact, configuration: Configuration, data: Path, count
     return _accuracy(scores, images)
 
 
+def _size(tensor: Tensor, artifact: Artifact) -> tuple[int, int, int]:
+    """Height, width and channels of the pictures."""
+    _, first, second, third = tensor.shape
+    return (second, third, first) if artifact.channels_first else (first, second, third)
+
+
 def _scores(runner: Runner, tensor: Tensor, artifact: Artifact, images: Images) -> NDArray[np.float64]:
     assert artifact.preprocessing is not None
     found = []
     batch = tensor.shape[0]
     for part in images.batches(batch):
-        values = quantized(artifact.preprocessing(part.pixels), tensor)
+        pixels = artifact.preprocessing(part.pixels)
+        values = quantized(pixels.transpose(0, 3, 1, 2) if artifact.channels_first else pixels, tensor)
         padded = np.concatenate([values, np.repeat(values[-1:], batch - len(values), axis=0)])
         found.append(runner.outputs([padded])[0].reshape(batch, -1)[: len(values)])
     return np.concatenate(found).astype(np.float64)

@@ -26,6 +26,7 @@ class Artifact:
         macs: multiply-accumulates of one inference, where a card tells.
         parameters: of the model that it was made from, where a card tells.
         preprocessing: from pixels to its input, where a card tells.
+        channels_first: whether its pictures are (channels, height, width), as a card tells.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class Artifact:
     macs: int | None = None
     parameters: int | None = None
     preprocessing: Preprocessing | None = None
+    channels_first: bool = False
 
 
 def read_artifact(path: str | os.PathLike) -> Artifact:
@@ -58,7 +60,7 @@ def read_artifact(path: str | os.PathLike) -> Artifact:
     ):
         raise InputError(f"{path}: its card {card_path.name} describes another file; export the model again")
     macs, parameters = card.number("model", "macs"), card.number("model", "parameters")
-    return Artifact(path, len(content), digest, macs, parameters, card.preprocessing())
+    return Artifact(path, len(content), digest, macs, parameters, card.preprocessing(), card.layout() == "NCHW")
 
 
 def _check_sign(path: Path, content: bytes) -> None:
@@ -110,6 +112,16 @@ class _Card:
         if value is None or isinstance(value, str):
             return value
         raise self._wrong(keys, "a text")
+
+    def layout(self) -> str | None:
+        """Of the first input."""
+        inputs = self._find(("inputs",))
+        if inputs is None:
+            return None
+        if not isinstance(inputs, list) or not all(isinstance(tensor, dict) for tensor in inputs):
+            raise self._wrong(("inputs",), "a list of objects")
+        found = inputs[0].get("layout") if inputs else None
+        return found if isinstance(found, str) else None
 
     def preprocessing(self) -> Preprocessing | None:
         spec = self._find(("preprocessing",))

@@ -109,6 +109,7 @@ def _events(place: places.Target, order: Order, taken: Taken) -> Iterator[Event]
     left = None if order.seconds is None else order.seconds - taken.seconds()
     if left is not None and left <= 0:
         return
+    taken.failed.clear()  # what failed before is tried again
     try:
         yield from place.measure(replace(order, seconds=left, done=taken.done()))
     except InputError as error:

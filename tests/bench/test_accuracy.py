@@ -57,6 +57,20 @@ def test_right_answers_are_counted(pictures: Path, runner: Brightness, monkeypat
     assert (found.top1, found.top5, found.images) == (15 / 16, 1.0, 16)
 
 
+def test_pictures_are_turned_where_the_card_says_channels_first(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = Brightness()
+    runner.inputs = (Tensor("x", (1, 3, 8, 8), "float32"),)
+    shapes = []
+    answer = runner.outputs
+    monkeypatch.setattr(runner, "outputs", lambda inputs: shapes.append(inputs[0].shape) or answer(inputs))
+    monkeypatch.setattr(module, "open_runner", lambda configuration: runner)
+    found = accuracy(dataclasses.replace(ARTIFACT, channels_first=True), CONFIGURATION, pictures)
+    assert found.top1 == 15 / 16
+    assert set(shapes) == {(1, 3, 8, 8)}
+
+
 def test_ties_count_as_chance(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "open_runner", lambda configuration: Brightness(tie=True))
     found = accuracy(ARTIFACT, CONFIGURATION, pictures)

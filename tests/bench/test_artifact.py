@@ -46,6 +46,27 @@ def test_a_card_that_agrees_tells_macs_and_parameters(copy: Path) -> None:
     assert (artifact.macs, artifact.parameters) == (1_769_472, 1168)
 
 
+def test_a_card_tells_how_pictures_are_fed(copy: Path) -> None:
+    spec = {"scale": 0.5, "mean": [1, 2, 3], "std": [1, 1, 1]}
+    write_card(copy, true_card(copy) | {"preprocessing": spec, "inputs": [{"layout": "NCHW"}]})
+    artifact = read_artifact(copy)
+    assert artifact.channels_first
+    assert artifact.preprocessing is not None
+    assert (artifact.preprocessing.scale, artifact.preprocessing.mean) == (0.5, (1, 2, 3))
+
+
+def test_other_formats_are_told_by_suffix_and_content(tmp_path: Path) -> None:
+    for name, content in {"a.onnx": b"\x08\x08rest", "a.keras": b"PK\x03\x04"}.items():
+        (tmp_path / name).write_bytes(content)
+        assert read_artifact(tmp_path / name).bytes == len(content)
+        (tmp_path / name).write_bytes(b"TFL3TFL3")
+        with pytest.raises(InputError, match="this is not a"):
+            read_artifact(tmp_path / name)
+    (tmp_path / "a.pt").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"told by their suffix; give \.tflite, \.keras, \.onnx"):
+        read_artifact(tmp_path / "a.pt")
+
+
 def test_a_card_may_leave_out_all_but_its_version(copy: Path) -> None:
     write_card(copy, {"schema_version": CARD_SCHEMA, "model": None})
     assert read_artifact(copy).macs is None
@@ -59,6 +80,8 @@ def test_a_card_may_leave_out_all_but_its_version(copy: Path) -> None:
         ({"schema_version": CARD_SCHEMA, "artifact": {"sha256": "00"}}, "describes another file"),
         ({"schema_version": CARD_SCHEMA, "artifact": []}, "its artifact is not an object"),
         ({"schema_version": CARD_SCHEMA, "model": {"macs": "many"}}, "its model.macs is not a whole number"),
+        ({"schema_version": CARD_SCHEMA, "preprocessing": {"zoom": 1}}, "its preprocessing"),
+        ({"schema_version": CARD_SCHEMA, "inputs": "x"}, "its inputs is not a list of objects"),
         ({"schema_version": "1"}, "its schema_version is not a whole number"),
         ({"schema_version": True}, "its schema_version is not a whole number"),
         ({}, "has no schema_version"),
