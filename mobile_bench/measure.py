@@ -25,6 +25,7 @@ TimeBlock = Callable[[int], TimedCalls]
 
 DISCARDED = 3  # first calls of a block: they find another model's caches
 MIN_ROUNDS = 10  # short runs get shorter blocks rather than fewer rounds, on which the intervals stand
+FEWEST_ROUNDS = 6  # that a time budget is overdrawn for: fewer have no interval
 AIMED_ROUNDS = 24  # of a time budget: slow models get shorter blocks until so many rounds fit
 
 WINDOW, PATIENCE, TOLERANCE = 5, 3, 0.02  # of the warm-up: calls, windows, relative gain

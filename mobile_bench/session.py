@@ -18,6 +18,7 @@ from .events import Block, Event, Failed, Probed, Profiled, Seen, Warmed, encode
 from .health import EnergyMeter, HealthMeter
 from .measure import (
     DISCARDED,
+    FEWEST_ROUNDS,
     MIN_ROUNDS,
     kept_in_budget,
     neediest,
@@ -168,7 +169,7 @@ class _Shift:
         kept = kept_in_budget(self.seconds or 0, self.call_ns, self.order.block)
         done = [number for index in self.members for number in self._done(index)]
         first = number = 1 + max(done, default=self.first_round - 1)
-        while self.runners and (number < first + 1 or time.perf_counter() < self.deadline):
+        while self.runners and (number < first + FEWEST_ROUNDS or time.perf_counter() < self.deadline):
             chosen = set(self.runners) if number - first < MIN_ROUNDS else self._neediest()
             yield number, {index: kept[index] for index in chosen}
             number += 1
