@@ -101,7 +101,7 @@ def test_what_exists_is_replaced_with_force_only(model: Path, tmp_path: Path) ->
     assert "kept.csv: exists already" in sentence_of_a_refusal(model, "--runs", 5, "--csv", target)
     assert target.read_text() == "kept"
     assert bench(model, "--runs", 5, "--csv", target, "--force").returncode == 0
-    assert target.read_text().startswith("target,file,runner,threads")
+    assert target.read_text().startswith("target,file,runner,options,threads")
 
 
 def test_more_threads_than_cores_are_warned_of_and_measured(model: Path) -> None:

@@ -1,5 +1,6 @@
 """Reports are functions of the result alone, and nothing that a file or a remote says becomes markup."""
 
+import csv
 import dataclasses
 import io
 import json
@@ -78,6 +79,15 @@ def test_json_and_csv_are_the_same_for_the_same_report(report: Report) -> None:
     assert len(as_csv(report).splitlines()) == 1 + 3
     found = json.loads(as_json(report))
     assert found["measurements"][2]["artifact"]["sha256"] == report.measurements[0].artifact.sha256
+
+
+def test_csv_names_what_failed_and_the_accuracy(hostile: Report) -> None:
+    rows = list(csv.DictReader(io.StringIO(as_csv(hostile))))
+    assert [row["failure"] for row in rows] == [EVIL, "", "", EVIL]
+    assert (rows[0]["top1"], rows[1]["top1"], rows[-1]["median_ms"]) == ("0.5", "", "")
+    failed = dataclasses.replace(hostile, measurements=())
+    assert len(as_csv(failed).splitlines()) == 2
+    assert "1 thread" in as_markdown(failed) + as_html(failed)
 
 
 def test_json_is_valid_and_read_again(report: Report, hostile: Report, tmp_path: Path) -> None:
