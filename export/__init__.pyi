@@ -1,5 +1,7 @@
 from .calibration import Calibration as Calibration
 from .card import Card as Card
+from .compress.aware import Trained as Trained
+from .compress.aware import train_aware as train_aware
 from .deploy import lower as lower
 from .onnx.check import check_qdq as check_qdq
 from .onnx.conversion import to_onnx as to_onnx

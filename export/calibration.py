@@ -85,6 +85,24 @@ def min_max(graph: Graph, data: Calibration, step: Callable[[float], object] = l
     return ranges
 
 
+def by_tensor(ranges: Ranges, graph: Graph, known: Ranges) -> Ranges:
+    """Ranges by layer under the names of the tensors in the file: those of an activation fused into the layer before it
+    are that layer's; layers that the file does not have are left out.
+
+    Args:
+        ranges: by node.
+        graph: lowered.
+        known: of every tensor.
+    """
+    found: Ranges = {}
+    for name, limits in ranges.items():
+        node = graph.nodes.get(name)
+        tensor = name if node is None or name in known or not node.inputs else node.inputs[0]
+        if tensor in known:
+            found[tensor] = limits
+    return found
+
+
 class _Watch:
     """Runs a file whose activations are outputs, and reports each tensor's least and largest value."""
 

@@ -18,13 +18,14 @@ from .emit.writer import operator_code, pack
 from .schemes import Boundary, Scheme
 
 
-def quantize(content: bytes, scheme: Scheme, ranges: Ranges | None = None) -> bytes:
+def quantize(content: bytes, scheme: Scheme, ranges: Ranges | None = None, *, to_nearest: bool = False) -> bytes:
     """The file in the given scheme; int8 reads and returns int8.
 
     Args:
         content: a float32 file with a signature.
         scheme: float16 (weights), dynamic (int8 weights, activations quantized at run time) or int8 (all of it).
         ranges: of each activation, for int8.
+        to_nearest: kernels reach to their largest weight, as they do in quantization-aware training; else OCTAV clips.
     """
     if scheme == "float32":
         return content
@@ -34,7 +35,7 @@ def quantize(content: bytes, scheme: Scheme, ranges: Ranges | None = None) -> by
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")  # it warns of its own use of the interpreter, and always draws a bar
         if scheme == "int8":
-            _static(tool, content)
+            _static(tool, content, to_nearest)
             limits = {
                 name: {"min": np.array([low]), "max": np.array([high])} for name, (low, high) in (ranges or {}).items()
             }
@@ -43,12 +44,14 @@ def quantize(content: bytes, scheme: Scheme, ranges: Ranges | None = None) -> by
         return bytes(tool.quantize(enable_progress_report=False, enable_progress_bar=False).quantized_model)
 
 
-def _static(tool: Any, content: bytes) -> None:
+def _static(tool: Any, content: bytes, to_nearest: bool) -> None:
     """int8 everywhere; OCTAV for the weights of convolutions, except where a channel of zeros would get the scale 0."""
     from litert_quantizer import qtyping, recipe
     from litert_quantizer.algorithm_manager import AlgorithmName
 
     tool.load_quantization_recipe(recipe.static_wi8_ai8())
+    if to_nearest:
+        return
     names = "|".join(map(re.escape, _with_zero_channels(content)))
     others = rf"^(?!(?:{names});?$).*" if names else ".*"
     tool.add_static_config(others, qtyping.TFLOperationName.CONV_2D, 8, 8, algorithm_key=AlgorithmName.OCTAV)

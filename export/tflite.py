@@ -14,7 +14,7 @@ from ..complexity import complexity
 from ..errors import InputError
 from ..files import refuse_overwrite, write
 from ..preprocessing import Preprocessing
-from .calibration import Calibration, min_max, representative
+from .calibration import Calibration, Ranges, by_tensor, min_max, representative
 from .card import Card, artifact_facts, card_path, tool_versions
 from .contents import histogram, operators, parse, quantization_of, require_integer
 from .emit import emit, without_rule
@@ -49,6 +49,7 @@ class Origin:
         options: what the builder was called with.
         preprocessing: what the network was trained on.
         labels: the classes' names by index.
+        training: how compression-aware training made the weights (see `train_aware`).
     """
 
     weights: Trained = "unknown"
@@ -56,6 +57,7 @@ class Origin:
     options: dict[str, Any] = field(default_factory=dict)
     preprocessing: Preprocessing | None = None
     labels: Sequence[str] | None = None
+    training: dict[str, Any] | None = None
 
 
 @contextmanager
@@ -76,6 +78,7 @@ def to_tflite(
     lower: str | Sequence[str] = "auto",
     target: str | None = None,
     accuracy: Accuracy | None = None,
+    learned: Ranges | None = None,
     origin: Origin = Origin(),
     verification: Callable[[bytes], dict[str, Any]] | None = None,
     force: bool = False,
@@ -94,6 +97,8 @@ def to_tflite(
         lower: the passes: "auto" (those that the measured costs speak for), "none", or names (see export/lowering).
         target: where it shall run, see targets.toml: what that would not take is an error or stands in the card.
         accuracy: for int8, the images over which no pass may lose more than it says.
+        learned: for int8, ranges by layer that quantization-aware training found; kernels are then rounded to nearest,
+            as they were in training, and calibration serves the tensors that no layer has by name.
         origin: what the card shall say of the model.
         verification: takes the file's bytes before they are written; what it returns goes into the card.
         force: replace files that exist.
@@ -120,13 +125,15 @@ def to_tflite(
     if len(graph.inputs) != 1:
         raise InputError(f"{model.name} has {len(graph.inputs)} inputs; networks of one are exported")
     missing = sorted({node.op for node in without_rule(graph)})
+    if missing and learned is not None:
+        raise InputError(f"{model.name}: {', '.join(missing)} cannot be written with ranges from training")
     if missing:
         with phase("convert with TensorFlow", None):
             from .converter import convert
 
             content = convert(model, quantize, data, inputs, outputs, batch)
     else:
-        content = emitted(graph, quantize, data, inputs, outputs, batch, phase)
+        content = emitted(graph, quantize, data, inputs, outputs, batch, phase, learned)
     islands = require_integer(content) if quantize == "int8" else {}
     placed = None if place is None else on_target(content, place)
     if origin.labels and origin.preprocessing and expressible(origin.preprocessing):
@@ -168,6 +175,7 @@ def emitted(
     outputs: Boundary = "int8",
     batch: int = 1,
     phase: Phase = silent,
+    learned: Ranges | None = None,
 ) -> bytes:
     """Our own way: emit, watch the ranges, quantize; of a lowered graph, each of whose nodes has a rule."""
     ranges = None
@@ -175,13 +183,16 @@ def emitted(
         data is not None and scheme == "int8"
     ):  # first, so that its interpreter's memory is free when the file is written
         with phase("calibrate", len(data)) as step:
-            ranges = shared_scale(graph, min_max(graph, data, step))
+            ranges = min_max(graph, data, step)
+        if learned is not None:
+            ranges |= by_tensor(learned, graph, ranges)
+        ranges = shared_scale(graph, ranges)
     with phase("emit", None):
         content = emit(graph, batch=batch)
     if scheme == "float32":
         return content
     with phase("quantize", None):
-        small = quantize_file(content, scheme, ranges)
+        small = quantize_file(content, scheme, ranges, to_nearest=learned is not None)
         return with_boundary(small, inputs, outputs) if scheme == "int8" else small
 
 
@@ -216,6 +227,7 @@ def _card(
             "weights": origin.weights,
             "parameters": cost.params,
             "macs": cost.macs,
+            "training": origin.training,
         },
         inputs=[_tensor(graph.tensors[entry.tensorIndex], entry.name) for entry in signature.inputs],
         outputs=[_tensor(graph.tensors[entry.tensorIndex], entry.name) for entry in signature.outputs],

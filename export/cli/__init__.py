@@ -4,7 +4,7 @@ import typer
 from typer.core import TyperGroup
 
 from ...console import run
-from . import check_qdq, lower, model, snippet, sweep, verify
+from . import check_qdq, lower, model, snippet, sweep, train_aware, verify
 
 DEFAULT = "export"
 
@@ -32,6 +32,7 @@ app.command(epilog=sweep.EXAMPLE)(sweep.sweep)
 app.command(epilog=verify.EXAMPLE)(verify.verify)
 app.command("check-qdq", epilog=check_qdq.EXAMPLE)(check_qdq.check_qdq)
 app.command("lower", epilog=lower.EXAMPLE)(lower.lower)
+app.command("train-aware", epilog=train_aware.EXAMPLE)(train_aware.train_aware)
 
 
 def main() -> None:

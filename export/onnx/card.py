@@ -40,6 +40,7 @@ def described(
             "weights": origin.weights,
             "parameters": cost.params,
             "macs": cost.macs,
+            "training": origin.training,
         },
         inputs=[_tensor(tensor, layout) for tensor in file.graph.input],
         outputs=[_tensor(tensor, layout) for tensor in file.graph.output],

@@ -76,6 +76,7 @@ def to_onnx(
     calibration: Calibration | np.ndarray | Iterable[np.ndarray] | None = None,
     estimator: Estimator = "mse",
     keep: Sequence[str] = (),
+    learned: Ranges | None = None,
     opset: int | None = None,
     layout: Layout = "NCHW",
     batch: int | None = 1,
@@ -99,6 +100,7 @@ def to_onnx(
         calibration: for int8, preprocessed images (n, height, width, channels), or batches of them.
         estimator: of the ranges, for int8.
         keep: patterns of the layers that stay in float, e.g. "features_0*".
+        learned: for int8, ranges by layer that quantization-aware training found; the others are calibrated.
         opset: 13 to 21; 17 (21 for int4) where None.
         layout: "NCHW", or "NHWC": a Transpose at the input, one at each output that is a map.
         batch: images a call; None leaves it open.
@@ -140,7 +142,7 @@ def to_onnx(
     elif quantize == "int4":
         small = quantized(whole, None, bits=4, keep=keep)
     elif data is not None:
-        small = _int8(whole, data, estimator, keep, layout, phase)
+        small = _int8(whole, data, estimator, keep, learned or {}, layout, phase)
     approval(small)
     content = checked(small)
     proof = {"parity": parity.to_dict()} | ({} if verification is None else verification(content))
@@ -228,12 +230,19 @@ def _float16(
 
 
 def _int8(
-    whole: onnx.ModelProto, data: Calibration, estimator: Estimator, keep: Sequence[str], layout: Layout, phase: Phase
+    whole: onnx.ModelProto,
+    data: Calibration,
+    estimator: Estimator,
+    keep: Sequence[str],
+    learned: Ranges,
+    layout: Layout,
+    phase: Phase,
 ) -> onnx.ModelProto:
     tensors = plan(whole, keep).tensors
     passes = 1 if estimator == "min-max" else 2
     with phase("calibrate", passes * len(data)) as step:
         ranges = ranges_of(whole, tensors, data, estimator, channels_last=layout == "NHWC", step=step)
+    ranges |= {name: learned[name] for name in tensors if name in learned}
     with phase("quantize", None):
         return quantized(whole, ranges, keep=keep)
 

@@ -1,0 +1,229 @@
+"""`cnnzoo-export train-aware MODEL`: fine-tune so that small survives, then export and verify."""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from ...console import print_json, terminal
+from ...errors import InputError
+from ..compress.methods import Method
+from ..schemes import Boundary, Scheme
+from .model import _class_names, _images, _phases, _spec, _table, _verification
+
+if TYPE_CHECKING:
+    import keras
+
+    from ...images import Images
+    from ..calibration import Calibration
+    from ..card import Card
+    from ..compress.aware import Trained
+    from ..tflite import Origin, Phase
+
+EXAMPLE = """
+**Examples**
+
+    cnnzoo-export train-aware resnet20 --weights w.safetensors --preprocess torch --data train.npz --method qat \\
+      --epochs 3 --verify test.npz -o out/
+
+    cnnzoo-export train-aware my_model.keras --preprocess tf --data photographs/ --method prune-2:4 --epochs 6 \\
+      --save out/pruned.keras -o out/
+"""
+COUNT = 500  # of the training images calibrate the tensors whose range no layer learned
+
+
+def train_aware(
+    model: Annotated[
+        str, typer.Argument(help="A network of `cnnzoo list`, a .keras or .h5 file, or keras.applications.NAME.")
+    ],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Labelled pictures: an .npz file (`images` uint8 NHWC, `labels`), or a folder for each class."
+        ),
+    ],
+    method: Annotated[
+        Method,
+        typer.Option(
+            help="qat, prune, prune-2:4, cluster, prune+qat, prune-2:4+qat, cluster+qat, prune+cluster, "
+            "prune+cluster+qat, or float (none of it, to compare with)."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A folder, or the .tflite or .onnx file.")],
+    weights: Annotated[
+        str | None, typer.Option(help="A .safetensors, .npz, .weights.h5 or .keras file; a model file has its own.")
+    ] = None,
+    preprocess: Annotated[
+        str | None,
+        typer.Option(
+            help="torch, tf, caffe, none, or a JSON file (a spec or a card); needed unless the weights know it."
+        ),
+    ] = None,
+    epochs: Annotated[
+        int, typer.Option(help="Passes over the images, of all stages of the method together.", min=1)
+    ] = 3,
+    batch: Annotated[int, typer.Option(help="Images a step.", min=1)] = 64,
+    learning_rate: Annotated[float, typer.Option(help="At the first step; falls to zero along a cosine.")] = 0.003,
+    augment: Annotated[bool, typer.Option("--augment/--no-augment", help="Mirror and shift the pictures.")] = True,
+    sparsity: Annotated[float, typer.Option(help="Share of each kernel that `prune` makes zero.")] = 0.5,
+    clusters: Annotated[int, typer.Option(help="Different weights that `cluster` leaves in each kernel.")] = 16,
+    count: Annotated[int | None, typer.Option(help="Training images, at most.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Of the order, the augmentation and the centroids.")] = 0,
+    to: Annotated[Literal["tflite", "onnx"], typer.Option(help="The file; int8 as Q/DQ in ONNX.")] = "tflite",
+    quantize: Annotated[
+        Scheme | None, typer.Option(help="What is exported: int8 after qat, which is the default there, else float32.")
+    ] = None,
+    inputs: Annotated[Boundary, typer.Option(help="What an int8 file reads.")] = "int8",
+    outputs: Annotated[Boundary, typer.Option(help="What an int8 file returns.")] = "int8",
+    verify: Annotated[
+        str | None,
+        typer.Option(help="A folder or .npz file over which the file is compared with the network before training."),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Class names, one a line, for the card and the file's metadata.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder, e.g. classes=10; repeatable."),
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Keep the trained Keras model as well (.keras).")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the card instead of a table.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+) -> None:
+    """Fine-tunes MODEL by tensorflow-model-optimization, writes the file and its card, and compares it with MODEL.
+
+    Exit codes: 0 written, 2 bad input. --debug shows the traceback of an error.
+    """
+    from ...files import refuse_overwrite, replacing
+    from ..calibration import Calibration
+    from ..card import card_path
+    from ..compress.aware import card_section, train_aware
+    from ..compress.methods import check_method
+    from ..sources import load
+
+    scheme = _scheme(method, quantize)
+    path = _artifact(output, model, method, scheme, to)
+    for wanted in (path, card_path(path), *([save] if save else [])):
+        refuse_overwrite(wanted, force=force)
+    if save is not None and save.suffix != ".keras":
+        raise InputError(f"--save {save}: a Keras model's file name ends in .keras")
+    check_method(method, epochs)
+    phase = _phases(not quiet)
+    with phase("build", None):
+        network, origin = load(model, weights, settings or [])
+    spec = _spec(origin, preprocess, model)
+    images = _images(data, tuple(network.inputs[0].shape[1:]), spec, count, seed)
+    truth, pixels = _labels(images, network, data), spec(images.pixels)
+    how: dict[str, Any] = {
+        "epochs": epochs,
+        "batch": batch,
+        "learning_rate": learning_rate,
+        "augment": augment,
+        "seed": seed,
+    }
+    trained = train_aware(
+        network, pixels, truth, method=method, **how, sparsity=sparsity, clusters=clusters, phase=phase
+    )
+    if save is not None:
+        with replacing(save, force=force) as temporary:
+            trained.model.save(temporary)
+    names = _class_names(labels) or images.classes
+    card = _export(
+        trained,
+        path,
+        scheme,
+        Calibration(pixels[:COUNT], images.source),
+        (inputs, outputs),
+        replace(origin, preprocessing=spec, labels=names, training=card_section(trained)),
+        _verification(verify, network, spec, phase),
+        force,
+        phase,
+    )
+    if as_json:
+        print_json(asdict(card))
+    else:
+        terminal().print(_with_training(_table(card, path), trained))
+
+
+def _export(
+    trained: "Trained",
+    path: Path,
+    scheme: Scheme,
+    data: "Calibration",
+    boundary: tuple[Boundary, Boundary],
+    origin: "Origin",
+    proof: "Callable[[Any], dict[str, Any]] | None",
+    force: bool,
+    phase: "Phase",
+) -> "Card":
+    """The trained model as the file that its name asks for."""
+    shared: dict[str, Any] = {
+        "calibration": data if scheme == "int8" else None,
+        "learned": trained.ranges,
+        "origin": origin,
+    }
+    shared |= {"force": force, "phase": phase}
+    if path.suffix == ".onnx":
+        from ..onnx.conversion import to_onnx
+        from ..runners import OnnxRunner
+
+        if scheme == "dynamic":
+            raise InputError("--quantize dynamic: an ONNX file is float32, float16 or int8")
+        prove = None if proof is None else lambda content: proof(OnnxRunner(content))
+        return to_onnx(trained.model, path, quantize=scheme, verification=prove, **shared)
+    from ..tflite import to_tflite
+
+    inputs, outputs = boundary
+    # other passes reorder channels, which 2:4 does not survive
+    return to_tflite(
+        trained.model, path, quantize=scheme, inputs=inputs, outputs=outputs, lower="none", verification=proof, **shared
+    )
+
+
+def _scheme(method: str, quantize: Scheme | None) -> Scheme:
+    """int8 is what quantization-aware training is for."""
+    aware = method.split("+")[-1] == "qat"
+    if aware and quantize not in (None, "int8"):
+        raise InputError(
+            f"--quantize {quantize}: {method} trains for int8; drop --quantize, or choose a method without qat"
+        )
+    return quantize or ("int8" if aware else "float32")
+
+
+def _artifact(output: Path, model: str, method: str, scheme: Scheme, kind: str) -> Path:
+    """`out/` holds `resnet20_cluster+qat_int8.tflite`."""
+    if output.suffix in (".tflite", ".onnx"):
+        return output
+    name = Path(model).stem if model.endswith((".keras", ".h5")) else model.rpartition(".")[2].lower()
+    return output / f"{name}_{method.replace(':', '')}_{scheme}.{kind}"
+
+
+def _labels(images: "Images", network: "keras.Model", source: str) -> np.ndarray:
+    if images.labels is None:
+        raise InputError(
+            f"{source}: no labels in it; training needs `labels` in the .npz file, or a folder for each class"
+        )
+    classes = network.outputs[0].shape[-1]
+    if images.classes is not None and len(images.classes) != classes:
+        raise InputError(
+            f"{source}: {len(images.classes)} classes but {network.name} has {classes} outputs; build it with "
+            f"--set classes={len(images.classes)}, or give the images that it was trained on"
+        )
+    return images.labels
+
+
+def _with_training(table: Table, trained: "Trained") -> Table:
+    table.add_row(
+        "trained", f"{trained.method}, {trained.recipe['epochs']} epochs of {trained.recipe['images']} images"
+    )
+    if trained.sparsity:
+        low, high = min(trained.sparsity.values()), max(trained.sparsity.values())
+        table.add_row("zeros", f"{low:.0%} to {high:.0%} of {len(trained.sparsity)} kernels")
+    if trained.clusters:
+        table.add_row("values", f"at most {max(trained.clusters.values())} in each of {len(trained.clusters)} kernels")
+    return table

@@ -1,0 +1,1 @@
+"""Compression-aware training through tensorflow-model-optimization: `train_aware`."""
