@@ -2,6 +2,10 @@
 
     Graph -> tf_keras, each layer annotated -> trained -> Graph and ranges -> our emitter, or Q/DQ
 
+The file is our emitter's, not TFLiteConverter's: of a CIFAR-10 ResNet-20 it is strictly int8 and answers at 32.2 dB of
+what tfmot's model computes (99.5 % the same class of 1,000 images), while TFLiteConverter (TensorFlow 2.21) refuses a
+dense kernel that was trained with a scale for each output ("'tfl.transpose' op has mismatched quantized axes").
+
 tfmot starts every range at -6 to 6 and moves it by a thousandth a batch, so a few epochs end far from the truth; here
 they start where the float network's activations are.
 """
