@@ -5,7 +5,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test quick nightly lint types references gallery clean
+.PHONY: demo test quick nightly lint types references devices gallery clean
+
+# what `make devices` fetches, and where the tests look for it; they skip what is not there
+export CNNZOO_ARM64 ?= $(CURDIR)/.devices/arm64
+export CNNZOO_LITERTJS ?= $(CURDIR)/.devices/node_modules
 
 demo: $(READY)  ## train, export, verify and measure a small network
 	$(BIN)/cnnzoo demo --out demo --force
@@ -33,6 +37,11 @@ references: $(READY)  ## torch's reference implementations and the other backend
 	$(BIN)/pip install jax pyyaml
 	$(BIN)/pip install --no-deps torchvision==0.15.2 timm
 
+devices:  ## a browser, LiteRT.js, an ssh server, adb and an arm64 LiteRT under qemu, as root on Debian; each may fail alone
+	-apt-get update -qq && apt-get install -y -qq --no-install-recommends adb chromium chromium-driver openssh-server
+	-npm install --silent --prefix .devices @litertjs/core@2.5.3
+	-bash tests/bench/arm64.sh $(CNNZOO_ARM64)
+
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12 ..."; exit 1; }
@@ -47,4 +56,4 @@ gallery: $(READY)  ## the README's pictures
 	for name in $(GALLERY); do $(BIN)/cnnzoo plot $$name -o docs/gallery/$$name.svg --force; done
 
 clean:
-	rm -rf $(VENV) build demo
+	rm -rf $(VENV) .devices build demo
