@@ -114,7 +114,13 @@ def check_micro(path: Path, *, arena: int | None = None, flash: int | None = Non
 
 
 def write_inside(path: Path, target: Path, *, force: bool = True) -> Path:
-    """The model with all its weights inside the flatbuffer, where TFLite-Micro looks for them."""
+    """The model with all its weights inside the flatbuffer, where TFLite-Micro looks for them.
+
+    Raises:
+        InputError: no such file, not a model, or the target exists.
+    """
+    read_artifact(path)
+    read_graph(path)
     return write(target, pack(unpack(path)), force=force)
 
 

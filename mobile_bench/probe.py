@@ -68,11 +68,12 @@ def cost(configuration: Configuration, seed: int) -> dict[str, Any]:
     after = _peak_bytes(reset=False)
     elsewhere = configuration.runner in OTHER_PROCESSES
     peak = None if elsewhere or before is None or after is None else after - before
-    description = asdict(runner.describe())
+    description = runner.describe()
     runner.close()
+    times = (loaded - start, first - loaded) if description.timed else (None, None)  # a simulator's are none
     return {
-        "cost": {"peak_bytes": peak, "load_ns": loaded - start, "first_ns": first - loaded},
-        "description": description,
+        "cost": {"peak_bytes": peak, "load_ns": times[0], "first_ns": times[1]},
+        "description": asdict(description),
     }
 
 

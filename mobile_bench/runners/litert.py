@@ -121,13 +121,19 @@ def _name(dtype: type) -> str:
     return dtype.__name__.removesuffix("_")
 
 
-def _arena_bytes(path: str | os.PathLike) -> int:
-    """The union of the addresses of all activations without a delegate; kernels' scratch is not in it."""
+def _arena_bytes(path: str | os.PathLike) -> int | None:
+    """The union of the addresses of all activations without a delegate; kernels' scratch is not in it.
+
+    None where the file runs with the delegate only.
+    """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=plain)
-    interpreter.allocate_tensors()
+    try:
+        interpreter.allocate_tensors()
+    except RuntimeError:
+        return None
     indices = {int(tensor) for node in interpreter._get_ops_details() for tensor in node["outputs"]}
     indices |= {detail["index"] for detail in interpreter.get_input_details()}
     views = (interpreter.tensor(index)() for index in indices)

@@ -1,5 +1,9 @@
 """TFLite-Micro: kernels, arena, flash, and answers equal to those of LiteRT's reference kernels."""
 
+import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -166,3 +170,32 @@ def test_absent_software_and_broken_files_are_said(
     monkeypatch.setattr(micro, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="TFLite-Micro is not installed; pip install"):
         check_micro(sound)
+
+
+def bench(*arguments: object) -> subprocess.CompletedProcess[str]:
+    code = "from keras_cnnzoo.mobile_bench.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command_writes_the_weights_inside_and_ends_with_3_where_they_are_not(sound: Path, tmp_path: Path) -> None:
+    behind, inside = with_data_behind(sound, tmp_path / "behind.tflite"), tmp_path / "inside.tflite"
+    found = bench("micro", behind, "--arena", "256K", "--flash", "1M", "--json")
+    assert found.returncode == 3, found.stderr
+    (report,) = json.loads(found.stdout)
+    assert report["behind"]
+    assert "--inside" in report["problems"][0]
+    done = bench("micro", behind, "--inside", inside)
+    assert done.returncode == 0, done.stderr
+    again = bench("micro", behind, "--inside", inside)
+    assert again.returncode == 2
+    assert "exists already; give --force" in again.stderr
+    assert "there is no such file" in bench("micro", tmp_path / "no.tflite", "--inside", tmp_path / "x").stderr
+
+
+def test_a_measurement_by_it_shows_no_time_at_all(sound: Path, tmp_path: Path) -> None:
+    done = bench(sound, "--runner", "micro", "--runs", 10, "--json", tmp_path / "r.json")
+    assert done.returncode == 0, done.stderr
+    assert "no latency" in done.stdout
+    assert not re.search(r'"(load|first)_ns": \d', (tmp_path / "r.json").read_text())
