@@ -1,6 +1,6 @@
-"""Full int8 export by keras_cnnzoo.export against plain TFLiteConverter.from_keras_model, on the same model and images.
+"""Export by keras_cnnzoo.export against plain TFLiteConverter.from_keras_model, on the same model and images.
 
-    python benchmarks/export_speed.py IMAGES [--repeats 3] [--count 100] [-o FOLDER]
+    python benchmarks/export_speed.py IMAGES [--repeats 3] [--count 100] [--scheme int8] [--only NAME] [-o FOLDER]
 
 Each conversion runs in a process of its own, ours and the plain one in turn. Time and peak resident memory are those of
 the conversion alone: the model is built, its weights and the images are read before. The weights are random, with BN
@@ -19,14 +19,15 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-NETWORKS = ("ResNet50", "MobileNetV2")
-SIZE = 224
+SIZES = {"MobileNetV2": 224, "ResNet50": 224, "DenseNet121": 224, "InceptionV3": 299}
 
 
 def main(
-    images: Annotated[Path, typer.Argument(help="A folder of photographs, or an .npz file of 224x224 images.")],
+    images: Annotated[Path, typer.Argument(help="A folder of photographs.")],
     repeats: int = 3,
     count: int = 100,
+    scheme: str = "int8",
+    only: Annotated[str | None, typer.Option(help="One of the networks.")] = None,
     output: Annotated[Path | None, typer.Option("-o", help="Keeps the files.")] = None,
 ) -> None:
     folder = output or Path(tempfile.mkdtemp())
@@ -34,12 +35,12 @@ def main(
     print(
         "| network | way | seconds | times faster | peak MB | SQNR dB | latency ratio, 1 thread |\n" + "|---" * 7 + "|"
     )
-    for network in NETWORKS:
+    for network in [only] if only else SIZES:
         _child("prepare", network, images, folder)
         runs: dict[str, list[dict[str, Any]]] = {"plain": [], "ours": []}
         for _ in range(repeats):
             for way, taken in runs.items():
-                taken.append(_child("convert", network, images, folder, way, count))
+                taken.append(_child("convert", network, images, folder, way, count, scheme))
         _print_rows(network, runs, folder)
     from keras_cnnzoo.mobile_bench.environment import environment
 
@@ -86,19 +87,19 @@ def prepare(network: str, images: str, folder: str) -> None:
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
-    model(_inputs(images, 32), training=True)
+    model(_inputs(images, 32, SIZES[network]), training=True)
     model.save_weights(Path(folder) / f"{network}.weights.h5")
     print("{}")
 
 
-def _inputs(images: str, count: int) -> np.ndarray:
+def _inputs(images: str, count: int, size: int) -> np.ndarray:
     from keras_cnnzoo.images import read_images
     from keras_cnnzoo.preprocessing import PRESETS
 
-    return PRESETS["tf"](read_images(images, (SIZE, SIZE, 3), count=count).pixels)
+    return PRESETS["tf"](read_images(images, (size, size, 3), count=count).pixels)
 
 
-def convert(network: str, images: str, folder: str, way: str, count: int) -> None:
+def convert(network: str, images: str, folder: str, way: str, count: int, scheme: str) -> None:
     """One conversion in this process; prints what it cost as JSON."""
     import keras
 
@@ -108,28 +109,30 @@ def convert(network: str, images: str, folder: str, way: str, count: int) -> Non
 
     model = getattr(keras.applications, network)(weights=None, classifier_activation=None)
     model.load_weights(Path(folder) / f"{network}.weights.h5")
-    inputs = _inputs(images, count)
+    inputs = _inputs(images, count, SIZES[network])
     path = Path(folder) / f"{network}_{way}.tflite"
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     start = time.perf_counter()
     if way == "ours":
-        to_tflite(model, path, quantize="int8", calibration=inputs, force=True)
+        to_tflite(model, path, quantize=scheme, calibration=inputs, force=True)
     else:
-        path.write_bytes(_plain(model, inputs))
+        path.write_bytes(_plain(model, inputs, scheme))
     seconds = time.perf_counter() - start
     status = Path("/proc/self/status").read_text()
     peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1000
-    held_out = _inputs(images, 2 * count)[count:]
+    held_out = _inputs(images, 2 * count, SIZES[network])[count:]
     expected = model.predict(held_out, batch_size=10, verbose=0)
     noise = expected - LiteRT(path.read_bytes())(held_out)[0]
     sqnr = 10 * np.log10(np.square(expected).sum() / np.square(noise).sum())
     print(json.dumps({"seconds": seconds, "peak_mb": peak, "sqnr_db": float(sqnr), "versions": tool_versions()}))
 
 
-def _plain(model: Any, inputs: np.ndarray) -> bytes:
+def _plain(model: Any, inputs: np.ndarray, scheme: str) -> bytes:
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if scheme == "float32":
+        return converter.convert()
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([image[None]] for image in inputs)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]

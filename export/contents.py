@@ -92,6 +92,14 @@ ISLANDS = ("LOCAL_RESPONSE_NORMALIZATION",)
 """Operators that LiteRT has in float alone; an int8 file goes back to float for them, and its card says so."""
 
 
+def normalisations(content: bytes) -> list[str]:
+    """The layers of our emitter's file that divide by the deviation of their own input (LayerNorm, GroupNorm).
+
+    In int8 the square of a range of 255 steps and its inverse root leave nothing of the answer: they stay in float.
+    """
+    return [op.output.removesuffix("/inverse") for op in operators(content) if op.output.endswith("/inverse")]
+
+
 def require_integer(content: bytes, islands: Collection[str] = ()) -> dict[str, int]:
     """Raises InputError where an operator between input and output touches a float tensor without leave to.
 

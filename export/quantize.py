@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .calibration import Ranges
-from .contents import parse
+from .contents import normalisations, parse
 from .emit.writer import operator_code, pack
 from .schemes import Boundary, Scheme
 
@@ -55,6 +55,11 @@ def _static(tool: Any, content: bytes, to_nearest: bool) -> None:
     names = "|".join(map(re.escape, _with_zero_channels(content)))
     others = rf"^(?!(?:{names});?$).*" if names else ".*"
     tool.add_static_config(others, qtyping.TFLOperationName.CONV_2D, 8, 8, algorithm_key=AlgorithmName.OCTAV)
+    for layer in normalisations(content):
+        pattern = rf"^{re.escape(layer)}(?:/.*)?;?$"
+        tool.update_quantization_recipe(
+            pattern, qtyping.TFLOperationName.ALL_SUPPORTED, algorithm_key=AlgorithmName.NO_QUANTIZE
+        )
 
 
 def _with_zero_channels(content: bytes) -> list[str]:

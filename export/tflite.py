@@ -12,11 +12,11 @@ import numpy as np
 
 from ..complexity import complexity
 from ..errors import InputError
-from ..files import refuse_overwrite, write
+from ..files import refuse_overwrite, replacing
 from ..preprocessing import Preprocessing
 from .calibration import Calibration, Ranges, by_tensor, min_max, representative
 from .card import Card, artifact_facts, card_path, tool_versions
-from .contents import histogram, operators, parse, quantization_of, require_integer
+from .contents import histogram, normalisations, operators, parse, quantization_of, require_integer
 from .emit import emit, without_rule
 from .graph import Graph, from_keras
 from .interpreter import LiteRT
@@ -134,15 +134,16 @@ def to_tflite(
             content = convert(model, quantize, data, inputs, outputs, batch)
     else:
         content = emitted(graph, quantize, data, inputs, outputs, batch, phase, learned)
-    islands = require_integer(content) if quantize == "int8" else {}
+    islands = require_integer(content, normalisations(content)) if quantize == "int8" else {}
     placed = None if place is None else on_target(content, place)
     if origin.labels and origin.preprocessing and expressible(origin.preprocessing):
         content = with_metadata(content, model.name, origin.preprocessing, origin.labels)
     proof = None if verification is None else verification(content)
     card = _card(model, content, Path(path).name, quantize, data, origin, missing, lowered, proof)
     card = replace(card, target=placed, quantization=card.quantization | {"float_islands": islands})
-    write(path, content, force=force)
-    card.write(path)
+    with replacing(path, force=force) as temporary:
+        temporary.write_bytes(content)
+        card.write(path)  # before the file takes its place: neither stands without the other
     return card
 
 
