@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from keras_cnnzoo.mobile_bench import Report, benchmark
+from keras_cnnzoo.mobile_bench import Estimate, Report, benchmark
 from keras_cnnzoo.mobile_bench.environment import environment
 
 NETWORKS = (
@@ -49,7 +49,7 @@ def export(name: str, scheme: str, folder: Path, photographs: Path | None) -> Pa
         command = [sys.executable, "-m", "keras_cnnzoo.export", name, "--quantize", scheme, "-o", str(path), "--quiet"]
         command += ["--weights", "random"]
         command += ["--calibration", str(photographs or "random:8"), "--count", "32"] if scheme == "int8" else []
-        subprocess.run(command, check=True)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return path
 
 
@@ -57,6 +57,12 @@ def heading(threads: list[int]) -> str:
     columns = [f"{n} thread{'s' * (n > 1)}, median ms" for n in threads] + [f"int8 to float, {n}" for n in threads]
     head = ["network", "type", "MB", "peak MB", "million MACs", *columns]
     return f"| {' | '.join(head)} |\n| --- | --- |{' ---: |' * (len(head) - 2)}"
+
+
+def with_interval(ratio: Estimate | None) -> str:
+    if ratio is None:
+        return ""
+    return f"{ratio.value:.2f}" if ratio.low is None else f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
 
 
 def rows(name: str, report: Report, threads: list[int]) -> list[str]:
@@ -68,12 +74,7 @@ def rows(name: str, report: Report, threads: list[int]) -> list[str]:
         peak = "" if first.probe.peak_bytes is None else f"{first.probe.peak_bytes / 1e6:.0f}"
         cells = [name, scheme, f"{first.artifact.bytes / 1e6:.2f}", peak, macs]
         cells += [f"{mine[n].summary.median.value:.2f}" for n in threads]
-        for n in threads:
-            ratio = mine[n].ratio
-            known = ratio is not None and ratio.low is not None
-            cells.append(
-                "" if ratio is None else f"{ratio.value:.2f}" + (f" ({ratio.low:.2f} to {ratio.high:.2f})" * known)
-            )
+        cells += [with_interval(mine[n].ratio) for n in threads]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
