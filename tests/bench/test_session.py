@@ -73,6 +73,7 @@ def test_the_first_calls_of_a_block_are_discarded() -> None:
     warmed = sum(event.calls for event in found if isinstance(event, Warmed))
     blocks = [event for event in found if isinstance(event, Block)]
     assert sum(len(block.durations_ns) for block in blocks) == 34
+    assert [len(block.starts_ns) for block in blocks] == [len(block.durations_ns) for block in blocks]
     assert CALLS.count("a") == warmed + 34 + DISCARDED * len(blocks)
 
 
