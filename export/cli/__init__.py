@@ -1,25 +1,14 @@
 """cnnzoo-export: one file for each verb; what is no verb is a MODEL to export."""
 
 import typer
-from typer.core import TyperGroup
 
-from ...console import run
+from ...console import run, verbs
 from . import check_qdq, lower, model, snippet, sweep, train_aware, verify
 
 DEFAULT = "export"
 
-
-class _Verbs(TyperGroup):
-    """`cnnzoo-export MODEL ...` is short for `cnnzoo-export export MODEL ...`."""
-
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        if args and args[0] not in self.commands and args[0] != "--help":
-            args = [DEFAULT, *args]
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer(
-    cls=_Verbs,
+    cls=verbs(DEFAULT),
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
