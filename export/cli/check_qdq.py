@@ -49,11 +49,10 @@ def check_qdq(
 
 def _read(file: Path) -> "onnx.ModelProto":
     import onnx
-    from google.protobuf.message import DecodeError
 
     try:
         model = onnx.load(file)
-    except (OSError, DecodeError) as error:
+    except Exception as error:  # protobuf's, which has no stubs, or the system's
         raise InputError(f"{file}: not a readable .onnx file ({error})") from error
     if not model.graph.node:
         raise InputError(f"{file}: not an ONNX model (no node in it)")

@@ -21,6 +21,19 @@ def depthwise_convolution(call: Call) -> None:
     _convolution(call, kernel, channels)
 
 
+@rule("SeparableConv2D")
+def separable_convolution(call: Call) -> None:
+    """A depthwise convolution and a pointwise one."""
+    height, width, channels, times = call.node.weights[0].shape
+    depthwise = call.node.weights[0].transpose(2, 3, 0, 1).reshape(channels * times, 1, height, width)
+    window = {"dilations": list(call.node.config["dilation_rate"]), **_window(call.node)}
+    inputs = [call.inputs[0], call.constant("depthwise kernel", depthwise)]
+    between = call.step("Conv", inputs, "depthwise", group=channels, kernel_shape=[height, width], **window)
+    kernel = call.constant("kernel", call.node.weights[1].transpose(3, 2, 0, 1))
+    bias = [call.constant("bias", b) for b in call.node.weights[2:]]
+    call.last("Conv", [between, kernel, *bias], kernel_shape=[1, 1])
+
+
 @rule("Dense")
 def dense(call: Call) -> None:
     """Gemm on vectors, a 1x1 convolution on maps, MatMul on what else there is."""

@@ -51,6 +51,7 @@ LAYERS: dict[str, Callable[[Any], Any]] = {
     )(layers.ZeroPadding2D(1)(x)),
     "depthwise": layers.DepthwiseConv2D(3, 2, "same"),
     "depthwise times 2": layers.DepthwiseConv2D(3, 1, "valid", depth_multiplier=2, activation="relu"),
+    "separable": layers.SeparableConv2D(5, 3, 2, "same", depth_multiplier=2, activation="relu"),
     "dense": lambda x: layers.Dense(4)(layers.Flatten()(x)),
     "flatten for two dense": lambda x: (lambda f: layers.Add()([layers.Dense(4)(f), layers.Dense(4)(f)]))(
         layers.Flatten()(x)
