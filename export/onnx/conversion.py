@@ -16,6 +16,8 @@ from ..graph import Graph, from_keras
 from ..lowering.activation import separate_activations
 from ..lowering.batch_norm import fold_batch_norm
 from ..lowering.identity import remove_identities
+from ..lowering.recognise_shuffle import recognise_shuffle
+from ..lowering.separable import split_separable
 from ..tflite import Origin, Phase, silent
 from .card import described
 from .emitter import emit, without_rule
@@ -33,7 +35,7 @@ OPSETS, OPSET = range(13, 22), 17  # 13: a scale per channel; 21: int4; 17: Tens
 INT4_OPSET = 21
 PARITY_IMAGES = 4
 UNKNOWN = Origin()
-PASSES = (remove_identities, separate_activations, fold_batch_norm)
+PASSES = (split_separable, remove_identities, recognise_shuffle, separate_activations, fold_batch_norm)
 
 
 def lower(graph: Graph) -> Graph:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..graph import Graph, Node, Shape
 
-CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
+CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D")
 POOLS = ("MaxPooling2D", "AveragePooling2D")
 NOT_NEGATIVE = ("relu", "relu6", "sigmoid", "hard_sigmoid", "softplus", "exponential")
 KEEPS_SIGN = ("MaxPooling2D", "AveragePooling2D", "Concatenate", "ChannelShuffle", "ChannelSplit", "ZeroPadding2D")

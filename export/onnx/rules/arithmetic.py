@@ -21,6 +21,17 @@ def combine(call: Call) -> None:
     call.last(op, [left, others[-1]] if others else [left])
 
 
+@rule("keras.src.ops.numpy.Divide", "keras.src.ops.numpy.TrueDivide", where=_of_one_rank)
+def divide(call: Call) -> None:
+    call.last("Div", list(call.inputs))
+
+
+@rule("MapScale")
+def map_scale(call: Call) -> None:
+    (factors,) = call.node.weights
+    call.last("Mul", [call.inputs[0], call.constant("factors", factors.transpose(2, 0, 1))])
+
+
 @rule("Average", where=_of_one_rank)
 def average(call: Call) -> None:
     left, *others = call.inputs

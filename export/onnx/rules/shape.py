@@ -33,6 +33,23 @@ def cropping(call: Call) -> None:
     call.last("Slice", [call.inputs[0], starts, ends, call.constant("axes", [2, 3])])
 
 
+@rule("Slice")
+def part(call: Call) -> None:
+    """`begin` and `size` of each axis behind the batch."""
+    rank, begin = len(call.node.shape), call.node.config["begin"]
+    ends = [start + size for start, size in zip(begin, call.node.config["size"], strict=True)]
+    axes = call.constant("axes", [axis(place, rank) for place in range(1, rank + 1)])
+    call.last("Slice", [call.inputs[0], call.constant("starts", begin), call.constant("ends", ends), axes])
+
+
+@rule("keras.src.ops.numpy.Split", where=lambda node, shapes: node.config["axis"] not in (0, -len(shapes[0]) - 1))
+def split(call: Call) -> None:
+    rank = len(call.shapes[0])
+    place = call.node.config["axis"] % (rank + 1)
+    sizes = call.constant("sizes", [shape[place - 1] for shape in call.node.shapes])
+    call.writer.node("Split", [call.inputs[0], sizes], call.outputs, axis=axis(place, rank))
+
+
 @rule("ChannelSplit")
 def channel_split(call: Call) -> None:
     sizes = call.constant("sizes", [shape[-1] for shape in call.node.shapes])

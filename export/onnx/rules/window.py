@@ -21,19 +21,6 @@ def depthwise_convolution(call: Call) -> None:
     _convolution(call, kernel, channels)
 
 
-@rule("SeparableConv2D")
-def separable_convolution(call: Call) -> None:
-    """A depthwise convolution and a pointwise one."""
-    height, width, channels, times = call.node.weights[0].shape
-    depthwise = call.node.weights[0].transpose(2, 3, 0, 1).reshape(channels * times, 1, height, width)
-    window = {"dilations": list(call.node.config["dilation_rate"]), **_window(call.node)}
-    inputs = [call.inputs[0], call.constant("depthwise kernel", depthwise)]
-    between = call.step("Conv", inputs, "depthwise", group=channels, kernel_shape=[height, width], **window)
-    kernel = call.constant("kernel", call.node.weights[1].transpose(3, 2, 0, 1))
-    bias = [call.constant("bias", b) for b in call.node.weights[2:]]
-    call.last("Conv", [between, kernel, *bias], kernel_shape=[1, 1])
-
-
 @rule("Dense")
 def dense(call: Call) -> None:
     """Gemm on vectors, a 1x1 convolution on maps, MatMul on what else there is."""
@@ -73,15 +60,15 @@ def global_pool(call: Call) -> None:
         call.last("Flatten", [call.step(op, list(call.inputs), "pooled")])
 
 
-@rule("AdaptiveAverage2D")
+@rule("AdaptiveAverage2D", "AdaptiveAveragePooling2D")
 def adaptive_average(call: Call) -> None:
     """Two products with matrices of means, (size, h) (h, w) (w, size), which any size allows."""
     height, width, _ = call.shapes[0]
-    size = call.node.config["size"]
-    if (height, width) == (size, size):
+    down, across = call.node.shape[:2]
+    if (height, width) == (down, across):
         call.last("Identity", list(call.inputs))
         return
-    rows, columns = call.constant("rows", _means(height, size)), call.constant("columns", _means(width, size).T)
+    rows, columns = call.constant("rows", _means(height, down)), call.constant("columns", _means(width, across).T)
     call.last("MatMul", [call.step("MatMul", [rows, call.inputs[0]], "rows averaged"), columns])
 
 
