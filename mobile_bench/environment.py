@@ -3,7 +3,7 @@
 import os
 import platform
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class Environment:
 def environment() -> Environment:
     """This machine, now."""
     return Environment(
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),  # noqa: UP017  boards have Python 3.10
         cnnzoo=_version("keras-cnnzoo"),
         python=platform.python_version(),
         numpy=np.__version__,

@@ -32,7 +32,7 @@ def probe(configuration: Configuration, *, seed: int = 0) -> tuple[Cost, dict[st
     """
     path, runner = configuration.artifact, configuration.runner
     order = Order((configuration,), seed=seed).to_json()
-    command = [sys.executable, *([] if sys.flags.safe_path else ["-P"]), "-m", __name__]
+    command = [sys.executable, *([] if getattr(sys.flags, "safe_path", True) else ["-P"]), "-m", __name__]
     try:
         done = subprocess.run(
             command, input=order, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False

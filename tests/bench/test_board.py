@@ -1,7 +1,9 @@
 """What a board says is read with distrust; here a shell of this machine plays the board."""
 
+import ast
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -95,6 +97,14 @@ def test_the_bundle_is_small_repeatable_and_free_of_paths_of_this_machine() -> N
     names = zipfile.ZipFile(io.BytesIO(content)).namelist()
     assert "keras_cnnzoo/mobile_bench/measure.py" in names
     assert not any(name.startswith(("/", "..")) or name.endswith("cli.py") for name in names)
+
+
+def test_what_is_sent_is_python_of_the_oldest_version_that_is_let_in() -> None:
+    archive = zipfile.ZipFile(io.BytesIO(bundle()))
+    for name in archive.namelist():
+        text = archive.read(name).decode()
+        ast.parse(text, name, feature_version=board.OLDEST)
+        assert not re.search(r"import .*\b(UTC|Self|StrEnum|tomllib)\b|sys\.flags\.safe_path", text), name
 
 
 def test_events_of_a_board_arrive_and_paths_are_those_of_here(tmp_path: Path, order: Order) -> None:
