@@ -39,6 +39,7 @@ def test_a_card_beside_the_file_says_what_it_is(int8: tuple[Path, Card]) -> None
         "builder": "resnet20",
         "options": {"classes": 10},
         "weights": "random",
+        "training": None,
         "parameters": 269_722,
         "macs": 40_551_040,
     }
