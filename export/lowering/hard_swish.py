@@ -62,19 +62,20 @@ def hard_swish(graph: Graph, declined: Declined = ignore) -> Graph:
 def shared_scale(graph: Graph, ranges: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
     """The ranges with those of x and ReLU6(x + 3) set so that int8 adds the 3 without rounding.
 
-    Both span 255 steps of 3/k: x from -3, ReLU6(x + 3) from 0, k as great as the greatest x and the 6 allow.
+    Both span 255 steps of 3/k: x from -3, ReLU6(x + 3) from 0, k as great as the greatest x and the 6 allow. A hard
+    sigmoid adds the 3 too, and sees nothing of an x beyond 3.
     """
-    ranges = dict(ranges)
-    readers = graph.readers()
+    ranges, readers = dict(ranges), graph.readers()
     for node in graph.nodes.values():
-        if node.op != "Multiply" or len(node.inputs) != 2:
-            continue
-        source, gate = node.inputs
-        shifted = graph.producer(gate).inputs[0] if graph.producer(gate).op == "Activation" else ""
-        if not (shifted.endswith("/shifted") and graph.nodes[shifted].inputs == (source,)):
-            continue
-        if source in ranges and shifted in ranges and readers[source] == 2:
-            top = max(ranges[source][1] + 3, 6.0)
+        source, shifted, reads, top = "", f"{node.name}/shifted", 1, 6.0
+        if node.op == "Activation" and node.config["activation"] == "hard_sigmoid":
+            source = node.inputs[0]
+        elif node.op == "Multiply" and len(node.inputs) == 2 and graph.producer(node.inputs[1]).op == "Activation":
+            source, reads, shifted = node.inputs[0], 2, graph.producer(node.inputs[1]).inputs[0]
+            if not shifted.endswith("/shifted") or graph.nodes[shifted].inputs != (source,):
+                continue
+            top = max(ranges.get(source, (0.0, 0.0))[1] + 3, 6.0)
+        if source in ranges and shifted in ranges and readers[source] == reads:
             span = STEPS * 3 / int(STEPS * 3 / top)
             ranges[source], ranges[shifted] = (-3.0, span - 3), (0.0, span)
     return ranges

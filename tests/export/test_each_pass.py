@@ -240,6 +240,13 @@ def test_three_is_a_whole_number_of_steps_of_the_scale_that_x_and_its_gate_share
         assert ranges["hs"] == (-1.0, 9.0)
 
 
+def test_a_hard_sigmoid_shares_its_scale_too_since_it_sees_nothing_beyond_three() -> None:
+    graph = from_keras(model_of(lambda x: layers.Activation("hard_sigmoid", name="gate")(conv(name="first")(x))))
+    ranges = shared_scale(graph, {"first": (-0.001, 0.001), "gate/shifted": (2.999, 3.001)})
+    assert ranges["first"] == pytest.approx((-3.0, 255 * 3 / 127 - 3))
+    assert ranges["gate/shifted"] == pytest.approx((0.0, 255 * 3 / 127))
+
+
 def test_padding_that_same_would_compute_is_same() -> None:
     def padded(pads: Any, **options: Any) -> list[str]:
         return rewritten(same_padding, lambda x: conv(4, 3, padding="valid", **options)(layers.ZeroPadding2D(pads)(x)))[
