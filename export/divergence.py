@@ -38,13 +38,16 @@ class Layer:
     largest_value: float
 
 
-def layers(content: bytes, reference: bytes, inputs: np.ndarray) -> list[Layer]:
+def layers(
+    content: bytes, reference: bytes, inputs: np.ndarray, reference_inputs: np.ndarray | None = None
+) -> list[Layer]:
     """The tensors that both files have, in the order in which the first makes them.
 
     Args:
         content: a .tflite file.
         reference: another, mostly the float32 one.
         inputs: (n, height, width, channels) float32, preprocessed.
+        reference_inputs: the same images as the reference reads them, where that is otherwise.
 
     Raises:
         InputError: they share no tensor but the output.
@@ -58,9 +61,9 @@ def layers(content: bytes, reference: bytes, inputs: np.ndarray) -> list[Layer]:
         )
     sums = {name: np.zeros(2) for name in common}
     largest = {name: np.zeros(2) for name in common}
-    for image in inputs:
+    for image, same in zip(inputs, inputs if reference_inputs is None else reference_inputs, strict=True):
         file.run(image)
-        other.run(image)
+        other.run(same)
         for name in common:
             expected, found = other.values(name), file.values(name)
             gap = np.abs(expected - found)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..preprocessing import Preprocessing
+from .calibration import Calibration
 
 if TYPE_CHECKING:
     import keras
@@ -48,3 +49,11 @@ def reads_pixels(model: "keras.Model", spec: Preprocessing) -> tuple["keras.Mode
         raise InputError(f"{model.name} reads pixels already")
     plain = replace(spec, scale=1.0, mean=(0.0,) * len(scale), std=(1.0,) * len(scale), channels="rgb")
     return keras.Model(pixels, model._run_through_graph(normalised, lambda layer: layer), name=model.name), plain
+
+
+def spanning(data: Calibration) -> Calibration:
+    """The images with a black and a white pixel in the first, so that the input's range is that of pixels: a uint8
+    file's steps are then the pixels themselves, as MediaPipe takes them to be."""
+    inputs = data.inputs.copy()
+    inputs[0, 0, 0], inputs[0, 0, -1] = 0, 255
+    return replace(data, inputs=inputs)

@@ -136,7 +136,7 @@ def to_tflite(
         content = emitted(graph, quantize, data, inputs, outputs, batch, phase, learned)
     islands = require_integer(content, normalisations(content)) if quantize == "int8" else {}
     placed = None if place is None else on_target(content, place)
-    if origin.labels and origin.preprocessing and expressible(origin.preprocessing):
+    if origin.labels and origin.preprocessing and expressible(origin.preprocessing, content):
         content = with_metadata(content, model.name, origin.preprocessing, origin.labels)
     proof = None if verification is None else verification(content)
     card = _card(model, content, Path(path).name, quantize, data, origin, missing, lowered, proof)

@@ -70,6 +70,7 @@ def verify(
     step: Callable[[float], object] = lambda images: None,
     *,
     prepare: Callable[[np.ndarray], np.ndarray] = lambda pixels: pixels,
+    prepare_model: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Verification:
     """Runs a file and the model over the same images.
 
@@ -80,6 +81,7 @@ def verify(
         labels: (n,) class indices, or None; they are the classes of every output of rank 2.
         step: told how many images are done.
         prepare: the preprocessing, where it is not done already.
+        prepare_model: the model's, where it is not the file's (a file may normalise its pixels itself).
 
     Raises:
         InputError: the file does not fit the model, labels beyond the classes, or answers of NaN.
@@ -93,8 +95,9 @@ def verify(
     expected: list[list[np.ndarray]] = [[] for _ in order]
     answers: list[list[np.ndarray]] = [[] for _ in order]
     for start in range(0, len(inputs), BATCH):
-        part = prepare(inputs[start : start + BATCH])
-        for collected, output in zip(expected, _run(reference, part), strict=True):
+        chosen = inputs[start : start + BATCH]
+        part = prepare(chosen)
+        for collected, output in zip(expected, _run(reference, (prepare_model or prepare)(chosen)), strict=True):
             collected.append(output)
         found = _run(file, part)
         for collected, index in zip(answers, order, strict=True):

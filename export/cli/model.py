@@ -137,6 +137,10 @@ def export(
 
         network, spec = reads_pixels(network, spec)
     images = _calibration(calibration, network, spec, count, seed) if quantize == "int8" else None
+    if pixels and images is not None:
+        from ..pixels import spanning
+
+        images = spanning(images)
     origin = replace(origin, preprocessing=spec, labels=_class_names(labels))
     verification = _verification(verify, network, spec, phase, None if to == "tflite" else layout)
     if to == "tflite":

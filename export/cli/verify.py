@@ -53,6 +53,12 @@ def verify(
     preprocess: Annotated[
         str | None, typer.Option(help="torch, tf, caffe, none or a JSON file, instead of what the file's card says.")
     ] = None,
+    reference_preprocess: Annotated[
+        str | None,
+        typer.Option(
+            help="The same for --against, where it is another (a file of --pixels) and its weights do not know."
+        ),
+    ] = None,
     count: Annotated[int | None, typer.Option(help="At most so many images.", min=1)] = None,
     seed: Annotated[int | None, typer.Option(help="Draws these; else they are the first.")] = None,
     label_offset: Annotated[
@@ -94,8 +100,10 @@ def verify(
     _require_own(card, content, file)
     artifact = runner(file, content, card)
     with progress("build", shown=not quiet):
-        reference, spec = _reference(against, weights, settings or [])
-    spec = _spec(file, card, preprocess, spec)
+        reference, known = _reference(against, weights, settings or [])
+    spec = _spec(file, card, preprocess, known)
+    if reference_preprocess is not None or known is None or preprocess is not None:
+        known = spec if reference_preprocess is None else preprocessing(reference_preprocess)
     with progress("read images", shown=not quiet):
         images = _images(data, artifact.shape, spec, count, seed, card, artifact, label_offset)
     if max_drop is not None and images.labels is None:
@@ -104,8 +112,10 @@ def verify(
             ".npz file"
         )
     with progress("compare", len(images), shown=not quiet) as step:
-        found = compare(artifact, reference, images.pixels, images.labels, step, prepare=spec)
-    traced = _layers(content, against, reference, spec(images.pixels[:layer_images]), quiet) if layers else None
+        found = compare(artifact, reference, images.pixels, images.labels, step, prepare=spec, prepare_model=known)
+    traced = (
+        _layers(content, against, reference, images.pixels[:layer_images], (spec, known), quiet) if layers else None
+    )
     gates = _gates(found, max_drop, min_agreement)
     result = {"source": images.source, "against": against} | found.to_dict() | ({"gates": gates} if gates else {})
     if card is not None and not no_card:
@@ -188,16 +198,24 @@ def _images(
     return replace(images, labels=images.labels + offset)
 
 
-def _layers(content: bytes, against: str, reference: "Runner", inputs: np.ndarray, quiet: bool) -> "list[Layer]":
+def _layers(
+    content: bytes,
+    against: str,
+    reference: "Runner",
+    pixels: np.ndarray,
+    specs: tuple[Preprocessing, Preprocessing],
+    quiet: bool,
+) -> "list[Layer]":
     """The file's tensors beside those of the reference as a .tflite file."""
     from ..divergence import layers
     from ..runners import KerasRunner
 
+    inputs = [spec(pixels) for spec in specs]
     with progress("compare layers", shown=not quiet):
         if not isinstance(reference, KerasRunner):
             if not against.endswith(".tflite"):
                 raise InputError(f"{against}: --layers compares with a Keras network or a .tflite file")
-            return layers(content, Path(against).read_bytes(), inputs)
+            return layers(content, Path(against).read_bytes(), *inputs)
         from ..emit import emit, without_rule
         from ..graph import from_keras
         from ..lowering import lower
@@ -206,7 +224,7 @@ def _layers(content: bytes, against: str, reference: "Runner", inputs: np.ndarra
         missing = sorted({node.op for node in without_rule(graph)})
         if missing:
             raise InputError(f"{against}: --layers needs a rule for {', '.join(missing)}; compare without it")
-        return layers(content, emit(graph), inputs)
+        return layers(content, emit(graph), *inputs)
 
 
 def _gates(found: "Verification", max_drop: float | None, min_agreement: float | None) -> list[dict[str, Any]]:
