@@ -6,6 +6,7 @@ from .deploy import lower as lower
 from .onnx.check import check_qdq as check_qdq
 from .onnx.conversion import to_onnx as to_onnx
 from .onnx.tensorrt import to_tensorrt as to_tensorrt
+from .schemes import Quantization as Quantization
 from .tflite import Origin as Origin
 from .tflite import to_tflite as to_tflite
 from .verify import Verification as Verification

@@ -59,27 +59,34 @@ def parse(content: bytes) -> Any:
     return model
 
 
+def operator_names(model: Any) -> list[str]:
+    """The kind of each operator of a ModelT, as the schema calls it."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+    codes = [names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
+    return [codes[operator.opcodeIndex] for operator in model.subgraphs[0].operators or ()]
+
+
 def operators(content: bytes) -> list[Operator]:
     """The operators in the order in which they run."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = parse(content)
-    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
     types = {value: name for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
     graph = model.subgraphs[0]
-    codes = [names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
 
     def types_of(tensors: Any) -> tuple[str, ...]:
         return tuple(types[graph.tensors[t].type] for t in tensors if t >= 0)
 
     return [
         Operator(
-            codes[op.opcodeIndex],
+            kind,
             types_of(op.inputs),
             types_of(op.outputs),
             graph.tensors[op.outputs[0]].name.decode(),
         )
-        for op in graph.operators or ()
+        for kind, op in zip(operator_names(model), graph.operators or (), strict=True)
     ]
 
 

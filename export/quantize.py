@@ -2,81 +2,164 @@
 
 litert-quantizer's own ranges are a moving average seeded by the first sample; exact ones agree more often with the
 float network (98.4 against 97.3 % on a CIFAR-10 ResNet-20). OCTAV's clipping of the weights adds 0.1 to 0.2 there.
+What it cannot do, one scale for a whole kernel and kernels rounded with regard to their inputs, is written into its
+file afterwards (`kernels.py`).
 """
 
 import contextlib
+import fnmatch
 import io
 import re
 import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
 from .calibration import Ranges
 from .contents import normalisations, parse
 from .emit.writer import operator_code, pack
-from .schemes import Boundary, Scheme
+from .kernels import Kernel, float_kernels, largest_scale, nearest, write_kernels
+from .schemes import Boundary, Quantization, Scheme, quantization
+
+LARGE = 32 << 20  # bytes; larger kernels are rounded slice by slice
 
 
-def quantize(content: bytes, scheme: Scheme, ranges: Ranges | None = None, *, to_nearest: bool = False) -> bytes:
-    """The file in the given scheme; int8 reads and returns int8.
+def quantize(
+    content: bytes,
+    scheme: Scheme | Quantization,
+    ranges: Ranges | None = None,
+    *,
+    kept: tuple[str, ...] = (),
+    kernels: Mapping[str, Kernel] | None = None,
+    to_nearest: bool = False,
+) -> bytes:
+    """The file in the given scheme; a static one reads and returns its own integers.
 
     Args:
         content: a float32 file with a signature.
-        scheme: float16 (weights), dynamic (int8 weights, activations quantized at run time) or int8 (all of it).
-        ranges: of each activation, for int8.
+        scheme: see `Quantization`.
+        ranges: of each activation, for the static schemes.
+        kept: operators, by the names of their outputs, that stay in `keep_in`.
+        kernels: instead of its own, by the names of the operators' outputs.
         to_nearest: kernels reach to their largest weight, as they do in quantization-aware training; else OCTAV clips.
     """
-    if scheme == "float32":
+    options = quantization(scheme)
+    if options.scheme == "float32":
         return content
-    from litert_quantizer import quantizer, recipe
+    from litert_quantizer import quantizer
 
     tool = quantizer.Quantizer(content)
-    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), _large_kernels():
         warnings.simplefilter("ignore")  # it warns of its own use of the interpreter, and always draws a bar
-        if scheme == "int8":
-            _static(tool, content, to_nearest)
-            limits = {
-                name: {"min": np.array([low]), "max": np.array([high])} for name, (low, high) in (ranges or {}).items()
-            }
-            return bytes(tool.quantize(limits, enable_progress_report=False, enable_progress_bar=False).quantized_model)
-        tool.load_quantization_recipe(recipe.dynamic_wi8_afp32() if scheme == "dynamic" else _float16())
-        return bytes(tool.quantize(enable_progress_report=False, enable_progress_bar=False).quantized_model)
+        _choose(tool, content, options, kept, to_nearest)
+        limits = {
+            name: {"min": np.array([low]), "max": np.array([high])} for name, (low, high) in (ranges or {}).items()
+        }
+        done = tool.quantize(
+            limits if options.static else None, enable_progress_report=False, enable_progress_bar=False
+        )
+    small = bytes(done.quantized_model)
+    if options.per_tensor and kernels is None:
+        kernels = _one_scale_each(content)
+    return write_kernels(small, kernels) if kernels else small
 
 
-def _static(tool: Any, content: bytes, to_nearest: bool) -> None:
-    """int8 everywhere; OCTAV for the weights of convolutions, except where a channel of zeros would get the scale 0."""
+def kept_operators(content: bytes, patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """The operators, by the names of their outputs, that any of the patterns names.
+
+    Raises:
+        InputError: a pattern that names none.
+    """
+    graph = parse(content).subgraphs[0]
+    names = [graph.tensors[operator.outputs[0]].name.decode() for operator in graph.operators]
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise InputError(f"keep={pattern!r}: no layer is named so; there are {', '.join(names[:8])}, ...")
+    return tuple(name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns))
+
+
+def _choose(tool: Any, content: bytes, options: Quantization, kept: tuple[str, ...], to_nearest: bool) -> None:
+    """Loads the recipe; for int8 OCTAV weighs kernels, except where a channel of zeros would get the scale 0."""
     from litert_quantizer import qtyping, recipe
     from litert_quantizer.algorithm_manager import AlgorithmName
 
-    tool.load_quantization_recipe(recipe.static_wi8_ai8())
-    if to_nearest:
-        return
-    names = "|".join(map(re.escape, _with_zero_channels(content)))
-    others = rf"^(?!(?:{names});?$).*" if names else ".*"
-    tool.add_static_config(others, qtyping.TFLOperationName.CONV_2D, 8, 8, algorithm_key=AlgorithmName.OCTAV)
-    for layer in normalisations(content):
-        pattern = rf"^{re.escape(layer)}(?:/.*)?;?$"
-        tool.update_quantization_recipe(
-            pattern, qtyping.TFLOperationName.ALL_SUPPORTED, algorithm_key=AlgorithmName.NO_QUANTIZE
-        )
+    conv, dense = qtyping.TFLOperationName.CONV_2D, qtyping.TFLOperationName.FULLY_CONNECTED
+    recipes = {
+        "float16": _float16,
+        "dynamic": recipe.dynamic_wi8_afp32,
+        "dynamic-int4": recipe.dynamic_wi8_afp32,
+        "int16": recipe.static_wi8_ai16,
+    }
+    tool.load_quantization_recipe(recipes.get(options.scheme, recipe.static_wi8_ai8)())
+    if options.scheme == "dynamic-int4":
+        for operator in (conv, dense):
+            tool.add_dynamic_config(".*", operator, 4)
+    elif options.scheme == "int4":
+        for operator in (conv, dense):
+            tool.add_static_config(".*", operator, 8, 4)
+    elif options.scheme == "int8" and not to_nearest:
+        tool.add_static_config(_others(_with_zero_channels(content)), conv, 8, 8, algorithm_key=AlgorithmName.OCTAV)
+    every = qtyping.TFLOperationName.ALL_SUPPORTED
+    if options.static:
+        for layer in normalisations(content):
+            pattern = rf"^{re.escape(layer)}(?:/.*)?;?$"
+            tool.update_quantization_recipe(pattern, every, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    for name in kept:
+        if options.keep_in == "int16":
+            tool.add_static_config(f"^{re.escape(name)};?$", every, 16, 8)
+        else:
+            tool.update_quantization_recipe(f"^{re.escape(name)};?$", every, algorithm_key=AlgorithmName.NO_QUANTIZE)
+
+
+def _others(names: list[str]) -> str:
+    """A pattern of every operator but these."""
+    joined = "|".join(map(re.escape, names))
+    return rf"^(?!(?:{joined});?$).*" if names else ".*"
+
+
+@contextlib.contextmanager
+def _large_kernels() -> Iterator[None]:
+    """litert-quantizer 0.11 splits tensors above 32 MB and then fails on scales of four axes; here they come split."""
+    from litert_quantizer.algorithms.uniform_quantize import uniform_quantize_tensor as rounding
+
+    whole = rounding.uniform_quantize
+
+    def in_slices(tensor_data: np.ndarray, quantization_params: Any, is_blockwise_quant: bool = False) -> Any:
+        parameters = quantization_params
+        if is_blockwise_quant or tensor_data.ndim != 4 or tensor_data.nbytes <= LARGE:
+            return whole(tensor_data, parameters, is_blockwise_quant)
+        import dataclasses
+
+        ready = rounding.fix_quantization_params_rank(tensor_data, parameters)
+        each = max(1, LARGE // tensor_data[0].nbytes)
+        parts = []
+        for start in range(0, len(tensor_data), each):
+            part = slice(start, start + each) if ready.scale.shape[0] > 1 else slice(None)
+            some = dataclasses.replace(ready, scale=ready.scale[part], zero_point=ready.zero_point[part])
+            parts.append(whole(tensor_data[start : start + each], some))
+        return np.concatenate(parts)
+
+    rounding.uniform_quantize = in_slices
+    try:
+        yield
+    finally:
+        rounding.uniform_quantize = whole
+
+
+def _one_scale_each(content: bytes) -> dict[str, Kernel]:
+    """Each kernel of a float file rounded to nearest by one scale."""
+    found = {}
+    for name, (rows, bias) in float_kernels(content).items():
+        scale = largest_scale(rows, 8, per_tensor=True)
+        found[name] = Kernel(scale, nearest(rows, scale, 8), bias)
+    return found
 
 
 def _with_zero_channels(content: bytes) -> list[str]:
-    """Outputs of the convolutions that have an output channel of zero weights."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = parse(content)
-    graph = model.subgraphs[0]
-    found = []
-    for operator in graph.operators:
-        if model.operatorCodes[operator.opcodeIndex].builtinCode != schema.BuiltinOperator.CONV_2D:
-            continue
-        kernel = graph.tensors[operator.inputs[1]]
-        values = np.frombuffer(model.buffers[kernel.buffer].data, np.float32).reshape(kernel.shape)
-        if not np.abs(values).max(axis=(1, 2, 3)).all():
-            found.append(graph.tensors[operator.outputs[0]].name.decode())
-    return found
+    """Outputs of the operators that have an output channel of zero weights."""
+    return [name for name, (rows, _) in float_kernels(content).items() if not np.abs(rows).max(axis=1).all()]
 
 
 def _float16() -> list[dict[str, Any]]:
@@ -87,23 +170,28 @@ def _float16() -> list[dict[str, Any]]:
 
 
 def with_boundary(content: bytes, inputs: Boundary, outputs: Boundary) -> bytes:
-    """An int8 file that reads and returns the given types instead.
+    """A static file that reads and returns the given types instead of its own.
 
     uint8 is int8 moved by 128; float32 is quantized by the first operator and dequantized by the last.
     """
-    if (inputs, outputs) == ("int8", "int8"):
-        return content
     model = parse(content)
     graph, (signature,) = model.subgraphs[0], model.signatureDefs
-    for index in list(graph.inputs) if inputs != "int8" else ():
+    changed = False
+    for index in [int(i) for i in graph.inputs if not _is(graph.tensors[i], inputs)]:
         outer = _converted(model, index, inputs)
         graph.operators.insert(0, _conversion(model, outer, index, inputs == "float32", into=True))
-        graph.inputs = _renamed(graph.inputs, signature.inputs, index, outer)
-    for index in list(graph.outputs) if outputs != "int8" else ():
+        graph.inputs, changed = _renamed(graph.inputs, signature.inputs, index, outer), True
+    for index in [int(i) for i in graph.outputs if not _is(graph.tensors[i], outputs)]:
         outer = _converted(model, index, outputs)
         graph.operators.append(_conversion(model, index, outer, outputs == "float32", into=False))
-        graph.outputs = _renamed(graph.outputs, signature.outputs, index, outer)
-    return pack(model)
+        graph.outputs, changed = _renamed(graph.outputs, signature.outputs, index, outer), True
+    return pack(model) if changed else content
+
+
+def _is(tensor: Any, boundary: Boundary) -> bool:
+    from ai_edge_litert import schema_py_generated as schema
+
+    return bool(tensor.type == getattr(schema.TensorType, boundary.upper()))
 
 
 def _converted(model: Any, index: int, boundary: Boundary) -> int:
@@ -113,7 +201,7 @@ def _converted(model: Any, index: int, boundary: Boundary) -> int:
     graph = model.subgraphs[0]
     inner, outer = graph.tensors[index], schema.TensorT()
     outer.name, outer.shape, outer.type = inner.name, inner.shape, getattr(schema.TensorType, boundary.upper())
-    inner.name = inner.name + b"/int8"
+    inner.name = inner.name + b"/quantized"
     if boundary == "uint8":
         outer.quantization = schema.QuantizationParametersT()
         outer.quantization.scale = inner.quantization.scale

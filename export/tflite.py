@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -14,29 +14,26 @@ from ..complexity import complexity
 from ..errors import InputError
 from ..files import refuse_overwrite, replacing
 from ..preprocessing import Preprocessing
-from .calibration import Calibration, Ranges, by_tensor, min_max, representative
+from .calibration import Calibration, Ranges, representative
 from .card import Card, artifact_facts, card_path, tool_versions
 from .contents import histogram, normalisations, operators, parse, quantization_of, require_integer
-from .emit import emit, without_rule
+from .emit import without_rule
 from .graph import Graph, from_keras
 from .interpreter import LiteRT
 from .lowering.accuracy import Accuracy, AccuracyGate
 from .lowering.guard import Lowered, lower_under
-from .lowering.hard_swish import shared_scale
 from .lowering.parity import Parity
 from .lowering.passes import choose
 from .metadata import expressible, with_metadata
-from .quantize import quantize as quantize_file
+from .pipeline import Phase, in_scheme
 from .quantize import with_boundary
-from .schemes import BOUNDARIES, SCHEMES, Boundary, Scheme
+from .schemes import Boundary, Quantization, Scheme, check_boundary, quantization
 from .targets import on_target, place_of
 
 if TYPE_CHECKING:
     import keras
 
 Trained = Literal["trained", "random", "partly untrained", "unknown"]
-Phase = Callable[[str, float | None], AbstractContextManager[Callable[[float], object]]]
-"""Opens a phase of so many units under a name, and yields what advances it: a progress bar, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +67,10 @@ def to_tflite(
     model: "keras.Model",
     path: str | PathLike,
     *,
-    quantize: Scheme = "float32",
+    quantize: Scheme | Quantization = "float32",
     calibration: Calibration | np.ndarray | Iterable[np.ndarray] | None = None,
-    inputs: Boundary = "int8",
-    outputs: Boundary = "int8",
+    inputs: Boundary | None = None,
+    outputs: Boundary | None = None,
     batch: int = 1,
     lower: str | Sequence[str] = "auto",
     target: str | None = None,
@@ -89,9 +86,10 @@ def to_tflite(
     Args:
         model: functional, one input of known height and width; softmax is exported where the model has it.
         path: of the .tflite file.
-        quantize: "float32", "float16" (weights), "dynamic" (int8 weights) or "int8" (all of it, asserted).
-        calibration: for int8, preprocessed images (n, height, width, channels), or batches of them.
-        inputs: for int8, the type that the file reads: "int8", "uint8" or "float32".
+        quantize: a scheme's name ("float32", "float16", "dynamic", "dynamic-int4", "int8", "int16", "int4"; that the
+            last three hold no float operator is asserted), or a `Quantization`, which says more.
+        calibration: for these three, preprocessed images (n, height, width, channels), or batches of them.
+        inputs: for these three, the type that the file reads: its own integers, "float32", or "uint8" for int8.
         outputs: and the type that it returns.
         batch: images a call, fixed in the file.
         lower: the passes: "auto" (those that the measured costs speak for), "none", or names (see export/lowering).
@@ -110,37 +108,43 @@ def to_tflite(
     Raises:
         InputError: a model, dataset or place that will not do; nothing is then written.
     """
-    place = None if target is None else place_of(target, quantize)
-    check(path, quantize, calibration, inputs, outputs, batch, force)
-    data = None if calibration is None or quantize != "int8" else representative(calibration)
+    options = quantization(quantize)
+    place = None if target is None else place_of(target, options.scheme)
+    check(path, options, calibration, inputs, outputs, batch, force)
+    inputs, outputs = inputs or options.activation, outputs or options.activation
+    data = None if calibration is None or not options.static else representative(calibration)
     if data is not None and data.inputs.shape[1:] != tuple(model.inputs[0].shape[1:]):
         raise InputError(
             f"the model reads {tuple(model.inputs[0].shape[1:])} but calibration has {data.inputs.shape[1:]}"
         )
-    passes = choose(lower, quantize)
+    passes = choose(lower, options.scheme)
     with phase("lower", None):
-        gate = _gate(model, data, accuracy) if quantize == "int8" and accuracy is not None else None
+        gate = _gate(model, data, accuracy) if options.scheme == "int8" and accuracy is not None else None
         lowered = lower_under(from_keras(model), passes, Parity.of(model, data), gate)
     graph = lowered.graph
     if len(graph.inputs) != 1:
         raise InputError(f"{model.name} has {len(graph.inputs)} inputs; networks of one are exported")
     missing = sorted({node.op for node in without_rule(graph)})
+    kept: tuple[str, ...] = ()
     if missing and learned is not None:
         raise InputError(f"{model.name}: {', '.join(missing)} cannot be written with ranges from training")
     if missing:
         with phase("convert with TensorFlow", None):
             from .converter import convert
 
-            content = convert(model, quantize, data, inputs, outputs, batch)
+            content = convert(model, options.plain(model.name), data, inputs, outputs, batch)
     else:
-        content = emitted(graph, quantize, data, inputs, outputs, batch, phase, learned)
-    islands = require_integer(content, normalisations(content)) if quantize == "int8" else {}
+        content, kept = in_scheme(graph, options, data, batch, phase, learned)
+        content = with_boundary(content, inputs, outputs) if options.static else content
+    floats = (*normalisations(content), *(kept if options.keep_in == "float32" else ())) if options.static else ()
+    islands = require_integer(content, floats) if options.static else {}
     placed = None if place is None else on_target(content, place)
     if origin.labels and origin.preprocessing and expressible(origin.preprocessing, content):
         content = with_metadata(content, model.name, origin.preprocessing, origin.labels)
     proof = None if verification is None else verification(content)
-    card = _card(model, content, Path(path).name, quantize, data, origin, missing, lowered, proof)
-    card = replace(card, target=placed, quantization=card.quantization | {"float_islands": islands})
+    card = _card(model, content, Path(path).name, options, data, origin, missing, lowered, proof)
+    found = card.quantization | {"kept": list(kept), "float_islands": islands}
+    card = replace(card, target=placed, quantization=found)
     with replacing(path, force=force) as temporary:
         temporary.write_bytes(content)
         card.write(path)  # before the file takes its place: neither stands without the other
@@ -148,18 +152,22 @@ def to_tflite(
 
 
 def check(
-    path: str | PathLike, scheme: Scheme, calibration: Any, inputs: Boundary, outputs: Boundary, batch: int, force: bool
+    path: str | PathLike,
+    quantize: Scheme | Quantization,
+    calibration: Any,
+    inputs: Boundary | None,
+    outputs: Boundary | None,
+    batch: int,
+    force: bool,
 ) -> None:
     """Refuses what can be refused before any work; see `to_tflite`."""
-    for option, value, choices in (
-        ("quantize", scheme, SCHEMES),
-        ("inputs", inputs, BOUNDARIES),
-        ("outputs", outputs, BOUNDARIES),
-    ):
-        if value not in choices:
-            raise InputError(f"{option}={value!r}: choose one of {', '.join(choices)}")
-    if scheme == "int8" and calibration is None:
-        raise InputError("int8 needs calibration images (some 100 to 500 of the kind that the network will see)")
+    options = quantization(quantize)
+    check_boundary("inputs", inputs, options)
+    check_boundary("outputs", outputs, options)
+    if options.static and calibration is None:
+        raise InputError(
+            f"{options.scheme} needs calibration images (some 100 to 500 of the kind that the network will see)"
+        )
     if batch < 1:
         raise InputError(f"batch={batch}: at least 1 image a call")
     if not str(path).endswith(".tflite"):
@@ -179,22 +187,8 @@ def emitted(
     learned: Ranges | None = None,
 ) -> bytes:
     """Our own way: emit, watch the ranges, quantize; of a lowered graph, each of whose nodes has a rule."""
-    ranges = None
-    if (
-        data is not None and scheme == "int8"
-    ):  # first, so that its interpreter's memory is free when the file is written
-        with phase("calibrate", len(data)) as step:
-            ranges = min_max(graph, data, step)
-        if learned is not None:
-            ranges |= by_tensor(learned, graph, ranges)
-        ranges = shared_scale(graph, ranges)
-    with phase("emit", None):
-        content = emit(graph, batch=batch)
-    if scheme == "float32":
-        return content
-    with phase("quantize", None):
-        small = quantize_file(content, scheme, ranges, to_nearest=learned is not None)
-        return with_boundary(small, inputs, outputs) if scheme == "int8" else small
+    content, _ = in_scheme(graph, quantization(scheme), data, batch, phase, learned)
+    return with_boundary(content, inputs, outputs) if scheme == "int8" else content
 
 
 def _gate(model: "keras.Model", data: Calibration | None, accuracy: Accuracy) -> AccuracyGate:
@@ -207,7 +201,7 @@ def _card(
     model: "keras.Model",
     content: bytes,
     name: str,
-    scheme: Scheme,
+    options: Quantization,
     data: Calibration | None,
     origin: Origin,
     missing: list[str],
@@ -234,7 +228,7 @@ def _card(
         outputs=[_tensor(graph.tensors[entry.tensorIndex], entry.name) for entry in signature.outputs],
         preprocessing=None if origin.preprocessing is None else origin.preprocessing.to_dict(),
         labels=None if origin.labels is None else list(origin.labels),
-        quantization={"scheme": scheme, "calibration": calibration},
+        quantization=options.to_dict() | {"calibration": calibration},
         operators=histogram(operators(content)),
         delegate=_delegation(content),
         conversion={

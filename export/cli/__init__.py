@@ -3,7 +3,7 @@
 import typer
 
 from ...console import run, verbs
-from . import check_qdq, lower, model, snippet, sweep, train_aware, verify
+from . import check_qdq, lower, model, sensitivity, snippet, sweep, train_aware, verify
 
 DEFAULT = "export"
 
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.callback(no_args_is_help=True, epilog=model.EXAMPLE)(lambda: None)
 app.command(DEFAULT, epilog=model.EXAMPLE)(model.export)
+app.command(epilog=sensitivity.EXAMPLE)(sensitivity.sensitivity)
 app.command(epilog=snippet.EXAMPLE)(snippet.snippet)
 app.command(epilog=sweep.EXAMPLE)(sweep.sweep)
 app.command(epilog=verify.EXAMPLE)(verify.verify)

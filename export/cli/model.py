@@ -12,7 +12,7 @@ from ...console import print_json, progress, terminal
 from ...errors import InputError
 from ...preprocessing import Preprocessing, preprocessing
 from ..onnx.options import SUFFIXES, Format, Layout, OnnxBoundary
-from ..schemes import Boundary, Scheme
+from ..schemes import CORRECTIONS, Boundary, Correction, Estimator, Kept, Quantization, Scheme
 from .onnx_file import check_onnx, export_onnx
 
 if TYPE_CHECKING:
@@ -58,12 +58,17 @@ def export(
         ),
     ] = None,
     quantize: Annotated[
-        Scheme, typer.Option(help="float16: weights alone; dynamic: int8 weights; int8: all of it.")
+        Scheme,
+        typer.Option(
+            help="float16: weights alone; dynamic, dynamic-int4: weights of 8 or 4 bits; int8: all of it; int16: "
+            "activations of 16 bits, weights of 8; int4: weights of 4 bits, activations of 8."
+        ),
     ] = "float32",
     calibration: Annotated[
         str | None,
         typer.Option(
-            help="For int8: a folder of pictures, an .npz file (`images` uint8 NHWC), or random:N (latency work only)."
+            help="For int8, int16, int4: a folder of pictures, an .npz file (`images` uint8 NHWC), or random:N "
+            "(latency work only)."
         ),
     ] = None,
     count: Annotated[int, typer.Option(help="Calibration images, at most.", min=1)] = 500,
@@ -74,8 +79,28 @@ def export(
     labels: Annotated[
         Path | None, typer.Option(help="Class names, one a line, for the card and the file's metadata.")
     ] = None,
-    inputs: Annotated[Boundary, typer.Option(help="What an int8 file reads.")] = "int8",
-    outputs: Annotated[Boundary, typer.Option(help="What an int8 file returns.")] = "int8",
+    inputs: Annotated[
+        Boundary | None, typer.Option(help="What a file of int8, int16 or int4 reads, if not its own integers.")
+    ] = None,
+    outputs: Annotated[Boundary | None, typer.Option(help="And what it returns.")] = None,
+    per_tensor: Annotated[
+        bool, typer.Option("--per-tensor", help="int8 with one scale for a whole kernel, for old delegates.")
+    ] = False,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Layers left out of quantization (`block1_*`); repeatable."),
+    ] = None,
+    keep_in: Annotated[Kept, typer.Option(help="What they stay in.")] = "float32",
+    auto_mixed: Annotated[
+        int, typer.Option(metavar="N", help="Keep the N layers whose quantization costs most.", min=0)
+    ] = 0,
+    estimator: Annotated[Estimator, typer.Option(help="Of the activations' ranges.")] = "min-max",
+    corrections: Annotated[
+        str | None,
+        typer.Option(
+            help="Of equalisation, clipping, bias, adaround, with commas between, or `none`; not given, the scheme's."
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(help="Images a call, fixed in the file; ONNX: 0 leaves it open.", min=0)] = 1,
     opset: Annotated[int | None, typer.Option(help="ONNX: 13 to 21; 17 (int4: 21) if not given.")] = None,
     layout: Annotated[Layout, typer.Option(help="ONNX: of the maps that the file reads and returns.")] = "NCHW",
@@ -124,8 +149,12 @@ def export(
         if to != "tflite":
             raise InputError(f"--target {target}: says where a .tflite file shall run; drop it, or --to {to}")
         place_of(target, quantize)
+    chosen = _correction_names(corrections)
+    options = Quantization(quantize, per_tensor, tuple(keep or ()), keep_in, auto_mixed, estimator, chosen)
     if to == "tflite":
-        check(path, quantize, calibration, inputs, outputs, batch, force)
+        check(path, options, calibration, inputs, outputs, batch, force)
+    elif options != Quantization(quantize):
+        raise InputError("--per-tensor, --keep, --auto-mixed, --estimator and --corrections are of .tflite files")
     else:
         check_onnx(to, path, quantize, calibration, opset, layout, batch, io, force)
     phase = _phases(not quiet)
@@ -136,7 +165,7 @@ def export(
         from ..pixels import reads_pixels
 
         network, spec = reads_pixels(network, spec)
-    images = _calibration(calibration, network, spec, count, seed) if quantize == "int8" else None
+    images = _calibration(calibration, network, spec, count, seed) if options.static else None
     if pixels and images is not None:
         from ..pixels import spanning
 
@@ -147,7 +176,7 @@ def export(
         card = to_tflite(
             network,
             path,
-            quantize=quantize,
+            quantize=options,
             calibration=images,
             inputs=inputs,
             outputs=outputs,
@@ -182,6 +211,17 @@ def export(
         print_json(asdict(card))
     else:
         terminal().print(_table(card, path))
+
+
+def _correction_names(text: str | None) -> tuple[Correction, ...] | None:
+    """`bias,adaround` as names; `none` is no correction, nothing the scheme's own."""
+    if text is None:
+        return None
+    names = [] if text == "none" else [name.strip() for name in text.split(",")]
+    unknown = [name for name in names if name not in CORRECTIONS]
+    if unknown:
+        raise InputError(f"--corrections {unknown[0]}: choose of {', '.join(CORRECTIONS)}, or none")
+    return tuple(name for name in CORRECTIONS if name in names)
 
 
 def _artifact(output: Path, model: str, quantize: str, to: Format) -> Path:
@@ -280,11 +320,21 @@ def _images(
     return images
 
 
+def _scheme(found: dict[str, Any]) -> str:
+    """The scheme in a line: what is not the default is said."""
+    words = [found["scheme"]]
+    words += ["per tensor"] if found.get("per_tensor") else []
+    words += [f"{found['estimator']} ranges"] if found.get("estimator", "min-max") != "min-max" else []
+    words += [", ".join(found["corrections"])] if found.get("corrections") else []
+    words += [f"{', '.join(found['kept'])} in {found['keep_in']}"] if found.get("kept") else []
+    return "; ".join(words)
+
+
 def _table(card: "Card", path: Path) -> Table:
     table = Table(title=f"{path}  ({card.artifact['bytes'] / 1e6:.2f} MB)", show_header=False, title_justify="left")
     delegate, proof = card.delegate, card.verification
     table.add_row("network", f"{card.model['name']}, weights {card.model['weights']}")
-    table.add_row("scheme", card.quantization["scheme"])
+    table.add_row("scheme", _scheme(card.quantization))
     if card.quantization["calibration"]:
         calibration = card.quantization["calibration"]
         noise = " - noise: its answers mean nothing" if calibration["random"] else ""

@@ -154,6 +154,7 @@ def test_a_float_operator_in_an_int8_file_is_an_error(graph: Graph) -> None:
         (np.zeros((0, 4, 4, 3), np.float32), "empty"),
         (np.full((1, 4, 4, 3), np.nan, np.float32), "NaN"),
         ([], "empty"),
+        (np.full((5, 4, 4, 3), 0.5, np.float32), "every value .* is 0.5"),
     ],
 )
 def test_a_representative_dataset_that_represents_nothing_is_refused(inputs, words: str) -> None:
@@ -162,7 +163,7 @@ def test_a_representative_dataset_that_represents_nothing_is_refused(inputs, wor
 
 
 def test_a_representative_dataset_may_come_in_batches() -> None:
-    assert len(representative(np.zeros((3, 2, 2, 1)) for _ in range(4))) == 12
+    assert len(representative(np.eye(3).reshape(3, 3, 1, 1) for _ in range(4))) == 12
 
 
 def test_noise_says_that_it_is_noise() -> None:

@@ -119,7 +119,10 @@ def test_a_mixed_precision_model_becomes_a_float32_file(tmp_path: Path) -> None:
     [
         ({"quantize": "int7"}, "quantize='int7'"),
         ({"quantize": "int8"}, "needs calibration images"),
-        ({"quantize": "int8", "calibration": np.zeros((2, 8, 8, 3), np.float32)}, "calibration has (8, 8, 3)"),
+        (
+            {"quantize": "int8", "calibration": np.eye(8).repeat(6).reshape(2, 8, 8, 3)},
+            "calibration has (8, 8, 3)",
+        ),
         ({"quantize": "int8", "calibration": np.full((1, 32, 32, 3), np.inf, np.float32)}, "infinite"),
         ({"inputs": "int4"}, "inputs='int4'"),
         ({"batch": 0}, "batch=0"),

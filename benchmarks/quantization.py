@@ -1,0 +1,170 @@
+"""Ours beside plain TFLiteConverter, plain litert-quantizer and ONNX Runtime's quantize_static, on the same images.
+
+    python benchmarks/quantization.py resnet20=w20.safetensors resnet56=w56.safetensors train.npz test.npz \\
+        [--seeds 5] [--ways int8,tensorflow,litert-quantizer,onnxruntime,int4,int4-nearest]
+
+For each network and seed, 500 calibration images are drawn from train.npz and every way gets the same. A difference is
+paired over the images of test.npz, ties at the top score 1/k, and the interval is that of the mean over seeds. p is
+McNemar's exact test of the way against the first one, over all images of all seeds. A 4-bit file is measured as its
+8-bit twin with the same integers: LiteRT's 4-bit convolution is a reference kernel, fifty times slower; the answers are
+equal.
+"""
+
+import argparse
+import math
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import keras_cnnzoo
+from keras_cnnzoo.export import Calibration
+from keras_cnnzoo.export.calibration import min_max
+from keras_cnnzoo.export.card import tool_versions
+from keras_cnnzoo.export.converter import convert
+from keras_cnnzoo.export.corrections import choose_kernels
+from keras_cnnzoo.export.emit import emit
+from keras_cnnzoo.export.graph import from_keras
+from keras_cnnzoo.export.interpreter import LiteRT
+from keras_cnnzoo.export.lowering import lower
+from keras_cnnzoo.export.pipeline import emitted
+from keras_cnnzoo.export.quantize import quantize
+from keras_cnnzoo.export.schemes import Quantization
+from keras_cnnzoo.export.tflite import silent
+from keras_cnnzoo.export.verify import compare, correct, paired_difference
+from keras_cnnzoo.images import read_images
+from keras_cnnzoo.preprocessing import PRESETS
+
+COUNT, SIZE, BATCH = 500, (32, 32, 3), 50
+Answer = Callable[[keras.Model, Calibration, np.ndarray], np.ndarray]
+
+
+def int8(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np.ndarray:
+    content, _ = emitted(lower(from_keras(model)), Quantization("int8"), data, BATCH, silent)
+    return LiteRT(content)(inputs)[0]
+
+
+def int8_bias(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np.ndarray:
+    options = Quantization("int8", corrections=("clipping", "bias"))
+    content, _ = emitted(lower(from_keras(model)), options, data, BATCH, silent)
+    return LiteRT(content)(inputs)[0]
+
+
+def int4(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np.ndarray:
+    return _four_bits(model, data, inputs, Quantization("int4"))
+
+
+def int4_nearest(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np.ndarray:
+    return _four_bits(model, data, inputs, Quantization("int4", corrections=()))
+
+
+def _four_bits(model: keras.Model, data: Calibration, inputs: np.ndarray, options: Quantization) -> np.ndarray:
+    graph = lower(from_keras(model))
+    ranges = min_max(graph, data)
+    kernels = choose_kernels(emit(graph), ranges, data.inputs, options)
+    return LiteRT(quantize(emit(graph, batch=BATCH), "int8", ranges, kernels=kernels))(inputs)[0]
+
+
+def tensorflow(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np.ndarray:
+    return LiteRT(convert(model, "int8", data, "int8", "int8", 1))(inputs)[0]
+
+
+def litert_quantizer(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np.ndarray:
+    """Its default recipe and its own calibration."""
+    from litert_quantizer import quantizer, recipe
+
+    tool = quantizer.Quantizer(emit(lower(from_keras(model))))
+    tool.load_quantization_recipe(recipe.static_wi8_ai8())
+    name = model.inputs[0].name
+    found = tool.calibrate({"serving_default": [{name: image[None]} for image in data.inputs]})
+    return LiteRT(bytes(tool.quantize(found).quantized_model))(inputs)[0]
+
+
+def onnxruntime(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np.ndarray:
+    """quantize_static with its defaults, weights per channel, on tf2onnx's file."""
+    import onnxruntime as ort
+    import tensorflow as tf
+    import tf2onnx
+    from onnxruntime.quantization import CalibrationDataReader, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.left = iter(data.inputs)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            image = next(self.left, None)
+            return None if image is None else {"image": image[None]}
+
+    with tempfile.TemporaryDirectory() as folder:
+        whole, small = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        call = tf.function(lambda image: model(image, training=False))
+        signature = (tf.TensorSpec((None, *SIZE), tf.float32, name="image"),)
+        tf2onnx.convert.from_function(call, signature, opset=17, output_path=str(whole))
+        quantize_static(whole, small, Reader(), per_channel=True)
+        session = ort.InferenceSession(small.read_bytes(), providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run(None, {"image": part})[0] for part in np.split(inputs, len(inputs) // BATCH)])
+
+
+WAYS: dict[str, Answer] = {
+    "int8": int8,
+    "int8-bias": int8_bias,
+    "tensorflow": tensorflow,
+    "litert-quantizer": litert_quantizer,
+    "onnxruntime": onnxruntime,
+    "int4": int4,
+    "int4-nearest": int4_nearest,
+}
+
+
+def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
+    """Two-sided p of "a and b are right equally often", by the binomial law of the images that they disagree on."""
+    better, worse = int(((a == 1) & (b < 1)).sum()), int(((a < 1) & (b == 1)).sum())
+    n, least = better + worse, min(better, worse)
+    if not n:
+        return 1.0
+    logs = [
+        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2) for k in range(least + 1)
+    ]
+    return min(1.0, 2 * sum(map(math.exp, logs)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("arguments", nargs="+", metavar="NETWORK=WEIGHTS ... TRAIN TEST")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--ways", default=",".join(WAYS))
+    parser.add_argument("--images", type=int, help="of test.npz, at most")
+    options = parser.parse_args()
+    *networks, train, test = options.arguments
+    held_out = read_images(test, SIZE, count=options.images)
+    inputs, names = PRESETS["torch"](held_out.pixels), options.ways.split(",")
+    print("| network | way | top-1 % | minus float, points | agreement % | SQNR dB | p |\n" + "|---" * 7 + "|")
+    for network, _, weights in (argument.partition("=") for argument in networks):
+        model = keras_cnnzoo.create(network, weights=weights, classifier_activation=None)
+        expected = LiteRT(emit(lower(from_keras(model)), batch=BATCH))(inputs)[0]
+        right, reference = correct(expected, held_out.labels), None
+        print(f"| {network} | float32 | {100 * right.mean():.2f} | 0 | 100 | | |", flush=True)
+        for name in names:
+            proofs, scores = [], []
+            for seed in range(options.seeds):
+                images = read_images(train, SIZE, count=COUNT, seed=seed)
+                data = Calibration(PRESETS["torch"](images.pixels), images.source)
+                answers = WAYS[name](model, data, inputs)
+                proofs.append(compare(expected, answers, held_out.labels))
+                scores.append(correct(answers, held_out.labels))
+            reference = np.concatenate(scores) if reference is None else reference
+            p = mcnemar(reference, np.concatenate(scores))
+            difference, (low, high) = paired_difference(np.mean(scores, axis=0), right)
+            sqnr = np.mean([proof.sqnr_db for proof in proofs])
+            print(
+                f"| {network} | {name} | {100 * np.mean(scores):.2f} | {difference:+.2f} ({low:+.2f} to {high:+.2f}) | "
+                f"{100 * np.mean([proof.agreement for proof in proofs]):.2f} | {sqnr:.2f} | {p:.2f} |",
+                flush=True,
+            )
+    print("\n" + ", ".join(f"{tool} {version}" for tool, version in tool_versions().items()))
+
+
+if __name__ == "__main__":
+    main()

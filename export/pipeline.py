@@ -1,0 +1,87 @@
+"""A lowered graph to a file of any scheme, our own way: equalise, watch the ranges, emit, quantize, mend."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from .calibration import Calibration, Ranges, by_tensor, ranges_of
+from .contents import operators
+from .corrections import choose_kernels, equalise, peaks
+from .emit import emit
+from .graph import Graph
+from .kernels import Kernel
+from .lowering.hard_swish import shared_scale
+from .quantize import kept_operators, quantize
+from .schemes import Quantization
+from .sensitivity import costliest, layers, sensitivity
+
+PROBES = 32  # calibration images that tell which layers cost most
+
+Phase = Callable[[str, float | None], AbstractContextManager[Callable[[float], object]]]
+"""Opens a phase of so many units under a name, and yields what advances it: a progress bar, or nothing."""
+
+
+def in_scheme(
+    graph: Graph,
+    options: Quantization,
+    data: Calibration | None,
+    batch: int,
+    phase: Phase,
+    learned: Ranges | None = None,
+) -> tuple[bytes, tuple[str, ...]]:
+    """The file of a graph in which every node has a rule.
+
+    Args:
+        graph: lowered.
+        options: the scheme.
+        data: calibration inputs, for the static schemes.
+        batch: images a call, fixed in the file.
+        phase: shows progress.
+        learned: ranges by layer from quantization-aware training.
+
+    Returns:
+        The file, and the operators that were kept out of quantization, by the names of their outputs.
+    """
+    if data is None or not options.static:
+        with phase("emit", None):
+            content = emit(graph, batch=batch)
+        if options.scheme == "float32":
+            return content, ()
+        with phase("quantize", None):
+            return quantize(content, options), ()
+    if "equalisation" in options.mends:
+        with phase("equalise", None):
+            graph = equalise(graph, peaks(graph, data))
+    with phase("calibrate", len(data)) as step:  # first, so that its interpreter's memory is free for the file
+        ranges = ranges_of(graph, data, options.estimator, step)
+    if learned is not None:
+        ranges |= by_tensor(learned, graph, ranges)
+    ranges = shared_scale(graph, ranges)
+    kept = _kept(graph, options, ranges, data, phase)
+    kernels = _mended(graph, options, ranges, kept, data, phase)
+    with phase("quantize", None):
+        whole, nearest = emit(graph, batch=batch), learned is not None
+        return quantize(whole, options, ranges, kept=kept, kernels=kernels, to_nearest=nearest), kept
+
+
+def _kept(graph: Graph, options: Quantization, ranges: Ranges, data: Calibration, phase: Phase) -> tuple[str, ...]:
+    """The operators that `keep` names, and as many more as `auto_mixed` asks for."""
+    if not options.keep and not options.auto_mixed:
+        return ()
+    whole = emit(graph)
+    kept = kept_operators(whole, options.keep)
+    if not options.auto_mixed:
+        return kept
+    with phase("sensitivity", len(layers(whole))) as step:
+        found = sensitivity(whole, ranges, data.inputs[:PROBES], None, options, step)
+    return kept + costliest([entry for entry in found if entry.name not in kept], options.auto_mixed)
+
+
+def _mended(
+    graph: Graph, options: Quantization, ranges: Ranges, kept: tuple[str, ...], data: Calibration, phase: Phase
+) -> dict[str, Kernel] | None:
+    """The kernels that the corrections choose; None where litert-quantizer's own stay."""
+    if not set(options.mends) - {"equalisation"}:
+        return None
+    whole = emit(graph)
+    with phase("correct", len(operators(whole))) as step:
+        return choose_kernels(whole, ranges, data.inputs, options, kept, step)

@@ -1,0 +1,53 @@
+"""The cost of one layer's quantization; the worst ones are kept."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_cnnzoo.export.calibration import Calibration, min_max
+from keras_cnnzoo.export.contents import operators
+from keras_cnnzoo.export.emit import emit
+from keras_cnnzoo.export.graph import Graph, from_keras
+from keras_cnnzoo.export.lowering import lower
+from keras_cnnzoo.export.pipeline import emitted
+from keras_cnnzoo.export.schemes import Quantization
+from keras_cnnzoo.export.sensitivity import costliest, sensitivity, to_svg
+from keras_cnnzoo.export.tflite import silent
+
+
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    """Three convolutions; the second one's weights hold an outlier that no step of 1/127 of it can serve."""
+    keras.utils.set_random_seed(0)
+    x = image = keras.Input((16, 16, 3), name="image")
+    for index in range(3):
+        x = layers.Conv2D(8, 3, padding="same", name=f"conv{index}")(x)
+    model = keras.Model(image, layers.GlobalAveragePooling2D(name="pool")(x))
+    kernel, bias = model.get_layer("conv1").get_weights()
+    kernel[0, 0] = 0
+    kernel[0, 0, 0] = 60
+    model.get_layer("conv1").set_weights([kernel, bias])
+    first, bias = model.get_layer("conv0").get_weights()
+    first[..., 0] = 0
+    model.get_layer("conv0").set_weights([first, bias])
+    return lower(from_keras(model))
+
+
+@pytest.fixture(scope="module")
+def data(some_images: np.ndarray) -> Calibration:
+    return Calibration(some_images[:8, :16, :16], "test")
+
+
+def test_the_layer_with_the_outlier_costs_most_and_is_the_one_kept(graph: Graph, data: Calibration) -> None:
+    options = Quantization("int8", auto_mixed=1)
+    found = sensitivity(emit(graph), min_max(graph, data), data.inputs, np.zeros(8, int), options)
+    assert [entry.name for entry in found] == ["conv0", "conv1", "conv2", "pool"]
+    assert costliest(found, 1) == ("conv1",)
+    assert all(entry.top1_lost is not None for entry in found)
+    content, kept = emitted(graph, options, data, 1, silent)
+    assert kept == ("conv1",)
+    assert sum(op.name == "CONV_2D" and op.is_float for op in operators(content)) == 1
+    picture = to_svg(found)
+    assert picture.count('class="worst"') == 3
+    assert all(f">{entry.name}<" in picture for entry in found)
