@@ -29,7 +29,7 @@ from keras_cnnzoo.export.emit import emit
 from keras_cnnzoo.export.graph import from_keras
 from keras_cnnzoo.export.interpreter import LiteRT
 from keras_cnnzoo.export.lowering import lower
-from keras_cnnzoo.export.pipeline import emitted
+from keras_cnnzoo.export.pipeline import in_scheme
 from keras_cnnzoo.export.quantize import quantize
 from keras_cnnzoo.export.schemes import Quantization
 from keras_cnnzoo.export.tflite import silent
@@ -42,13 +42,13 @@ Answer = Callable[[keras.Model, Calibration, np.ndarray], np.ndarray]
 
 
 def int8(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np.ndarray:
-    content, _ = emitted(lower(from_keras(model)), Quantization("int8"), data, BATCH, silent)
+    content, _ = in_scheme(lower(from_keras(model)), Quantization("int8"), data, BATCH, silent)
     return LiteRT(content)(inputs)[0]
 
 
 def int8_bias(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np.ndarray:
     options = Quantization("int8", corrections=("clipping", "bias"))
-    content, _ = emitted(lower(from_keras(model)), options, data, BATCH, silent)
+    content, _ = in_scheme(lower(from_keras(model)), options, data, BATCH, silent)
     return LiteRT(content)(inputs)[0]
 
 

@@ -10,7 +10,7 @@ from keras_cnnzoo.export.contents import operators
 from keras_cnnzoo.export.emit import emit
 from keras_cnnzoo.export.graph import Graph, from_keras
 from keras_cnnzoo.export.lowering import lower
-from keras_cnnzoo.export.pipeline import emitted
+from keras_cnnzoo.export.pipeline import in_scheme
 from keras_cnnzoo.export.schemes import Quantization
 from keras_cnnzoo.export.sensitivity import costliest, sensitivity, to_svg
 from keras_cnnzoo.export.tflite import silent
@@ -45,7 +45,7 @@ def test_the_layer_with_the_outlier_costs_most_and_is_the_one_kept(graph: Graph,
     assert [entry.name for entry in found] == ["conv0", "conv1", "conv2", "pool"]
     assert costliest(found, 1) == ("conv1",)
     assert all(entry.top1_lost is not None for entry in found)
-    content, kept = emitted(graph, options, data, 1, silent)
+    content, kept = in_scheme(graph, options, data, 1, silent)
     assert kept == ("conv1",)
     assert sum(op.name == "CONV_2D" and op.is_float for op in operators(content)) == 1
     picture = to_svg(found)
