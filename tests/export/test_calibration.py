@@ -54,7 +54,7 @@ def test_the_mean_squared_error_keeps_a_uniform_range_and_clips_a_lone_outlier()
     even = np.linspace(-1, 1, 100_000, dtype=np.float32)
     assert mean_squared_error(filled(even, -1, 1)) == pytest.approx((-1, 1), abs=0.02)
     low, high = mean_squared_error(filled(np.append(even, np.float32(2.5)), -1, 2.5), levels=16)
-    assert low == pytest.approx(-1, abs=0.05)
+    assert -1 <= low <= -0.85  # the best outermost of 16 levels lies half a step within the data
     assert 0.95 < high < 1.6
 
 
