@@ -140,7 +140,7 @@ def train_aware(
         Calibration(pixels[:COUNT], images.source),
         (inputs, outputs),
         replace(origin, preprocessing=spec, labels=names, training=card_section(trained)),
-        _verification(verify, network, spec, phase),
+        _verification(verify, network, spec, phase, "NCHW" if path.suffix == ".onnx" else None),
         force,
         phase,
     )
@@ -157,7 +157,7 @@ def _export(
     data: "Calibration",
     boundary: tuple[Boundary, Boundary],
     origin: "Origin",
-    proof: "Callable[[Any], dict[str, Any]] | None",
+    proof: "Callable[[bytes], dict[str, Any]] | None",
     force: bool,
     phase: "Phase",
 ) -> "Card":
@@ -170,12 +170,10 @@ def _export(
     shared |= {"force": force, "phase": phase}
     if path.suffix == ".onnx":
         from ..onnx.conversion import to_onnx
-        from ..runners import OnnxRunner
 
         if scheme == "dynamic":
             raise InputError("--quantize dynamic: an ONNX file is float32, float16 or int8")
-        prove = None if proof is None else lambda content: proof(OnnxRunner(content))
-        return to_onnx(trained.model, path, quantize=scheme, verification=prove, **shared)
+        return to_onnx(trained.model, path, quantize=scheme, verification=proof, **shared)
     from ..tflite import to_tflite
 
     inputs, outputs = boundary
