@@ -60,7 +60,7 @@ def quantize(
         done = tool.quantize(
             limits if options.static else None, enable_progress_report=False, enable_progress_bar=False
         )
-    small = bytes(done.quantized_model)
+    small = pack(parse(bytes(done.quantized_model)))  # large data, too, inside: TFLite-Micro does not look behind it
     if options.per_tensor and kernels is None:
         kernels = _one_scale_each(content)
     return write_kernels(small, kernels) if kernels else small

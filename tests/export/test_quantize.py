@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from keras import layers
 
 from keras_cnnzoo import InputError
@@ -60,6 +61,11 @@ def test_an_activation_is_watched_behind_its_fused_relu(
 def test_an_int8_file_holds_no_float_tensor(int8: bytes) -> None:
     require_integer(int8)
     assert not [op for op in operators(int8) if op.is_float]
+
+
+def test_weights_stand_inside_the_flatbuffer_where_tflite_micro_looks(int8: bytes) -> None:
+    model = schema.Model.GetRootAs(int8, 0)
+    assert max(model.Buffers(index).Offset() for index in range(model.BuffersLength())) <= 1
 
 
 def test_kernels_have_a_scale_for_each_channel(int8: bytes) -> None:
