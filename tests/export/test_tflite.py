@@ -183,7 +183,7 @@ def test_verification_tells_top1_agreement_and_difference() -> None:
 def test_ties_at_the_top_share_the_point() -> None:
     outputs = np.array([[1, 1, 0], [2, 1, 0], [1, 1, 1]])
     assert correct(outputs, np.array([0, 1, 2])).tolist() == [0.5, 0, pytest.approx(1 / 3)]
-    with pytest.raises(InputError, match="labels run to 3"):
+    with pytest.raises(InputError, match="labels run from 0 to 3"):
         correct(outputs, np.array([0, 1, 3]))
 
 
