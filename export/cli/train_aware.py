@@ -171,8 +171,8 @@ def _export(
     if path.suffix == ".onnx":
         from ..onnx.conversion import to_onnx
 
-        if scheme == "dynamic":
-            raise InputError("--quantize dynamic: an ONNX file is float32, float16 or int8")
+        if scheme not in ("float32", "float16", "int8", "int4"):
+            raise InputError(f"--quantize {scheme}: an ONNX file is float32, float16, int8 or int4")
         return to_onnx(trained.model, path, quantize=scheme, verification=proof, **shared)
     from ..tflite import to_tflite
 
