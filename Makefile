@@ -37,10 +37,10 @@ references: $(READY)  ## torch's reference implementations and the other backend
 	$(BIN)/pip install jax pyyaml
 	$(BIN)/pip install --no-deps torchvision==0.15.2 timm
 
-devices:  ## a browser, LiteRT.js, an ssh server, adb and an arm64 LiteRT under qemu, as root on Debian; each may fail alone
-	-apt-get update -qq && apt-get install -y -qq --no-install-recommends adb chromium chromium-driver openssh-server
+devices: $(READY)  ## Chromium, LiteRT.js, sshd, adb and an arm64 LiteRT under qemu, as root on Debian; each may fail alone
+	-apt-get update -qq && apt-get install -y -qq --no-install-recommends adb chromium chromium-driver openssh-client openssh-server perl
 	-npm install --silent --prefix .devices @litertjs/core@2.5.3
-	-bash tests/bench/arm64.sh $(CNNZOO_ARM64)
+	-PIP=$(abspath $(BIN))/pip bash tests/bench/arm64.sh $(CNNZOO_ARM64)
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
