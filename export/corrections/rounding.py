@@ -100,7 +100,9 @@ def adaround(rows: np.ndarray, scale: np.ndarray, objective: Objective, bits: in
 
 def _settled(integers: np.ndarray, exact: np.ndarray, scale: np.ndarray, objective: Objective, bits: int) -> np.ndarray:
     """In each channel, the decision whose turn lowers the error most is turned, until none does."""
-    (low, high), step, floor = LIMITS[bits], scale[:, None], np.floor(exact)
+    (low, high), floor = LIMITS[bits], np.floor(exact)
+    each = np.broadcast_to(scale, len(integers))  # one scale may serve all channels
+    step = each[:, None]
     group = np.arange(len(integers)) // objective.target.shape[1]
     curvature = step**2 * np.diagonal(objective.square, axis1=1, axis2=2)[group]
     q = integers.astype(np.float32)
@@ -116,7 +118,7 @@ def _settled(integers: np.ndarray, exact: np.ndarray, scale: np.ndarray, objecti
         columns = best[rows]
         moved = turn[rows, columns]
         q[rows, columns] += moved
-        slope[rows] += (moved * scale[rows])[:, None] * objective.square[group[rows], columns]
+        slope[rows] += (moved * each[rows])[:, None] * objective.square[group[rows], columns]
     return q.astype(np.int8)
 
 

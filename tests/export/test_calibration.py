@@ -55,7 +55,7 @@ def test_the_mean_squared_error_keeps_a_uniform_range_and_clips_a_lone_outlier()
     assert mean_squared_error(filled(even, -1, 1)) == pytest.approx((-1, 1), abs=0.02)
     low, high = mean_squared_error(filled(np.append(even, np.float32(2.5)), -1, 2.5), levels=16)
     assert -1 <= low <= -0.85  # the best outermost of 16 levels lies half a step within the data
-    assert 0.95 < high < 1.6
+    assert 0.85 < high < 1.6
 
 
 def test_the_mean_squared_error_is_the_least_of_all_ranges_tried_by_brute_force() -> None:

@@ -168,13 +168,14 @@ def test_moments_are_those_of_the_patches_that_a_convolution_reads(graph: Graph,
             assert np.allclose(means + node.weights[1], outputs, atol=1e-4)
 
 
-def test_adaround_errs_less_than_nearest_and_never_more_in_any_channel() -> None:
+@pytest.mark.parametrize("per_tensor", [False, True])
+def test_adaround_errs_less_than_nearest_and_never_more_in_any_channel(per_tensor: bool) -> None:
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((8, 20)).astype(np.float32)
     mixing = rng.standard_normal((20, 20))
     square = (mixing @ mixing.T / 20)[None]
     objective = Objective.of(rows, Moments(np.zeros((1, 20)), np.zeros((1, 20)), square, square))
-    scale = largest_scale(rows, 4, False)
+    scale = largest_scale(rows, 4, per_tensor)
     exact = objective.error(rows)
     plain = objective.error(nearest(rows, scale, 4) * scale[:, None]) - exact
     integers = adaround(rows, scale, objective, 4)
