@@ -1,9 +1,10 @@
 """The quantization schemes and all that may be chosen about one, as a value.
 
 Each scheme has corrections of its own, by measurement. int8 has none: on a CIFAR-10 ResNet-20 litert-quantizer's OCTAV
-reaches 28.8 dB, the bias correction 29.2 dB and the same top-1, and its walk over the images costs a large network more
-time than all the rest of the export. int4 takes all three that look at data: to nearest, the answers are at 10 dB, by
-the bias correction at 15. Per-tensor int8 collapses without (MobileNetV2 10 %, bias correction alone 55 %).
+reaches 28.4 dB, clipping and bias correction 28.8 dB and the same top-1, and their walk over the images costs a large
+network more time than all the rest of the export. int4 takes all three that look at data: to nearest 10.4 dB and 2.9
+points of top-1 lost, with them 21.5 dB and none. Per-tensor int8 takes all four: the dequantized MobileNetV2 answers
+10 % of 200 photographs without, 69 % with equalisation and bias correction, 84 % with all (per channel and float 82 %).
 """
 
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ BOUNDARIES: tuple[Boundary, ...] = get_args(Boundary)
 ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
 CORRECTIONS: tuple[Correction, ...] = get_args(Correction)
 DEFAULT: dict[Scheme, tuple[Correction, ...]] = {"int4": ("clipping", "bias", "adaround")}
-DEFAULT_PER_TENSOR: tuple[Correction, ...] = ("equalisation", "bias")
+DEFAULT_PER_TENSOR: tuple[Correction, ...] = ("equalisation", "clipping", "bias", "adaround")
 
 
 @dataclass(frozen=True)
