@@ -170,10 +170,12 @@ def _export(
     shared |= {"force": force, "phase": phase}
     if path.suffix == ".onnx":
         from ..onnx.conversion import to_onnx
+        from ..onnx.options import ONNX_SCHEMES
 
-        if scheme not in ("float32", "float16", "int8", "int4"):
-            raise InputError(f"--quantize {scheme}: an ONNX file is float32, float16, int8 or int4")
-        return to_onnx(trained.model, path, quantize=scheme, verification=proof, **shared)
+        known = next((name for name in ONNX_SCHEMES if name == scheme), None)
+        if known is None:
+            raise InputError(f"--quantize {scheme}: an ONNX file is {', '.join(ONNX_SCHEMES)}")
+        return to_onnx(trained.model, path, quantize=known, verification=proof, **shared)
     from ..tflite import to_tflite
 
     inputs, outputs = boundary
