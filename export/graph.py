@@ -4,7 +4,10 @@ Passes are functions Graph -> Graph; nothing is mutated, so a pass that fails it
 graph from before it.
 """
 
+import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -182,9 +185,24 @@ def _node(call: Any, name: str, references: dict[int, str]) -> Node:
 
 def _config(operation: Any) -> dict[str, Any]:
     try:
-        return operation.get_config()
+        with _unasked():
+            return operation.get_config()
     except NotImplementedError:  # made with arguments that Keras cannot write down
         return {}
+
+
+@contextmanager
+def _unasked() -> Iterator[None]:
+    """Keras loads TensorFlow to ask whether a value is of its types: where it is not loaded, none is."""
+    from keras.src.utils.module_utils import tensorflow
+
+    known = tensorflow._available
+    if known is None and "tensorflow" not in sys.modules:
+        tensorflow._available = False
+    try:
+        yield
+    finally:
+        tensorflow._available = known
 
 
 def _op(layer: Any) -> str:

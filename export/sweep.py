@@ -4,11 +4,10 @@ The weights are random, with BN statistics of a pass in training mode: a fresh n
 ok where the file answers like the model over images on which the model's own answers vary:
 
     float32, onnx     the largest difference is at most 1e-4 of the largest output
-    float16           25 dB, int8 and onnx-int8 5 dB, of signal to noise
+    float16           40 dB, int8 and onnx-int8 10 dB, of signal to noise
 
 Signal and noise are those of what varies between the images, output by output: a file that ignores its input scores
-0 dB however large its outputs are, one that answers another question less. Random weights forgive little: a chain of 32
-layers without shortcuts keeps 32 dB of float16 and 8 dB of int8. An int8 file must hold no float operator.
+0 dB however large its outputs are, one that answers another question less. An int8 file must hold no float operator.
 """
 
 import gc
@@ -37,7 +36,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 SMALL = 96  # pixels a side, at which every network builds
 IMAGES, VARIATION = 12, 0.1
 LARGEST_DIFFERENCE = 1e-4  # of the largest output
-LEAST_SQNR = {"float16": 25.0, "int8": 5.0, "onnx-int8": 5.0}  # dB
+LEAST_SQNR = {"float16": 40.0, "int8": 10.0, "onnx-int8": 10.0}  # dB
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,11 @@ def pictures(count: int, shape: tuple[int, ...], seed: int) -> np.ndarray:
 
 
 def calibrate(model: "keras.Model", images: np.ndarray) -> None:
-    """Gives BN the statistics of one pass in training mode, and random gammas."""
+    """Gives BN the statistics of one pass in training mode, random gammas and betas.
+
+    The betas' mean of 1 keeps most ReLUs open: around 0 a deep random network magnifies any rounding (MobileNet v1 x0.25
+    then keeps 0.4 dB of int8, TFLiteConverter's file no more; with it 15 dB).
+    """
     import keras
 
     rng = np.random.default_rng(0)
@@ -173,6 +176,8 @@ def calibrate(model: "keras.Model", images: np.ndarray) -> None:
             layer.momentum = 0.0
             if layer.scale:
                 layer.gamma.assign(rng.uniform(0.5, 1.5, layer.gamma.shape))
+            if layer.center:
+                layer.beta.assign(rng.normal(1.0, 0.2, layer.beta.shape))
     model(images, training=True)
 
 

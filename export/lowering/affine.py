@@ -32,7 +32,7 @@ def scale_and_shift(node: Node) -> tuple[np.ndarray, np.ndarray]:
         beta = weights.pop(0) if node.config["center"] else np.zeros_like(weights[-1])
         mean, variance = weights
         scale = gamma / np.sqrt(variance + node.config["epsilon"])
-        shift = beta - mean * scale
+        return scale, beta - mean * scale  # as long as its own axis, which need not be the last
     return np.broadcast_to(scale, (channels,)), np.broadcast_to(shift, (channels,))
 
 

@@ -82,4 +82,7 @@ def answers(graph: Graph, inputs: np.ndarray) -> list[np.ndarray]:
 
 def _listed(outputs: object) -> list[np.ndarray]:
     outputs = list(outputs.values()) if isinstance(outputs, dict) else outputs
-    return [np.asarray(o) for o in (outputs if isinstance(outputs, list | tuple) else [outputs])]
+    import keras
+
+    listed = outputs if isinstance(outputs, list | tuple) else [outputs]
+    return [np.asarray(keras.ops.convert_to_numpy(output)) for output in listed]
