@@ -165,7 +165,7 @@ def pictures(count: int, shape: tuple[int, ...], seed: int) -> np.ndarray:
 def calibrate(model: "keras.Model", images: np.ndarray) -> None:
     """Gives BN the statistics of one pass in training mode, random gammas and betas.
 
-    The betas' mean of 1 keeps most ReLUs open: around 0 a deep random network magnifies any rounding (MobileNet v1 x0.25
+    The betas' mean of 1 keeps most ReLUs open: around 0 a deep random network magnifies rounding (MobileNet v1 x0.25
     then keeps 0.4 dB of int8, TFLiteConverter's file no more; with it 15 dB).
     """
     import keras
