@@ -18,6 +18,7 @@ from ..errors import InputError
 from .calibration import Calibration
 from .contents import parse
 from .emit.writer import pack, signature
+from .graph import unasked
 from .schemes import Boundary, Scheme
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def _by_another_process(
 ) -> bytes:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model.save(folder / "model.keras")
+        with unasked():
+            model.save(folder / "model.keras")
         if calibration is not None:
             np.save(folder / "calibration.npy", calibration.inputs)
         (folder / "arguments.json").write_text(json.dumps([scheme, inputs, outputs, batch]))

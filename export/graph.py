@@ -185,14 +185,14 @@ def _node(call: Any, name: str, references: dict[int, str]) -> Node:
 
 def _config(operation: Any) -> dict[str, Any]:
     try:
-        with _unasked():
+        with unasked():
             return operation.get_config()
     except NotImplementedError:  # made with arguments that Keras cannot write down
         return {}
 
 
 @contextmanager
-def _unasked() -> Iterator[None]:
+def unasked() -> Iterator[None]:
     """Keras loads TensorFlow to ask whether a value is of its types: where it is not loaded, none is."""
     from keras.src.utils.module_utils import tensorflow
 
