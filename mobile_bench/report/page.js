@@ -128,7 +128,8 @@ function ticks(low, high, logarithmic, most = 8) {
         for (const step of steps) if (step * 10 ** power >= low && step * 10 ** power <= high) found.push(step * 10 ** power);
       if (found.length <= most) break;
     }
-    return found;
+    if (found.length > 1) return found;
+    found.length = 0; // within a decade, equal steps
   }
   const raw = (high - low) / 5 || 1, unit = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].find((factor) => factor * unit >= raw) * unit;
