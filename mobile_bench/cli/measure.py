@@ -89,7 +89,7 @@ def measure(
     markdown: Annotated[Path | None, typer.Option(help="Write a table here; - is standard output.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with plots here; it needs no network.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Measure latency, memory, size and accuracy of model files.
 

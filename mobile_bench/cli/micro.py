@@ -32,7 +32,7 @@ def micro(
     force: Annotated[bool, typer.Option("--force", help="Replace it if it exists.")] = False,
     seed: Annotated[int, typer.Option(help="Of the random inputs.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Run .tflite files in TFLite-Micro: has every operator a kernel, how large an arena, the same answers.
 
