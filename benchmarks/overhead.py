@@ -55,7 +55,7 @@ def bench_block(invoke: Invoke) -> NDArray[np.int64]:
 def main() -> None:
     path, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 200
     invoke = LiteRTRunner(path).invoke
-    warm_up(invoke)
+    warm_up(lambda calls: time_block(invoke, calls))
     loops: list[Callable[[Invoke], NDArray[np.int64]]] = [untimed_loop, bare_loop, bench_loop, bench_block]
     taken: dict[str, list[NDArray[np.int64]]] = {loop.__name__: [] for loop in loops}
     with without_garbage_collection():
