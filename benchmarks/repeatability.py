@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--busy", action="store_true")
     parser.add_argument("--markdown", type=argparse.FileType("w"), default=sys.stdout)
     arguments = parser.parse_args()
-    with busy_cores() if arguments.busy else quiet():
+    with busy_cores() if arguments.busy else nullcontext():
         ratios = [ratio(arguments.files, arguments.budget, arguments.threads, n) for n in range(arguments.repeats)]
     print(table(ratios, arguments.busy, arguments.budget), file=arguments.markdown)
 
@@ -77,11 +77,6 @@ def busy_cores() -> Iterator[None]:
         for process in processes:
             process.terminate()
             process.wait()
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    yield
 
 
 if __name__ == "__main__":

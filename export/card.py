@@ -7,10 +7,15 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..files import write
+
+if TYPE_CHECKING:
+    from ..complexity import Complexity
+    from .calibration import Calibration
+    from .tflite import Origin
 
 SCHEMA_VERSION = 1
 TOOLS = (
@@ -80,6 +85,24 @@ def artifact_facts(name: str, content: bytes) -> dict[str, Any]:
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
     }
+
+
+def model_facts(name: str, cost: "Complexity", origin: "Origin") -> dict[str, Any]:
+    """The card's `model` section."""
+    return {
+        "name": name,
+        "builder": origin.builder,
+        "options": origin.options,
+        "weights": origin.weights,
+        "parameters": cost.params,
+        "macs": cost.macs,
+        "training": origin.training,
+    }
+
+
+def calibration_facts(data: "Calibration | None") -> dict[str, Any] | None:
+    """What the card says of the representative dataset."""
+    return None if data is None else {"source": data.source, "count": len(data), "random": data.random}
 
 
 def tool_versions() -> dict[str, str]:

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..files import refuse_overwrite, replacing
 from ..preprocessing import Preprocessing
 from .calibration import Calibration, Ranges, representative
-from .card import Card, artifact_facts, card_path, tool_versions
+from .card import Card, artifact_facts, calibration_facts, card_path, model_facts, tool_versions
 from .contents import histogram, normalisations, operators, parse, quantization_of, require_integer
 from .emit import without_rule
 from .graph import Graph, from_keras
@@ -208,27 +208,17 @@ def _card(
     lowered: Lowered,
     proof: dict[str, Any] | None,
 ) -> Card:
-    cost = complexity(model)
     file = parse(content)
     graph, (signature,) = file.subgraphs[0], file.signatureDefs
-    calibration = None if data is None else {"source": data.source, "count": len(data), "random": data.random}
     reason = f"no rule for {', '.join(missing)}" if missing else None
     return Card(
         artifact=artifact_facts(name, content),
-        model={
-            "name": model.name,
-            "builder": origin.builder,
-            "options": origin.options,
-            "weights": origin.weights,
-            "parameters": cost.params,
-            "macs": cost.macs,
-            "training": origin.training,
-        },
+        model=model_facts(model.name, complexity(model), origin),
         inputs=[_tensor(graph.tensors[entry.tensorIndex], entry.name) for entry in signature.inputs],
         outputs=[_tensor(graph.tensors[entry.tensorIndex], entry.name) for entry in signature.outputs],
         preprocessing=None if origin.preprocessing is None else origin.preprocessing.to_dict(),
         labels=None if origin.labels is None else list(origin.labels),
-        quantization=options.to_dict() | {"calibration": calibration},
+        quantization=options.to_dict() | {"calibration": calibration_facts(data)},
         operators=histogram(operators(content)),
         delegate=_delegation(content),
         conversion={

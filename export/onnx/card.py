@@ -8,7 +8,7 @@ import onnx
 
 from ...complexity import complexity
 from ..calibration import Calibration
-from ..card import Card, artifact_facts, tool_versions
+from ..card import Card, artifact_facts, calibration_facts, model_facts, tool_versions
 from ..tflite import Origin
 from .options import Layout
 
@@ -30,25 +30,16 @@ def described(
     proof: dict[str, Any],
 ) -> Card:
     """The card of an ONNX file: it has no delegate, and a dimension that is open is null."""
-    cost = complexity(model)
     return Card(
         artifact=artifact_facts(name, content),
-        model={
-            "name": model.name,
-            "builder": origin.builder,
-            "options": origin.options,
-            "weights": origin.weights,
-            "parameters": cost.params,
-            "macs": cost.macs,
-            "training": origin.training,
-        },
+        model=model_facts(model.name, complexity(model), origin),
         inputs=[_tensor(tensor, layout) for tensor in file.graph.input],
         outputs=[_tensor(tensor, layout) for tensor in file.graph.output],
         preprocessing=None if origin.preprocessing is None else origin.preprocessing.to_dict(),
         labels=None if origin.labels is None else list(origin.labels),
         quantization={
             "scheme": scheme,
-            "calibration": None if data is None else {"source": data.source, "count": len(data), "random": data.random},
+            "calibration": calibration_facts(data),
         },
         operators=dict(Counter(node.op_type for node in file.graph.node).most_common()),
         delegate=None,
