@@ -191,13 +191,15 @@ def test_a_layer_is_written_so_that_it_answers_alike(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def every_rule() -> keras.Model:
-    """One network whose outputs are those of all the layers, each behind a flattening that keeps their names apart.
+    """One network whose outputs are those of all the layers, each in a model of its own: names then may meet.
 
     But for gelu: TensorFlow's converter knows no Erfc and refuses it.
     """
     keras.utils.set_random_seed(0)
+    keras.utils.clear_session()  # counts names anew, so that they do meet, whichever tests ran before
     image = keras.Input(SHAPE, name="image")
-    model = keras.Model(image, [layers.Flatten()(LAYERS[name](image)) for name in COMPARED])
+    inner = [keras.Model(image, LAYERS[name](image), name=f"rule_{i}") for i, name in enumerate(COMPARED)]
+    model = keras.Model(image, [layers.Flatten()(each(image)) for each in inner])
     return calibrated(model, RNG.standard_normal((8, *SHAPE)).astype(np.float32))
 
 
