@@ -187,7 +187,15 @@ def end_point(x: Any, name: str) -> Any:
 
 
 def assemble(
-    image: Any, x: Any, head: Head, *, stages: list[Any] | None, weights: Weights, network: str, name: str | None
+    image: Any,
+    x: Any,
+    head: Head,
+    *,
+    stages: list[Any] | None,
+    weights: Weights,
+    network: str,
+    variant: str | None = None,
+    name: str | None,
 ) -> keras.Model:
     """The finished model, weights loaded.
 
@@ -198,6 +206,7 @@ def assemble(
         stages: end points to return instead of `x` (features=True).
         weights: a file, a checkpoint's name, or None.
         network: the registry's name, by which checkpoints are found.
+        variant: the conventions that it was built by, where its family has several.
         name: the model's; None is the registry's.
     """
     name = name or network
@@ -210,9 +219,10 @@ def assemble(
 
         load_weights(
             model,
-            located(weights, network, model),
+            located(weights, network, model, variant),
             classifiers=(head.classifier, *head.auxiliary) if head.include_top else (),
             other_classes=not isinstance(head.classes, Unchosen),
             unused=head.unused if head.include_top else (head.classifier, *head.unused),
+            variant=variant,
         )
     return model if stages is None else keras.Model(model.inputs, stages, name=name)

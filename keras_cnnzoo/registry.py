@@ -100,7 +100,8 @@ def create(name: str, /, **options: Any) -> "keras.Model":
 
     Args:
         name: as in `list_models()`.
-        options: those of its builder, e.g. `weights`, `classes`, `input_shape`.
+        options: those of its builder, e.g. `weights`, `classes`, `input_shape`; a published checkpoint chooses the
+            `variant` that it needs.
 
     Raises:
         InputError: no such network, no such option, or an argument out of its limits.
@@ -112,6 +113,11 @@ def create(name: str, /, **options: Any) -> "keras.Model":
         near = difflib.get_close_matches(unknown[0], known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise InputError(f"{info(name).name} has no option {unknown[0]!r}; {hint}it takes {', '.join(known)}")
+    if "variant" in known and "variant" not in options:
+        from .weights.catalogue import variant_of
+
+        if variant := variant_of(options.get("weights"), info(name).name):
+            options["variant"] = variant
     return build(**{"name": info(name).name, **info(name).options, **options})
 
 

@@ -97,7 +97,16 @@ def AlexNet(
             x = end_point(x, STAGES[number])
             stages.append(x)
     x = head(x, dropout, top=None if small_input else lambda x: dense_layers(kit, head, x, dropout))
-    return assemble(image, x, head, stages=stages if features else None, weights=weights, network="alexnet", name=name)
+    return assemble(
+        image,
+        x,
+        head,
+        stages=stages if features else None,
+        weights=weights,
+        network="alexnet",
+        variant=variant,
+        name=name,
+    )
 
 
 def first_convolution(

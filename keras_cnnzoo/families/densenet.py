@@ -74,7 +74,16 @@ def densenet(
     x = end_point(x, "stem")
     stages = dense_blocks(kit, x, blocks, growth, drop_rate, last="norm5")
     x = head(stages[-1])
-    return assemble(image, x, head, stages=stages if features else None, weights=weights, network=network, name=name)
+    return assemble(
+        image,
+        x,
+        head,
+        stages=stages if features else None,
+        weights=weights,
+        network=network,
+        variant=variant,
+        name=name,
+    )
 
 
 @documented

@@ -104,7 +104,14 @@ def GoogLeNet(
     answer = [x, *answers] if answers else x
     network = "googlenet"
     return assemble(
-        image, answer, head, stages=stages if features else None, weights=weights, network=network, name=name
+        image,
+        answer,
+        head,
+        stages=stages if features else None,
+        weights=weights,
+        network=network,
+        variant=variant,
+        name=name,
     )
 
 

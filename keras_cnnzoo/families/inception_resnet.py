@@ -151,7 +151,14 @@ def inception_resnet(
     points.append(x := end_point(x, "conv2d_7b" if v2 else "block8"))
     answer = head(x, dropout, top=None if v2 else partial(embedded, kit, head, dropout))
     return assemble(
-        image, answer, head, stages=points if features else None, weights=weights, network=network, name=name
+        image,
+        answer,
+        head,
+        stages=points if features else None,
+        weights=weights,
+        network=network,
+        variant=variant,
+        name=name,
     )
 
 

@@ -92,7 +92,14 @@ def InceptionV3(
         answer = [answer, auxiliary_head(kit, stages[2], head)]
     network = "inception_v3"
     return assemble(
-        image, answer, head, stages=stages if features else None, weights=weights, network=network, name=name
+        image,
+        answer,
+        head,
+        stages=stages if features else None,
+        weights=weights,
+        network=network,
+        variant=variant,
+        name=name,
     )
 
 

@@ -73,7 +73,14 @@ def MobileNetV1(
         x = end_point(x, f"blocks_{stage}")
         stages.append(x)
     return assemble(
-        image, head(x, dropout), head, stages=stages if features else None, weights=weights, network=network, name=name
+        image,
+        head(x, dropout),
+        head,
+        stages=stages if features else None,
+        weights=weights,
+        network=network,
+        variant=variant,
+        name=name,
     )
 
 

@@ -100,7 +100,9 @@ def MobileNetV2(
     last = divisible(LAST * max(1.0, width))
     x = kit.conv_norm_act(x, last, name=f"features_{next(unit)}", parts=SEQUENTIAL)
     stages = list(levels.values()) if features else None
-    return assemble(image, head(x, dropout), head, stages=stages, weights=weights, network=network, name=name)
+    return assemble(
+        image, head(x, dropout), head, stages=stages, weights=weights, network=network, variant=variant, name=name
+    )
 
 
 def inverted_residual(

@@ -123,7 +123,9 @@ def mobilenet_v3(
         return head.classify(kit.activate(x, name="classifier_1"), dropout)
 
     stages = list(levels.values()) if features else None
-    return assemble(image, head(x, top=top), head, stages=stages, weights=weights, network=registered, name=name)
+    return assemble(
+        image, head(x, top=top), head, stages=stages, weights=weights, network=registered, variant=variant, name=name
+    )
 
 
 def bneck(kit: Kit, x: Any, row: Row, narrowed: float, width: float, drop_path: float, *, name: str) -> Any:

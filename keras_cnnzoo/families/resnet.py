@@ -165,7 +165,16 @@ def resnet(
     x = stem(units, image, 64, small_input=small_input, bias=bias, signed=signed)
     x, stages = residual_stages(units, x, plan(row.depths, convolutions, stride_last=as_keras and preact))
     x = head(x, dropout)
-    return assemble(image, x, head, stages=stages if features else None, weights=weights, network=network, name=name)
+    return assemble(
+        image,
+        x,
+        head,
+        stages=stages if features else None,
+        weights=weights,
+        network=network,
+        variant=variant,
+        name=name,
+    )
 
 
 def _biased(convs: Convs, *, only_last: bool) -> Convs:

@@ -83,7 +83,16 @@ def vgg(
         dropout = 0.0 if small_input or variant == "keras" else 0.5
     x = head(x, dropout, top=None if small_input else lambda x: dense_layers(kit, head, x, variant, dropout))
     network = f"{network}_bn" if norm == "batch" else network
-    return assemble(image, x, head, stages=stages if features else None, weights=weights, network=network, name=name)
+    return assemble(
+        image,
+        x,
+        head,
+        stages=stages if features else None,
+        weights=weights,
+        network=network,
+        variant=variant,
+        name=name,
+    )
 
 
 def dense_layers(kit: Kit, head: Head, x: Any, variant: Variant, dropout: float) -> Any:

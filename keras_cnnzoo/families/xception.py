@@ -81,7 +81,14 @@ def Xception(
     stages.append(x := end_point(x, "exit"))
     network = "xception"
     return assemble(
-        image, head(x, dropout), head, stages=stages if features else None, weights=weights, network=network, name=name
+        image,
+        head(x, dropout),
+        head,
+        stages=stages if features else None,
+        weights=weights,
+        network=network,
+        variant=variant,
+        name=name,
     )
 
 

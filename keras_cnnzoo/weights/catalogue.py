@@ -15,7 +15,7 @@ from ..preprocessing import PRESETS, Preprocessing
 if TYPE_CHECKING:
     import keras
 
-NAMED = re.compile(r"imagenet|[a-z][\w.]*:\S+")  # what weights= may say instead of a path
+NAMED = re.compile(r"imagenet|keras\.applications|[a-z][\w.]*:\S+")  # what weights= may say instead of a path
 EPSILON = 1e-6  # by which two epsilons of batch normalisation may differ
 
 
@@ -25,16 +25,18 @@ class Checkpoint:
 
     Args:
         network: the registry's name.
-        origin: the library whose release it is, "torchvision" or "timm".
+        origin: the library whose release it is, "torchvision", "timm", "keras.applications" or another's name.
         name: the release's, as in `weights="ORIGIN:NAME"`.
         url: of the file.
-        hash: what the content's SHA-256 begins with, in hex; "server" where the hub says it when asked.
+        hash: what the content's SHA-256 begins with, in hex, or "md5:" and its MD5; "server" where the server says it
+            when asked.
         licence: SPDX identifier.
         size: height and width that its top-1 was measured at.
         preprocessing: what it was trained on.
         epsilon: of batch normalisation.
         top1: published, in percent; None where none was found.
         imagenet: whether `weights="imagenet"` means it.
+        variant: the builder's, where its family has several.
     """
 
     network: str
@@ -48,6 +50,7 @@ class Checkpoint:
     epsilon: float
     top1: float | None
     imagenet: bool
+    variant: str
 
     @property
     def spec(self) -> str:
@@ -66,19 +69,30 @@ def checkpoint(spec: str, network: str) -> Checkpoint:
     """The checkpoint that `weights=spec` means for a network.
 
     Args:
-        spec: "imagenet" or "ORIGIN:NAME".
+        spec: "imagenet", "ORIGIN:NAME", or "keras.applications", the first of that origin.
         network: the registry's name.
 
     Raises:
         InputError: none of that name; those of the network are listed.
     """
+    row = _row(spec, network)
+    if row is not None:
+        return row
     own = [row for row in checkpoints() if row.network == network]
-    for row in own:
-        if row.spec == spec or (spec == "imagenet" and row.imagenet):
-            return row
     offered = ", ".join(repr(row.spec) for row in own)
     known = f"it has {offered}" if own else "none is known for it; give a weights file"
     raise InputError(f"weights={spec!r}: no such checkpoint of {network}; {known}")
+
+
+def variant_of(weights: str | PathLike | None, network: str) -> str | None:
+    """The builder's variant that `weights` needs; None where it is no checkpoint's name."""
+    row = _row(weights, network) if isinstance(weights, str) else None
+    return None if row is None else row.variant
+
+
+def _row(spec: str, network: str) -> Checkpoint | None:
+    own = (row for row in checkpoints() if row.network == network)
+    return next((r for r in own if spec in (r.spec, r.origin) or (spec == "imagenet" and r.imagenet)), None)
 
 
 def is_named(weights: str | PathLike) -> bool:
@@ -86,14 +100,22 @@ def is_named(weights: str | PathLike) -> bool:
     return isinstance(weights, str) and NAMED.fullmatch(weights) is not None
 
 
-def require_epsilon(model: "keras.Model", row: Checkpoint) -> None:
-    """Raises InputError where the network's batch normalisation has another epsilon: no name and no shape shows it."""
+def require_conventions(model: "keras.Model", row: Checkpoint, variant: str | None) -> None:
+    """Raises InputError where the network is another function than was trained, though names and shapes agree.
+
+    Args:
+        model: the network.
+        row: its checkpoint.
+        variant: the network's, None where its family has one form; and its batch normalisation's epsilon is compared.
+    """
+    if variant not in (None, row.variant):
+        raise InputError(f"{row.spec} is {model.name} by other conventions; build it with variant={row.variant!r}")
     found = {layer.epsilon for layer in model.layers if type(layer).__name__ == "BatchNormalization"}
     wrong = [epsilon for epsilon in found if abs(epsilon - row.epsilon) > EPSILON]
     if wrong:
         raise InputError(
             f"{row.spec} was trained with epsilon {row.epsilon:g} in batch normalisation but {model.name} has "
-            f"{wrong[0]:g}; build it with variant='torch'"
+            f"{wrong[0]:g}; build it with variant={row.variant!r}"
         )
 
 
@@ -110,6 +132,7 @@ def _checkpoint(row: dict) -> Checkpoint:
         epsilon=row["epsilon"],
         top1=row.get("top1"),
         imagenet=row.get("imagenet", False),
+        variant=row.get("variant", "torch"),
     )
 
 

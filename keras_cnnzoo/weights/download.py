@@ -5,6 +5,7 @@ CNNZOO_OFFLINE  1: nothing is fetched; what is missing is an error that says whe
 CNNZOO_MIRRORS  prefixes and what replaces them: "https://a.example/=https://b.example/a/ ..."
 """
 
+import base64
 import contextlib
 import fcntl
 import hashlib
@@ -102,7 +103,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _download(url: str, part: Path, step: Step) -> str | None:
-    """Fills `part`, going on where it ends; returns the SHA-256 that the server names, if it does."""
+    """Fills `part`, going on where it ends; returns the hash that the server names, if it does."""
     fault: Exception | None = None
     for _ in range(TRIES):
         try:
@@ -139,12 +140,13 @@ def _continue(url: str, part: Path, step: Step) -> str | None:
 
 
 def _named_hash(answer: Any) -> str | None:
-    """A hub that stores files by their SHA-256 says it as an entity tag, its redirect's or its own."""
+    """A hub that stores files by their SHA-256 says it as an entity tag, a storage service their MD5 (base64)."""
     for header in ("X-Linked-Etag", "ETag"):
         match = re.fullmatch(r'"?([0-9a-f]{64})"?', answer.headers.get(header) or "")
         if match:
             return match[1]
-    return None
+    told = re.search(r"md5=([A-Za-z0-9+/]{22}==)", ", ".join(answer.headers.get_all("X-Goog-Hash", [])))
+    return f"md5:{base64.b64decode(told[1]).hex()}" if told else None
 
 
 def _mirrored(url: str) -> str:
@@ -171,12 +173,13 @@ def _expected(row: Checkpoint, path: Path) -> str:
 
 
 def _require_hash(path: Path, expected: str, row: Checkpoint, *, keep: bool = False) -> None:
+    kind, digest = expected.split(":") if ":" in expected else ("sha256", expected)
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if not expected or not found.startswith(expected):
+        found = hashlib.file_digest(file, kind).hexdigest()
+    if not digest or not found.startswith(digest):
         if not keep:
             path.unlink(missing_ok=True)
         raise InputError(
-            f"{path}: its SHA-256 begins {found[: max(8, len(expected))]}, not {expected or '(unknown)'} as published "
-            f"({row.url}); it was deleted, try again or another mirror"
+            f"{path}: its {kind.upper()} begins {found[: max(8, len(digest))]}, not {digest or '(unknown)'} as "
+            f"published ({row.url}); it was deleted, try again or another mirror"
         )

@@ -4,6 +4,8 @@ Nothing here deserialises an object: safetensors, .npz without pickles, and HDF5
 """
 
 import io
+import json
+import re
 import zipfile
 from collections.abc import Callable
 from os import PathLike
@@ -16,11 +18,13 @@ from ..errors import InputError
 
 State = dict[str, np.ndarray]
 
+TRUSTED = ("keras", "keras_cnnzoo", "builtins")
+
 
 def read_state(path: str | PathLike) -> State:
-    """Reads a .safetensors, .npz, .weights.h5, .keras, .pth or .th file.
+    """Reads a .safetensors, .npz, .weights.h5, .keras, .h5, .pth or .th file.
 
-    Keras' own files name layers but only number their variables: keys are then `layer/0`, `layer/1`, ...
+    Of Keras' own files the layers' names are read and the variables by number: keys are `layer/0`, `layer/1`, ...
 
     Raises:
         InputError: no such file, a suffix that is none of these, or content that is truncated or foreign.
@@ -55,15 +59,30 @@ def _read_npz(path: Path) -> State:
         return {name: file[name] for name in file.files}
 
 
-def _read_weights_h5(path: Path) -> State:
+def _read_h5(path: Path) -> State:
+    """Weights or a whole model, by Keras 3 or in the older form, which tf_keras and keras.applications write."""
     with path.open("rb") as file:
         return _numbered_variables(file)
 
 
 def _read_keras(path: Path) -> State:
-    """A .keras archive's weights; its config, which may name code, is not read."""
+    """A .keras archive's weights. Its config is never built; one that names code is refused (safe mode)."""
     with zipfile.ZipFile(path) as archive:
+        _require_no_code(json.loads(archive.read("config.json")), path)
         return _numbered_variables(io.BytesIO(archive.read("model.weights.h5")))
+
+
+def _require_no_code(config: Any, path: Path) -> None:
+    """Raises InputError at a Lambda or at an object of another package than Keras and this one."""
+    if isinstance(config, dict) and "class_name" in config:
+        kind, package = str(config["class_name"]), str(config.get("module") or config.get("registered_name") or "keras")
+        if kind in ("Lambda", "__lambda__", "function") or re.split(r"[.>]", package)[0] not in TRUSTED:
+            raise InputError(
+                f"{path}: it holds {kind} of {package}, code of its own that no builder has; it is not loaded (its "
+                "weights alone, written by model.save_weights('x.weights.h5'), could be)"
+            )
+    for part in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
+        _require_no_code(part, path)
 
 
 def _read_torch(path: Path) -> State:
@@ -87,7 +106,10 @@ def _array(tensor: Any) -> np.ndarray:
 
 
 def _numbered_variables(file: IO[bytes]) -> State:
-    """Each layer's group `vars` carries the layer's name as an attribute and its variables by number."""
+    """Each layer's group `vars` carries the layer's name as an attribute and its variables by number.
+
+    In the older form attributes list the layers, and each layer's group its variables in their order.
+    """
     import h5py
 
     state: State = {}
@@ -97,14 +119,23 @@ def _numbered_variables(file: IO[bytes]) -> State:
             state.update({f"{item.attrs['name']}/{number}": variable[()] for number, variable in item.items()})
 
     with h5py.File(file, "r") as store:
-        store.visititems(visit)
+        root = store.get("model_weights", store)
+        for layer in map(_text, root.attrs.get("layer_names", ())):
+            names = map(_text, root[layer].attrs["weight_names"])
+            state.update({f"{layer}/{number}": root[layer][name][()] for number, name in enumerate(names)})
+        if "layer_names" not in root.attrs:
+            store.visititems(visit)
     return state
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode() if isinstance(name, bytes) else name
 
 
 READERS: dict[str, Callable[[Path], State]] = {
     ".safetensors": _read_safetensors,
     ".npz": _read_npz,
-    ".weights.h5": _read_weights_h5,
+    ".h5": _read_h5,
     ".keras": _read_keras,
     ".pth": _read_torch,
     ".th": _read_torch,

@@ -12,7 +12,8 @@ import numpy as np
 from ..errors import InputError
 from ..files import replacing
 from ..preprocessing import Preprocessing
-from .catalogue import checkpoint, is_named, require_epsilon
+from .applications import from_applications, is_applications, require_their_function
+from .catalogue import checkpoint, is_named, require_conventions
 from .download import fetch_shown
 from .files import State, read_state
 from .torch import from_torch, is_torch
@@ -30,6 +31,7 @@ def load_weights(
     classifiers: Sequence[str] = (),
     other_classes: bool = False,
     unused: Sequence[str] = (),
+    variant: str | None = None,
 ) -> None:
     """Loads a weights file into a model by the names of its layers and variables.
 
@@ -38,15 +40,17 @@ def load_weights(
 
     Args:
         model: a functional model; changed only if everything fits.
-        path: a .safetensors, .npz, .weights.h5 or .keras file.
+        path: a .safetensors, .npz, .weights.h5, .keras, .h5 or .pth file.
         classifiers: names of the model's classifiers.
         other_classes: leave a classifier as initialised where its shape differs, with a warning.
         unused: layer names, or prefixes of them, that the file may hold and the model lacks.
+        variant: the conventions that the model was built by, "torch" or "keras", where known; a file of
+            keras.applications is refused by another than its own.
 
     Raises:
         InputError: an unreadable file, or names and shapes that do not fit, listed.
     """
-    state = named(read_state(path), model)
+    state = named(read_state(path), model, path, variant)
     variables = {name: tuple(v.shape) for name, v in _variables(model).items()}
     state = {name: value for name, value in state.items() if name in variables or not name.startswith(tuple(unused))}
     _adapt_channels(state, variables, model, path)
@@ -89,13 +93,14 @@ def save_weights(
             save_file(state, temporary, {"format": "keras_cnnzoo", **spec})
 
 
-def located(weights: str | PathLike, network: str, model: "keras.Model") -> str | PathLike:
+def located(weights: str | PathLike, network: str, model: "keras.Model", variant: str | None = None) -> str | PathLike:
     """The file that a builder's `weights` means: itself, or the checkpoint of that name, fetched.
 
     Args:
         weights: a path, or a checkpoint's name.
         network: the registry's name.
         model: as built; it must be what the checkpoint was trained with.
+        variant: the conventions that it was built by, where its family has several.
 
     Raises:
         InputError: no such checkpoint, not to be fetched, or of another network.
@@ -103,7 +108,7 @@ def located(weights: str | PathLike, network: str, model: "keras.Model") -> str 
     if not is_named(weights):
         return weights
     row = checkpoint(str(weights), network)
-    require_epsilon(model, row)
+    require_conventions(model, row, variant)
     return fetch_shown(row)
 
 
@@ -135,10 +140,14 @@ def assign(model: "keras.Model", state: State) -> None:
         variables[name].assign(value)
 
 
-def named(state: State, model: "keras.Model") -> State:
-    """A state under the model's own names: torch's paths translated, Keras' numbered variables named."""
+def named(state: State, model: "keras.Model", path: Any, variant: str | None = None) -> State:
+    """A state under the model's own names: torch's paths and keras.applications' names translated, numbers named."""
+    layers = {layer.name: layer for layer in model.layers}
     if is_torch(state):
-        return from_torch(state, {layer.name: layer for layer in model.layers})
+        return from_torch(state, layers)
+    if is_applications(state, layers):
+        require_their_function(model, variant, path)
+        state = from_applications(state, layers)
     return {_variable_name(name, model): value for name, value in state.items()}
 
 
