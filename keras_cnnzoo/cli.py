@@ -1,4 +1,4 @@
-"""cnnzoo: what networks there are, what they cost, and the demonstration."""
+"""cnnzoo: what networks there are, what they cost, training, and the demonstration."""
 
 from dataclasses import asdict
 from enum import StrEnum
@@ -11,6 +11,7 @@ from rich.table import Table
 from .console import print_json, progress, run, terminal
 from .errors import InputError
 from .registry import builder_of, create, info, list_models
+from .training import cli as training
 from .weights.cli import app as weights
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ app = typer.Typer(
     help="The convolutional networks that made vision work, from paper to phone. --debug shows an error's traceback.",
 )
 app.add_typer(weights, name="weights")
+app.command(epilog=training.EXAMPLE)(training.train)
+app.command(epilog=training.SHARD_EXAMPLE)(training.shard)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Settings = Annotated[
     list[str] | None,

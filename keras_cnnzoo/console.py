@@ -9,7 +9,15 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from typer.core import TyperGroup
 
 from .errors import InputError
@@ -55,8 +63,8 @@ def run(app: typer.Typer) -> None:
             raise
         terminal(stderr=True).print(f"[red]error:[/] {_escaped(error)}", highlight=False, soft_wrap=True)
         sys.exit(BAD_INPUT)
-    except KeyboardInterrupt:
-        terminal(stderr=True).print("interrupted; nothing half-written was left behind")
+    except KeyboardInterrupt as interrupt:
+        terminal(stderr=True).print(str(interrupt) or "interrupted; nothing half-written was left behind")
         sys.exit(130)
 
 
@@ -76,7 +84,8 @@ def print_json(value: Any) -> None:
 @contextmanager
 def progress(description: str, total: float | None = None, *, shown: bool = True) -> Iterator[Step]:
     """A bar on standard error for work over two seconds; yields the function that advances it."""
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    columns += TimeElapsedColumn(), TimeRemainingColumn()
     with Progress(*columns, console=terminal(stderr=True), disable=not shown) as bar:
         task = bar.add_task(description, total=total)
         yield lambda amount: bar.update(task, advance=amount)

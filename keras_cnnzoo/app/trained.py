@@ -1,0 +1,71 @@
+"""A run's weights on to an artifact."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from .. import registry
+from ..console import progress
+from ..export import Calibration, Origin, to_tflite, verify
+from ..preprocessing import Preprocessing
+from ..training.data import Data
+from ..training.pipeline import test_batches, training_images
+
+CALIBRATION, VERIFIED = 500, 5000  # images
+
+
+def export_run(
+    folder: str | Path,
+    network: str,
+    data: Data,
+    options: dict[str, Any],
+    spec: Preprocessing,
+    scheme: Any,
+    *,
+    shown: bool = True,
+) -> dict[str, Any]:
+    """Writes `network_scheme.tflite` and its card beside a run's weights, verified on the test images.
+
+    Args:
+        folder: of the run, which has a model.keras.
+        network: the registry's name.
+        data: that it was trained and tested on.
+        options: of its builder.
+        spec: the preprocessing that it was trained with.
+        scheme: "float32", "float16", "dynamic" or "int8".
+        shown: with progress bars.
+
+    Returns:
+        The file, its size in bytes and its top-1 over the test images.
+    """
+    registry.builder_of(network)  # registers the zoo's layers
+    model = keras.saving.load_model(Path(folder) / "model.keras", compile=False)
+    path = Path(folder) / f"{network}_{scheme}.tflite"
+    inputs, labels = _test_images(data, spec)
+
+    def proof(content: bytes) -> dict[str, Any]:
+        with progress(f"verify {path.name}", len(inputs), shown=shown) as step:
+            return {"source": f"test images of {data.name}"} | verify(content, model, inputs, labels, step).to_dict()
+
+    with progress(f"export {scheme}", shown=shown):
+        calibration = Calibration(training_images(data, spec, CALIBRATION), data.name) if scheme == "int8" else None
+    card = to_tflite(
+        model,
+        path,
+        quantize=scheme,
+        calibration=calibration,
+        origin=Origin("trained", network, options, spec, data.classes),
+        verification=proof,
+        force=True,
+    )
+    found = card.verification
+    return {"file": str(path), "bytes": path.stat().st_size, "verification": found}
+
+
+def _test_images(data: Data, spec: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
+    """At most so many, as the network reads them."""
+    batches = test_batches(data, spec, 100).take(VERIFIED // 100).as_numpy_iterator()
+    images, targets = zip(*batches, strict=True)
+    return np.concatenate(images), np.concatenate(targets).argmax(-1)

@@ -1,0 +1,13 @@
+from .build import network as network
+from .curve import Row as Row
+from .data import Arrays as Arrays
+from .data import Data as Data
+from .data import Pictures as Pictures
+from .data import Records as Records
+from .data import dataset as dataset
+from .loop import Run as Run
+from .loop import train as train
+from .recipes import Recipe as Recipe
+from .recipes import list_recipes as list_recipes
+from .recipes import recipe as recipe
+from .records import write_shards as write_shards

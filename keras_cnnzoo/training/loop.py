@@ -1,0 +1,366 @@
+"""Training, from a recipe to weights: resumable at any step, and the same curve whether it was interrupted or not."""
+
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ..errors import InputError
+from ..files import refuse_overwrite, replacing, write
+from ..preprocessing import PRESETS, Preprocessing
+from ..weights import save_weights
+from .checkpoint import Checkpoint, Progress
+from .curve import Row, TensorBoard, to_svg, write_csv
+from .data import Data, Pictures
+from .optimizer import optimizer
+from .pipeline import steps_per_epoch, test_batches, training_batches
+from .recipes import Recipe
+
+LOST, WORTH = 30.0, 20.0  # a kill costs so many seconds of work at most, or so many times what a checkpoint costs
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Args:
+        history: an entry an epoch.
+        model: holds what was kept: the moving averages where the recipe has them.
+        recipe: how it was trained.
+        seed: of initialisation, order and augmentation.
+        folder: where the files stand, if any were asked for.
+    """
+
+    history: tuple[Row, ...]
+    model: keras.Model
+    recipe: Recipe
+    seed: int
+    folder: Path | None
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the test images answered right after the last epoch."""
+        return self.history[-1].test_accuracy
+
+    def to_dict(self) -> dict[str, Any]:
+        """The run as JSON knows it."""
+        return {
+            "network": self.model.name,
+            "test_accuracy": self.accuracy,
+            "seconds": self.history[-1].seconds,
+            "seed": self.seed,
+            "recipe": self.recipe.to_dict(),
+            "history": [asdict(row) for row in self.history],
+            "folder": None if self.folder is None else str(self.folder),
+        }
+
+
+def train(
+    model: keras.Model,
+    data: Data,
+    recipe: Recipe,
+    *,
+    out: str | PathLike | None = None,
+    seed: int = 0,
+    preprocessing: Preprocessing = PRESETS["torch"],
+    force: bool = False,
+    step: Callable[[float], object] = lambda batches: None,
+    watch: Callable[[Row], object] = lambda row: None,
+) -> Run:
+    """Trains a classifier in place, or takes a run up again where its last checkpoint in `out` left it.
+
+    In `out` stand then: checkpoint.safetensors (the whole state), curves.csv and curves.svg, tensorboard/, and at the
+    end weights.safetensors, model.keras (float32 both) and summary.json.
+
+    Args:
+        model: of one input of `data.shape` and one output, logits or probabilities, (n, classes).
+        data: from `dataset`.
+        recipe: how.
+        out: a folder; None for none, and then nothing can be resumed.
+        seed: of order and augmentation. The caller's model decides initialisation and dropout (`network` takes a seed).
+        preprocessing: normalises the pixels; it travels with the weights.
+        force: start anew and replace what stands in `out`.
+        step: told of each batch done.
+        watch: told of each epoch done.
+
+    Returns:
+        The run; `model` is trained.
+
+    Raises:
+        InputError: data that do not fit the model, a loss that is no number (the last good checkpoint stays), a
+            checkpoint of another run, or a file that cannot be written.
+        KeyboardInterrupt: at Ctrl-C or SIGTERM, after the step under way and a checkpoint.
+    """
+    _require_fit(model, data)
+    folder = None if out is None else Path(out)
+    session = _Session(model, data, recipe, folder, seed, preprocessing, step, watch)
+    session.begin(force)
+    try:
+        session.run()
+    except tf.errors.InvalidArgumentError as error:
+        raise InputError(f"{data.name}: {_unreadable(data) or str(error).splitlines()[0]}") from error
+    return session.finish()
+
+
+class _Session:
+    def __init__(
+        self,
+        model: keras.Model,
+        data: Data,
+        recipe: Recipe,
+        folder: Path | None,
+        seed: int,
+        preprocessing: Preprocessing,
+        step: Callable[[float], object],
+        watch: Callable[[Row], object],
+    ) -> None:
+        self.model, self.data, self.recipe, self.folder, self.seed = model, data, recipe, folder, seed
+        self.preprocessing, self.step, self.watch = preprocessing, step, watch
+        self.steps = steps_per_epoch(data.train, recipe.batch)
+        self.total = self.steps * recipe.epochs
+        self.progress = Progress()
+        self.saved_at, self.cost, self.evaluation = math.inf, 0.0, 0.0  # seconds
+
+    def begin(self, force: bool) -> None:
+        """Compiles, and restores the last checkpoint if there is one."""
+        _compile(self.model, self.recipe, self.steps)
+        if self.folder is None:
+            return
+        self.checkpoint = Checkpoint(self.folder / "checkpoint.safetensors", self.model, self._identity())
+        refuse_overwrite(self.checkpoint.path, force=True)
+        if force:
+            self.checkpoint.path.unlink(missing_ok=True)
+        found = self.checkpoint.restore()
+        if found is None:
+            refuse_overwrite(self.folder / "weights.safetensors", force=force)
+        self.progress = found or self.progress
+        self.step(self.progress.step)
+        self.tensorboard = TensorBoard(self.folder / "tensorboard")
+
+    def run(self) -> None:
+        progress, started = self.progress, time.monotonic() - self.progress.seconds
+        self.saved_at = time.monotonic()
+        if progress.step == (len(progress.history) + 1) * self.steps:  # it was killed while it tested
+            self._end_epoch()
+        batches = training_batches(self.data, self.recipe, self.preprocessing, self.seed, progress.step)
+        with _signals() as stopped:
+            for loss, accuracy in _steps(self.model, batches, self.total - progress.step):
+                began = time.monotonic()
+                self._require_finite(loss)
+                progress.step += 1
+                progress.loss, progress.correct = progress.loss + loss, progress.correct + accuracy
+                progress.seconds = began - started
+                self.step(1)
+                ended = progress.step % self.steps == 0
+                self._save_if_due(self.evaluation if ended else 0.0)
+                if ended:
+                    self._end_epoch()
+                if stopped():
+                    self._stop()
+
+    def finish(self) -> Run:
+        """The last checkpoint, and what was kept as files."""
+        if self.folder is not None:
+            self._save()
+        with _averaged(self.model, keep=True):
+            run = Run(tuple(self.progress.history), self.model, self.recipe, self.seed, self.folder)
+        if self.folder is not None:
+            plain = in_float32(self.model)
+            save_weights(plain, self.folder / "weights.safetensors", preprocessing=self.preprocessing)
+            with replacing(self.folder / "model.keras") as temporary:
+                plain.save(temporary)
+            write(self.folder / "summary.json", json.dumps(run.to_dict() | self._identity(), indent=2))
+        return run
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same for a run to be taken up again."""
+        return {
+            "network": self.model.name,
+            "shape": list(self.data.shape),
+            "classes": len(self.data.classes),
+            "parameters": self.model.count_params(),
+            "precision": self.model.dtype_policy.name,
+            "data": self.data.name,
+            "images": len(self.data.train),
+            "recipe": self.recipe.to_dict(),
+            "preprocessing": self.preprocessing.to_dict(),
+            "seed": self.seed,
+        }
+
+    def _end_epoch(self) -> None:
+        progress, began = self.progress, time.monotonic()
+        with _averaged(self.model):
+            batches = test_batches(self.data, self.preprocessing, self.recipe.batch)
+            tested = self.model.evaluate(batches, verbose=0, return_dict=True)
+        self.evaluation = time.monotonic() - began
+        progress.seconds += self.evaluation
+        row = Row(
+            epoch=progress.step // self.steps,
+            step=progress.step,
+            learning_rate=float(self.rate(progress.step - 1)),
+            loss=progress.loss / self.steps,
+            accuracy=progress.correct / self.steps,
+            test_loss=tested["loss"],
+            test_accuracy=tested["categorical_accuracy"],
+            seconds=progress.seconds,
+        )
+        progress.history.append(row)
+        progress.loss = progress.correct = 0.0
+        if self.folder is not None:
+            write_csv(progress.history, self.folder / "curves.csv")
+            write(self.folder / "curves.svg", to_svg(progress.history, f"{self.model.name} on {self.data.name}"))
+            self.tensorboard(row)
+        self.watch(row)
+
+    def rate(self, step: int) -> float:
+        return _inner(self.model)._learning_rate(step)
+
+    def _save_if_due(self, ahead: float) -> None:
+        """Saves where too much work would be lost by a kill during the next step or the `ahead` seconds of a test."""
+        now = time.monotonic()
+        slack = self.cost + max(ahead, (now - self.saved_at) / 10)
+        if self.folder is not None and now - self.saved_at + slack >= max(LOST, WORTH * self.cost):
+            self._save()
+
+    def _save(self) -> None:
+        began = time.monotonic()
+        if not self.checkpoint.save(self.progress):
+            raise InputError(self._diverged("a weight is no longer a number"))
+        self.saved_at = time.monotonic()
+        self.cost = self.saved_at - began
+
+    def _require_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise InputError(self._diverged(f"the loss is {loss}"))
+
+    def _diverged(self, what: str) -> str:
+        epoch, step = divmod(self.progress.step, self.steps)
+        kept = self.folder is not None and self.checkpoint.path.is_file()
+        return (
+            f"epoch {epoch + 1}, step {step + 1}: {what}; train with a smaller --learning-rate than "
+            f"{self.recipe.learning_rate:g}, and look for faults among the images"
+            f"{f'; {self.checkpoint.path} holds the last good state' if kept else ''}"
+        )
+
+    def _stop(self) -> None:
+        if self.folder is None:
+            raise KeyboardInterrupt
+        self._save()
+        raise KeyboardInterrupt(f"interrupted after step {self.progress.step}; the same command goes on from there")
+
+
+def _require_fit(model: keras.Model, data: Data) -> None:
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise InputError(f"{model.name}: one input and one output are trained; build it without auxiliary heads")
+    reads, answers = (tuple(side[0].shape[1:]) for side in (model.inputs, model.outputs))
+    if len(reads) != 3 or any(side not in (None, given) for side, given in zip(reads, data.shape, strict=True)):
+        raise InputError(f"{model.name} reads {reads}, the data are {data.shape}; build it with that input_shape")
+    if answers != (len(data.classes),):
+        raise InputError(
+            f"{model.name} answers {answers}, the data have {len(data.classes)} classes; build it with these"
+        )
+
+
+def _compile(model: keras.Model, recipe: Recipe, steps: int) -> None:
+    if recipe.frozen_norm:
+        for layer in model.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+    last = model.layers[-1]
+    probabilities = getattr(getattr(last, "activation", None), "__name__", "") == "softmax"
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    model.compile(
+        optimizer(recipe, model, steps),
+        keras.losses.CategoricalCrossentropy(from_logits=not probabilities),
+        metrics=["categorical_accuracy"],
+        jit_compile=False if on_tensorflow else "auto",  # TensorFlow's XLA would compile for longer than a try trains
+    )
+    model.optimizer.build(model.trainable_variables)
+
+
+def _steps(model: keras.Model, batches: tf.data.Dataset, count: int) -> Iterator[tuple[float, float]]:
+    """Trains on `count` batches; yields each one's loss and accuracy."""
+    if keras.backend.backend() != "tensorflow":
+        for images, targets in batches.take(count).as_numpy_iterator():
+            logs = model.train_on_batch(images, targets, return_dict=True)
+            yield float(logs["loss"]), float(logs["categorical_accuracy"])
+        return
+    model.make_train_function()
+    iterator = iter(model.distribute_strategy.experimental_distribute_dataset(batches))
+    for _ in range(count):
+        model.reset_metrics()
+        logs = model.train_function(iterator)  # train_on_batch would give each replica the whole batch
+        yield float(logs["loss"]), float(logs["categorical_accuracy"])
+
+
+@contextmanager
+def _averaged(model: keras.Model, *, keep: bool = False) -> Iterator[None]:
+    """The weights' moving averages in their place, where the optimizer has them."""
+    inner = _inner(model)
+    if not inner.use_ema:
+        yield
+        return
+    before = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
+    inner.finalize_variable_values(model.trainable_variables)
+    yield
+    if not keep:
+        for variable, value in zip(model.trainable_variables, before, strict=True):
+            variable.assign(value)
+
+
+def _inner(model: keras.Model) -> Any:
+    """The optimizer below that which scales the loss of float16."""
+    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
+
+
+@contextmanager
+def _signals() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM wait for the step under way; a second one does not."""
+    caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def catch(number: int, frame: Any) -> None:
+        caught.append(number)
+        restore()
+
+    for number in before:
+        signal.signal(number, catch)
+    try:
+        yield lambda: bool(caught)
+    finally:
+        restore()
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """A copy without an optimizer, whose layers compute in float32."""
+    config = json.dumps(keras.saving.serialize_keras_object(model))
+    for policy in ("mixed_float16", "mixed_bfloat16"):
+        config = config.replace(f'"{policy}"', '"float32"')
+    described = json.loads(config)
+    described.pop("compile_config", None)
+    copy = keras.saving.deserialize_keras_object(described)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _unreadable(data: Data) -> str | None:
+    found = (part.unreadable() for part in (data.train, data.test) if isinstance(part, Pictures))
+    broken = next((text for text in found if text), None)
+    return None if broken is None else f"cannot decode {broken}; remove it"

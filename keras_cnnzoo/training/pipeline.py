@@ -1,0 +1,224 @@
+"""tf.data pipelines in which each batch is a function of seed and step, so that a run goes on where it was left."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from ..errors import InputError
+from ..preprocessing import Preprocessing
+from .augment import Draws, augmented, boxes, mixed
+from .data import Arrays, Data, Pictures, Records, Source
+from .recipes import Recipe
+
+SHUFFLED, READERS = 8192, 16  # records in the shuffle buffer, files read at once
+
+
+def steps_per_epoch(source: Source, batch: int) -> int:
+    """Whole batches in an epoch; the rest comes up in another one.
+
+    Raises:
+        InputError: fewer pictures than one batch.
+    """
+    if len(source) < batch:
+        raise InputError(f"{len(source)} training images are fewer than a batch of {batch}; lower --batch")
+    return len(source) // batch
+
+
+def training_batches(
+    data: Data, recipe: Recipe, preprocessing: Preprocessing, seed: int, start: int
+) -> tf.data.Dataset:
+    """From step `start` to the last one: ((n, h, w, c) float32 images, (n, classes) float32 targets).
+
+    Args:
+        data: from `dataset`.
+        recipe: its batch, epochs and augmentation.
+        preprocessing: normalises pixels 0..255.
+        seed: of order and augmentation.
+        start: steps done.
+    """
+    order = _Order(len(data.train), recipe.batch, steps_per_epoch(data.train, recipe.batch), recipe.epochs, seed)
+    normalised, spread = _normaliser(preprocessing, data.shape[2]), recipe.label_smoothing / len(data.classes)
+
+    def finished(step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        draws = Draws(seed, step)
+        images = normalised(augmented(images, draws, recipe))
+        targets = tf.one_hot(labels, len(data.classes), 1 - recipe.label_smoothing + spread, spread)
+        return mixed(images, targets, draws, recipe)
+
+    def crops(step: tf.Tensor) -> tf.Tensor | None:
+        return boxes(Draws(seed + 1, step), tf.constant(recipe.batch), recipe.area) if recipe.area < 1 else None
+
+    batches = _training_pictures(data.train, order, start, data.shape, crops)
+    return batches.map(finished, tf.data.AUTOTUNE, deterministic=True).prefetch(4)
+
+
+def test_batches(data: Data, preprocessing: Preprocessing, batch: int) -> tf.data.Dataset:
+    """The test images in order, whole and unchanged, normalised, with one-hot targets."""
+    return _in_order(data.test, data, preprocessing, batch)
+
+
+def training_images(data: Data, preprocessing: Preprocessing, count: int) -> np.ndarray:
+    """At most so many training images, unchanged and normalised, drawn at random; float32."""
+    source = data.limited(count).train
+    batches = _in_order(source, data, preprocessing, 100).take(-(-count // 100)).as_numpy_iterator()
+    return np.concatenate([images for images, _ in batches])[:count]
+
+
+def _in_order(source: Source, data: Data, preprocessing: Preprocessing, batch: int) -> tf.data.Dataset:
+    normalised = _normaliser(preprocessing, data.shape[2])
+    if isinstance(source, Records):
+        read = _parsed(data.shape)
+        pairs = tf.data.TFRecordDataset(list(source.files)).batch(batch).map(lambda records: read(records, None))
+    else:
+        of = _reader(source, data.shape)
+        indices = tf.data.Dataset.range(len(source)).batch(batch)
+        pairs = indices.map(lambda chosen: of(chosen, None), tf.data.AUTOTUNE)
+    return pairs.map(
+        lambda images, labels: (normalised(images), tf.one_hot(labels, len(data.classes))), tf.data.AUTOTUNE
+    ).prefetch(2)
+
+
+class _Order:
+    """Which pictures a step sees: in each epoch another permutation, cut into batches."""
+
+    def __init__(self, count: int, batch: int, steps: int, epochs: int, seed: int) -> None:
+        self.count, self.batch, self.steps, self.total, self.seed = count, batch, steps, steps * epochs, seed
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """(batch,) int64 indices."""
+        positions = step % self.steps * self.batch + tf.range(self.batch, dtype=tf.int64)
+        return tf.random.experimental.index_shuffle(positions, self.key(step // self.steps), self.count - 1)
+
+    def key(self, epoch: tf.Tensor) -> tf.Tensor:
+        """(2,) of seed and epoch."""
+        return tf.cast(tf.stack([tf.constant(self.seed, tf.int64), epoch]), tf.int32)
+
+
+def _training_pictures(
+    source: Source, order: _Order, start: int, shape: tuple[int, int, int], crops: Callable
+) -> tf.data.Dataset:
+    """(step, images, labels) of each step from `start` on."""
+    steps = tf.data.Dataset.range(start, order.total)
+    if isinstance(source, Records):
+        read = _parsed(shape)
+        records = _shuffled_records(source, order, start).batch(order.batch, drop_remainder=True)
+        return tf.data.Dataset.zip(steps, records).map(
+            lambda step, batch: (step, *read(batch, crops(step))), tf.data.AUTOTUNE, deterministic=True
+        )
+    of = _reader(source, shape)
+    return steps.map(lambda step: (step, *of(order(step), crops(step))), tf.data.AUTOTUNE, deterministic=True)
+
+
+def _shuffled_records(source: Records, order: _Order, start: int) -> tf.data.Dataset:
+    """Serialized records, epoch after epoch: the files in random order, several at once, through a shuffle buffer."""
+    files = tf.constant(source.files)
+
+    def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
+        key, count = order.key(epoch), len(source.files)
+        shuffled = tf.gather(files, tf.random.experimental.index_shuffle(tf.range(count), key, count - 1))
+        records = tf.data.Dataset.from_tensor_slices(shuffled).interleave(
+            tf.data.TFRecordDataset, cycle_length=READERS, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+        seed = tf.cast(order.seed, tf.int64) * 1_000_003 + epoch
+        mixed_up = records.shuffle(SHUFFLED, seed=seed, reshuffle_each_iteration=False)
+        return mixed_up.take(order.steps * order.batch)
+
+    first, done = divmod(start, order.steps)
+    return tf.data.Dataset.range(first, order.total // order.steps).flat_map(epoch_of).skip(done * order.batch)
+
+
+def _parsed(shape: tuple[int, int, int]) -> Callable[[tf.Tensor, tf.Tensor | None], tuple[tf.Tensor, tf.Tensor]]:
+    features = {
+        "image/encoded": tf.io.FixedLenFeature((), tf.string),
+        "image/class/label": tf.io.FixedLenFeature((), tf.int64),
+    }
+
+    def read(records: tf.Tensor, crops: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+        found = tf.io.parse_example(records, features)
+        return _decoded(found["image/encoded"], crops, shape), found["image/class/label"]
+
+    return read
+
+
+def _reader(
+    source: Arrays | Pictures, shape: tuple[int, int, int]
+) -> Callable[[tf.Tensor, tf.Tensor | None], tuple[tf.Tensor, tf.Tensor]]:
+    """From indices and crops to uint8 images and labels."""
+    labels = tf.constant(source.labels)
+    if isinstance(source, Arrays):
+        pixels = tf.constant(source.pixels)
+
+        def gather(indices: tf.Tensor, crops: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+            images = tf.gather(pixels, indices)
+            return images if crops is None else _cropped(images, crops), tf.gather(labels, indices)
+
+        return gather
+    encoded, in_files = tf.constant(source.encoded), isinstance(source.encoded[0], str)
+
+    def decode(indices: tf.Tensor, crops: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+        chosen = tf.gather(encoded, indices)
+        if in_files:
+            chosen = tf.map_fn(tf.io.read_file, chosen)
+        return _decoded(chosen, crops, shape), tf.gather(labels, indices)
+
+    return decode
+
+
+def _cropped(images: tf.Tensor, crops: tf.Tensor) -> tf.Tensor:
+    """Each image's own box, scaled to the whole; uint8."""
+    count, (height, width, channels) = tf.shape(images)[0], images.shape[1:]
+    scaled = tf.image.crop_and_resize(images, crops, tf.range(count), (height, width))
+    return tf.cast(tf.round(tf.ensure_shape(scaled, (None, height, width, channels))), tf.uint8)
+
+
+def _decoded(encoded: tf.Tensor, crops: tf.Tensor | None, shape: tuple[int, int, int]) -> tf.Tensor:
+    """(n,) bytes of pictures -> (n, *shape) uint8: a random crop's, or what `Preprocessing.fit` cuts out."""
+    whole = tf.constant([[0.0, 0.0, 1.0, 1.0]])
+    windows = tf.tile(whole, (tf.size(encoded), 1)) if crops is None else crops
+
+    def decode(pair: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        picture = tf.io.decode_image(pair[0], shape[2], expand_animations=False)
+        picture = tf.ensure_shape(picture, (None, None, shape[2]))
+        return _fitted(picture, shape) if crops is None else _window(picture, pair[1], shape)
+
+    return tf.map_fn(decode, (encoded, windows), fn_output_signature=tf.TensorSpec(shape, tf.uint8))
+
+
+def _window(picture: tf.Tensor, box: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
+    sides = tf.cast(tf.tile(tf.shape(picture)[:2], (2,)), tf.float32)
+    top, left, bottom, right = tf.unstack(tf.cast(tf.round(box * sides), tf.int32))
+    part = picture[top : tf.maximum(bottom, top + 1), left : tf.maximum(right, left + 1)]
+    return _resized(part, shape)
+
+
+def _fitted(picture: tf.Tensor, shape: tuple[int, int, int], crop: float = 0.875) -> tf.Tensor:
+    """The central square, as Preprocessing.fit has it; a picture of the right size as it is."""
+
+    def cut() -> tf.Tensor:
+        sides, wanted = tf.cast(tf.shape(picture)[:2], tf.float32), tf.constant(shape[:2], tf.float32)
+        kept = wanted / tf.reduce_max(wanted / crop / sides)
+        first = tf.cast(tf.round((sides - kept) / 2), tf.int32)
+        kept_pixels = tf.maximum(tf.cast(tf.round(kept), tf.int32), 1)
+        return _resized(tf.slice(picture, [first[0], first[1], 0], [kept_pixels[0], kept_pixels[1], shape[2]]), shape)
+
+    same = tf.reduce_all(tf.shape(picture)[:2] == shape[:2])
+    return tf.ensure_shape(tf.cond(same, lambda: picture, cut), shape)
+
+
+def _resized(picture: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
+    scaled = tf.image.resize(picture, shape[:2], antialias=True)
+    return tf.ensure_shape(tf.cast(tf.clip_by_value(tf.round(scaled), 0, 255), tf.uint8), shape)
+
+
+def _normaliser(spec: Preprocessing, channels: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """`Preprocessing.__call__` in TensorFlow: it is linear, so that two images say all of it."""
+    ends = np.stack([np.zeros((1, 1, channels), np.uint8), np.full((1, 1, channels), 255, np.uint8)])
+    low, high = spec(ends).astype(np.float64)
+    scale, offset = ((high - low) / 255).astype(np.float32), low.astype(np.float32)
+
+    def normalised(images: tf.Tensor) -> tf.Tensor:
+        images = tf.cast(images, tf.float32)
+        return (images[..., ::-1] if spec.channels == "bgr" else images) * scale + offset
+
+    return normalised

@@ -1,0 +1,164 @@
+"""A recipe: how a network is trained, as data. Needs no framework."""
+
+import difflib
+import math
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ..errors import InputError
+from ..options import typed_options
+
+Optimizer = Literal["sgd", "adamw"]
+Schedule = Literal["constant", "linear", "cosine", "step", "exponential"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Args:
+        name: of the table in recipes.toml, or of the file.
+        paper: where it comes from.
+        epochs: passes over the images.
+        batch: images a step.
+        optimizer: "sgd" (momentum; decay by the gradient, as the papers have it) or "adamw" (decoupled decay).
+        learning_rate: the highest, after warm-up.
+        momentum: of sgd.
+        nesterov: look ahead by the momentum, in sgd.
+        weight_decay: never of normalisations and biases.
+        decay_depthwise: decay the kernels of depthwise convolutions as well.
+        schedule: how the rate falls after warm-up: "step" multiplies it by `decay` at each of `milestones`,
+            "exponential" by `decay` each epoch, "linear" and "cosine" bring it to zero.
+        milestones: of "step", as shares of the run.
+        decay: the factor of "step" and "exponential".
+        warmup: epochs in which the rate rises linearly from zero.
+        clip: the gradient's largest global norm; 0 for none.
+        label_smoothing: the share of a label that is spread over all classes.
+        flip: mirror half of the pictures.
+        shift: the share of the side by which a picture moves at most, black behind it.
+        area: the least share of a picture's area that a random crop keeps, scaled to the input's size; 1 for none.
+        rand_augment: operations of RandAugment per picture; 0 for none.
+        magnitude: of these, in 0..1.
+        mixup: alpha of its Beta distribution; 0 for none. With cutmix, each takes half of the batches.
+        cutmix: the same.
+        ema: momentum of the weights' moving average, which is what is evaluated and kept; 0 for none.
+        accumulate: batches whose gradients are averaged into one step of the optimizer.
+        frozen_norm: batch normalisations keep their statistics and parameters (fine-tuning).
+        unfreeze: epochs after which the first layer joins the training; the classifier trains from the start, and the
+            layers between join one by one, from the last. 0 for all at once.
+    """
+
+    name: str = "custom"
+    paper: str = ""
+    epochs: int = 30
+    batch: int = 128
+    optimizer: Optimizer = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 1e-4
+    decay_depthwise: bool = True
+    schedule: Schedule = "cosine"
+    milestones: tuple[float, ...] = ()
+    decay: float = 0.1
+    warmup: float = 0.0
+    clip: float = 0.0
+    label_smoothing: float = 0.0
+    flip: bool = True
+    shift: float = 0.0
+    area: float = 1.0
+    rand_augment: int = 0
+    magnitude: float = 0.5
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    ema: float = 0.0
+    accumulate: int = 1
+    frozen_norm: bool = False
+    unfreeze: float = 0.0
+
+    def __post_init__(self) -> None:
+        for key, (holds, limits) in LIMITS.items():
+            value = getattr(self, key)
+            if not (math.isfinite(value) and holds(value)):
+                raise InputError(f"recipe {self.name}: {key}={value}: {limits}")
+        for key, choices in (("optimizer", get_args(Optimizer)), ("schedule", get_args(Schedule))):
+            if getattr(self, key) not in choices:
+                raise InputError(f"recipe {self.name}: {key}={getattr(self, key)!r}: one of {', '.join(choices)}")
+        if any(not 0 < share < 1 for share in self.milestones):
+            raise InputError(f"recipe {self.name}: milestones={self.milestones}: shares of the run, between 0 and 1")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as JSON knows it."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    def changed(self, settings: Sequence[str] = (), **entries: Any) -> "Recipe":
+        """The recipe with entries replaced: by keyword (None leaves one as it is) and by "key=value".
+
+        Raises:
+            InputError: no such entry, or a value out of its limits.
+        """
+        given = {key: value for key, value in entries.items() if value is not None}
+        return replace(self, **(given | typed_options(Recipe, settings, f"recipe {self.name}")))
+
+
+def _at_least(least: float) -> tuple[Any, str]:
+    return (lambda value: value >= least), f"{least:g} or more"
+
+
+SHARE = (lambda value: 0 <= value < 1), "at least 0, less than 1"
+LIMITS: dict[str, tuple[Any, str]] = {
+    "epochs": _at_least(1),
+    "batch": _at_least(1),
+    "accumulate": _at_least(1),
+    "learning_rate": ((lambda value: value > 0), "a number above 0"),
+    "momentum": SHARE,
+    "label_smoothing": SHARE,
+    "ema": SHARE,
+    "shift": SHARE,
+    "area": ((lambda value: 0 < value <= 1), "above 0, at most 1"),
+    "magnitude": ((lambda value: 0 <= value <= 1), "from 0 to 1"),
+    "decay": ((lambda value: 0 < value <= 1), "above 0, at most 1"),
+} | {key: _at_least(0) for key in ("weight_decay", "warmup", "clip", "rand_augment", "mixup", "cutmix", "unfreeze")}
+FIELDS = {field.name for field in fields(Recipe)} - {"name", "paper"}
+
+
+@cache
+def list_recipes() -> dict[str, Recipe]:
+    """Those of recipes.toml, by name."""
+    text = (files(__package__) / "recipes.toml").read_text(encoding="utf-8")
+    return {name: _recipe(name, table) for name, table in tomllib.loads(text).items()}
+
+
+def recipe(name: str | Path) -> Recipe:
+    """The recipe of that name, or the one in a TOML file of the same entries.
+
+    Raises:
+        InputError: neither, or an entry that does not exist or lies out of its limits.
+    """
+    if str(name) in list_recipes():
+        return list_recipes()[str(name)]
+    path = Path(name)
+    if path.suffix != ".toml":
+        near = difflib.get_close_matches(str(name), list_recipes(), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise InputError(f"recipe {str(name)!r}: {hint}give {', '.join(list_recipes())} or a .toml file")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path}: not a readable TOML file ({error})") from error
+    return _recipe(path.stem, table)
+
+
+def _recipe(name: str, table: dict[str, Any]) -> Recipe:
+    unknown = sorted(set(table) - FIELDS - {"paper"})
+    if unknown:
+        raise InputError(f"recipe {name}: no entry {unknown[0]!r}; there are {', '.join(sorted(FIELDS))}")
+    try:
+        return Recipe(name, **{key: tuple(v) if isinstance(v, list) else v for key, v in table.items()})
+    except TypeError as error:
+        raise InputError(f"recipe {name}: a value of the wrong kind ({error})") from error

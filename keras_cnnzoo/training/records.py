@@ -1,0 +1,116 @@
+"""Data sets too large for memory: TFRecord files of equal size, and a dataset.json that says what is in them."""
+
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..errors import InputError
+from ..files import refuse_overwrite, replacing, write
+from .data import Arrays, Data, Records, Source
+
+PER_SHARD = 1024
+
+
+def write_shards(
+    data: Data,
+    folder: str | os.PathLike,
+    *,
+    per_shard: int = PER_SHARD,
+    seed: int = 0,
+    force: bool = False,
+    step: Callable[[float], object] = lambda pictures: None,
+) -> Path:
+    """Writes pictures and labels as TFRecords `train-00000.tfrecord`, ..., `test-00000.tfrecord`, ... in random order.
+
+    Each record is a tf.train.Example with `image/encoded` (a file's bytes as they are; arrays as PNG) and
+    `image/class/label`.
+
+    Args:
+        data: from `dataset`.
+        folder: where they shall stand.
+        per_shard: pictures a file; some 100 to 200 MB a file suit a network file system.
+        seed: of the order.
+        force: replace files that exist.
+        step: told of each picture written.
+
+    Returns:
+        The dataset.json, which is written last.
+
+    Raises:
+        InputError: a folder that cannot be written, or data that are TFRecords already.
+    """
+    if per_shard < 1:
+        raise InputError(f"per_shard={per_shard}: 1 picture or more")
+    index = Path(folder) / "dataset.json"
+    refuse_overwrite(index, force=force)
+    parts = {
+        part: _write_part(source, Path(folder), part, per_shard, seed, step)
+        for part, source in (("train", data.train), ("test", data.test))
+    }
+    return write(index, json.dumps({"classes": data.classes, "name": data.name, **parts}, indent=2))
+
+
+def _write_part(
+    source: Source, folder: Path, part: str, per_shard: int, seed: int, step: Callable[[float], object]
+) -> dict[str, int]:
+    import tensorflow as tf
+
+    if isinstance(source, Records):
+        raise InputError(f"{folder}: the data are TFRecords already")
+    order, counts = np.random.default_rng(seed).permutation(len(source)), {}
+    for number, start in enumerate(range(0, len(source), per_shard)):
+        file, chosen = f"{part}-{number:05}.tfrecord", order[start : start + per_shard]
+        with replacing(folder / file) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+            for i in chosen:
+                writer.write(_example(_encoded(source, i), int(source.labels[i])))
+                step(1)
+        counts[file] = len(chosen)
+    return counts
+
+
+def _encoded(source: Source, i: int) -> bytes:
+    if isinstance(source, Arrays):
+        buffer = io.BytesIO()
+        Image.fromarray(source.pixels[i].squeeze()).save(buffer, "PNG")
+        return buffer.getvalue()
+    assert not isinstance(source, Records)
+    item = source.encoded[i]
+    return Path(item).read_bytes() if isinstance(item, str) else item
+
+
+def _example(encoded: bytes, label: int) -> bytes:
+    import tensorflow as tf
+
+    feature = {
+        "image/encoded": tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded])),
+        "image/class/label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+def read_shards(folder: str | os.PathLike, shape: tuple[int, int, int]) -> Data:
+    """The data that `write_shards` wrote, read as they are used.
+
+    Raises:
+        InputError: a dataset.json that says something else, or files that are missing.
+    """
+    index = Path(folder) / "dataset.json"
+    try:
+        found: dict[str, Any] = json.loads(index.read_text())
+        train, test = (
+            Records(tuple(str(index.parent / file) for file in found[part]), tuple(map(int, found[part].values())))
+            for part in ("train", "test")
+        )
+        classes, name = tuple(map(str, found["classes"])), str(found["name"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{index}: not written by `cnnzoo shard` ({error!r})") from error
+    missing = next((file for file in train.files + test.files if not Path(file).is_file()), None)
+    if missing is not None:
+        raise InputError(f"{missing}: missing, though {index} names it")
+    return Data(train, test, classes, shape, name)

@@ -1,0 +1,81 @@
+"""Recipes: read, changed, refused; the learning rate follows them."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_cnnzoo import InputError
+from keras_cnnzoo.training import Recipe, list_recipes, recipe
+
+
+def rates(chosen: Recipe, steps: int) -> np.ndarray:
+    from keras_cnnzoo.training.schedule import LearningRate
+
+    rate = LearningRate(chosen, steps)
+    return np.array([float(rate(step)) for step in range(steps * chosen.epochs)])
+
+
+def test_the_recipes_are_the_papers() -> None:
+    assert set(list_recipes()) == {"resnet_cifar", "densenet", "shufflenet", "mobilenet", "modern", "fine_tune"}
+    he = recipe("resnet_cifar")
+    assert (he.batch, he.learning_rate, he.weight_decay, he.milestones) == (128, 0.1, 1e-4, (0.5, 0.75))
+    assert all(chosen.paper for chosen in list_recipes().values())
+
+
+def test_a_file_of_the_same_entries_is_a_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('epochs = 3\noptimizer = "adamw"\nmilestones = [0.5]\n')
+    assert recipe(file) == Recipe("mine", epochs=3, optimizer="adamw", milestones=(0.5,))
+
+
+def test_entries_are_replaced_by_keyword_and_by_text() -> None:
+    changed = recipe("modern").changed(["mixup=0.4", "milestones=0.5,0.6"], epochs=2, batch=None)
+    assert (changed.mixup, changed.milestones, changed.epochs) == (0.4, (0.5, 0.6), 2)
+    assert changed.batch == recipe("modern").batch
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("epochs = 0", "epochs=0: 1 or more"),
+        ("learning_rate = -1.0", "a number above 0"),
+        ("ema = 1.0", "at least 0, less than 1"),
+        ('optimizer = "lion"', "one of sgd, adamw"),
+        ("milestones = [1.5]", "shares of the run"),
+        ("warm_up = 3", "no entry 'warm_up'"),
+        ('epochs = "many"', "wrong kind"),
+        ("epochs = ", "not a readable TOML file"),
+    ],
+)
+def test_a_wrong_entry_is_one_sentence(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=r".*") as error:
+        recipe(file)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value).strip()
+
+
+def test_an_unknown_name_is_told_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean 'mobilenet'"):
+        recipe("mobilenets")
+
+
+def test_the_rate_rises_over_the_warm_up_and_falls_to_zero_along_a_cosine() -> None:
+    found = rates(Recipe(epochs=10, warmup=2, learning_rate=1.0, schedule="cosine"), 5)
+    np.testing.assert_allclose(found[:10], np.arange(1, 11) / 10, rtol=1e-6)
+    np.testing.assert_allclose(found[10:], (1 + np.cos(np.pi * np.arange(40) / 40)) / 2, atol=1e-6)
+
+
+def test_the_rate_steps_at_the_milestones() -> None:
+    found = rates(dataclasses.replace(recipe("resnet_cifar"), epochs=8), 2)
+    np.testing.assert_allclose(found, [0.1] * 8 + [0.01] * 4 + [0.001] * 4, rtol=1e-5)
+
+
+def test_the_rate_falls_by_the_epoch_or_linearly() -> None:
+    found = rates(Recipe(epochs=3, learning_rate=1.0, schedule="exponential", decay=0.5), 2)
+    np.testing.assert_allclose(found, [1, 1, 0.5, 0.5, 0.25, 0.25], rtol=1e-6)
+    found = rates(Recipe(epochs=2, learning_rate=1.0, schedule="linear"), 2)
+    np.testing.assert_allclose(found, [1, 0.75, 0.5, 0.25], rtol=1e-6)
