@@ -52,7 +52,7 @@ def in_scheme(
         with phase("equalise", None):
             graph = equalise(graph, peaks(graph, data))
     with phase("calibrate", len(data)) as step:  # first, so that its interpreter's memory is free for the file
-        ranges = ranges_of(graph, data, options.estimator, step)
+        ranges = ranges_of(graph, data, options.estimator or "min-max", step)
     if learned is not None:
         ranges |= by_tensor(learned, graph, ranges)
     ranges = shared_scale(graph, ranges)

@@ -39,7 +39,8 @@ class Quantization:
         keep: patterns (`block1_*`) of layers that are left out of quantization.
         keep_in: what those stay in: "float32", or "int16" activations with int8 weights.
         auto_mixed: as many layers more, those whose quantization costs most, are found and kept.
-        estimator: how the range of an activation is estimated from calibration data.
+        estimator: how the range of an activation is estimated from calibration data; None for the file's own (min-max;
+            of an ONNX file, see export/onnx/quantize.py).
         corrections: any of "equalisation", "clipping", "bias", "adaround"; None for the scheme's own.
     """
 
@@ -48,12 +49,13 @@ class Quantization:
     keep: tuple[str, ...] = ()
     keep_in: Kept = "float32"
     auto_mixed: int = 0
-    estimator: Estimator = "min-max"
+    estimator: Estimator | None = None
     corrections: tuple[Correction, ...] | None = None
 
     def __post_init__(self) -> None:
         _one_of("quantize", self.scheme, SCHEMES)
-        _one_of("estimator", self.estimator, ESTIMATORS)
+        if self.estimator is not None:
+            _one_of("estimator", self.estimator, ESTIMATORS)
         _one_of("keep_in", self.keep_in, get_args(Kept))
         for correction in self.corrections or ():
             _one_of("corrections", correction, CORRECTIONS)
@@ -83,7 +85,8 @@ class Quantization:
 
     def plain(self, name: str) -> Scheme:
         """The scheme, where TensorFlow's converter can make a file of it; `name` is the network's, for the error."""
-        asked = self.keep or self.auto_mixed or self.corrections or self.per_tensor or self.estimator != "min-max"
+        ranged = self.estimator not in (None, "min-max")
+        asked = self.keep or self.auto_mixed or self.corrections or self.per_tensor or ranged
         if asked or self.scheme not in ("float32", "float16", "dynamic", "int8"):
             raise InputError(
                 f"{name}: it holds layers without a rule of ours, and TensorFlow's converter is asked for float32, "
@@ -93,7 +96,8 @@ class Quantization:
 
     def to_dict(self) -> dict[str, Any]:
         """For the card."""
-        return asdict(self) | {"keep": list(self.keep), "corrections": list(self.mends)}
+        found = {"keep": list(self.keep), "corrections": list(self.mends), "estimator": self.estimator or "min-max"}
+        return asdict(self) | found
 
 
 def quantization(value: "Scheme | Quantization") -> Quantization:

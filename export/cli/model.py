@@ -94,7 +94,9 @@ def export(
     auto_mixed: Annotated[
         int, typer.Option(metavar="N", help="Keep the N layers whose quantization costs most.", min=0)
     ] = 0,
-    estimator: Annotated[Estimator, typer.Option(help="Of the activations' ranges.")] = "min-max",
+    estimator: Annotated[
+        Estimator | None, typer.Option(help="Of the activations' ranges; not given, min-max, of an ONNX file mse.")
+    ] = None,
     corrections: Annotated[
         str | None,
         typer.Option(
@@ -153,10 +155,8 @@ def export(
     options = Quantization(quantize, per_tensor, tuple(keep or ()), keep_in, auto_mixed, estimator, chosen)
     if to == "tflite":
         check(path, options, calibration, inputs, outputs, batch, force)
-    elif options != Quantization(quantize):
-        raise InputError("--per-tensor, --keep, --auto-mixed, --estimator and --corrections are of .tflite files")
     else:
-        check_onnx(to, path, quantize, calibration, opset, layout, batch, io, force)
+        check_onnx(to, path, options, calibration, opset, layout, batch, io, force)
     phase = _phases(not quiet)
     with phase("build", None):
         network, origin = load(model, weights, settings or [])
@@ -196,7 +196,7 @@ def export(
             to,
             network,
             path,
-            quantize=quantize,
+            quantize=options,
             calibration=images,
             opset=opset,
             layout=layout,

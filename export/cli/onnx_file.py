@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...console import terminal
-from ..onnx.options import Format, Layout, OnnxBoundary
+from ..onnx.options import Form, Format, Layout, OnnxBoundary
+from ..schemes import Quantization
 
 if TYPE_CHECKING:
     import keras
@@ -21,7 +22,7 @@ def export_onnx(
     network: "keras.Model",
     path: Path,
     *,
-    quantize: Any,
+    quantize: Quantization,
     calibration: "Calibration | None",
     opset: int | None,
     layout: Layout,
@@ -59,10 +60,10 @@ def export_onnx(
 def check_onnx(
     to: Format,
     path: Path,
-    quantize: Any,
+    options: Quantization,
     calibration: object,
     opset: int | None,
-    layout: str,
+    layout: Layout,
     batch: int,
     io: str,
     force: bool,
@@ -73,11 +74,11 @@ def check_onnx(
     from ..onnx.tensorrt import require_scheme
 
     if to == "tensorrt":
-        require_scheme(quantize)
+        require_scheme(options.scheme)
         if layout != "NCHW":
             raise InputError(f"--layout {layout}: TensorRT's convolutions are channels first; leave it away")
-    chosen = opset or (INT4_OPSET if quantize == "int4" else OPSET)
-    check(path, quantize, calibration, chosen, layout, batch or None, io, io, force)
+    form = Form(opset or (INT4_OPSET if options.scheme == "int4" else OPSET), batch or None, layout)
+    check(path, options, calibration, form, io, io, force)
 
 
 def _tell(prepared: "Prepared") -> None:

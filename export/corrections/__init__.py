@@ -1,6 +1,7 @@
 """What mends a network before and after its weights are rounded, each part on or off."""
 
-from .equalisation import equalise, peaks
-from .sequence import choose_kernels
+from .equalisation import equalise, pairs, peaks
+from .moments import Window, moments
+from .sequence import best_kernel, choose_kernels
 
-__all__ = ["choose_kernels", "equalise", "peaks"]
+__all__ = ["Window", "best_kernel", "choose_kernels", "equalise", "moments", "pairs", "peaks"]

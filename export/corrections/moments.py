@@ -7,12 +7,33 @@ image is needed again.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 PATCHES, WORK = 16_384, 4e9  # at most so many patches a layer, and so many multiplications for its moments
 CHUNK = 2**24  # values of patches held at a time
+
+
+Sides = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Window:
+    """What of a map one output of a convolution is summed over.
+
+    Args:
+        extent: height and width of the kernel.
+        strides: down and across.
+        dilation: down and across.
+        pads: zeros above and below, left and right.
+        groups: of channels.
+    """
+
+    extent: Sides
+    strides: Sides
+    dilation: Sides
+    pads: tuple[Sides, Sides]
+    groups: int
 
 
 @dataclass(frozen=True)
@@ -37,21 +58,18 @@ class Moments:
         return Moments(self.mean, self.mean_quantized, square, self.cross - _outer(self.mean, self.mean_quantized))
 
 
-def moments(
-    step: Any, shape: tuple[int, ...], x: np.ndarray, z: np.ndarray, *, second: bool = True, seed: int = 0
-) -> Moments:
+def moments(window: Window | None, x: np.ndarray, z: np.ndarray, *, second: bool = True, seed: int = 0) -> Moments:
     """Moments over patches drawn by `seed` from all images, the same places of both.
 
     Args:
-        step: a CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED.
-        shape: of its kernel.
-        x: (images, height, width, channels) that the float network hands it.
+        window: of a convolution; None of a dense layer.
+        x: (images, height, width, channels), or (rows, inputs) of a dense layer, that the float network hands it.
         z: and the quantized network, in real numbers.
         second: the second moments too, else they are empty.
         seed: draws the places.
     """
     total, sums = 0, None
-    for a, b in zip(_patches(step, shape, x, seed), _patches(step, shape, z, seed), strict=True):
+    for a, b in zip(_patches(window, x, seed), _patches(window, z, seed), strict=True):
         transposed = [values.transpose(0, 2, 1) for values in (b, a)] if second else []
         part = a.sum(1, dtype=np.float64), b.sum(1, dtype=np.float64), *(t @ b for t in transposed)
         sums = part if sums is None else tuple(s + p for s, p in zip(sums, part, strict=True))
@@ -61,15 +79,14 @@ def moments(
     return Moments(*found, *[np.empty((len(found[0]), 0, 0))] * (4 - len(found)))
 
 
-def _patches(step: Any, shape: tuple[int, ...], images: np.ndarray, seed: int) -> Iterator[np.ndarray]:
-    """(groups, patches, inputs) float32, some images at a time."""
-    if step.kind == "FULLY_CONNECTED":
-        yield images.reshape(1, -1, shape[-1])
+def _patches(window: Window | None, images: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+    """(groups, patches, inputs) float32, some images at a time; inputs by row, column and channel."""
+    if window is None:
+        yield images[None]
         return
-    windows = _windows(step, shape, images)  # images, rows, columns, channels, height, width
+    windows = _windows(window, images)  # images, rows, columns, channels, height, width
     count, rows, columns, channels, height, width = windows.shape
-    depthwise = step.kind == "DEPTHWISE_CONV_2D"
-    groups = channels if depthwise else channels // shape[3]
+    groups = window.groups
     inputs = height * width * (channels // groups)
     most = max(1, min(PATCHES, int(WORK / (groups * inputs**2))))
     each = min(rows * columns, -(-most // count))
@@ -83,20 +100,13 @@ def _patches(step: Any, shape: tuple[int, ...], images: np.ndarray, seed: int) -
         yield np.ascontiguousarray(split.transpose(1, 0, 3, 4, 2)).reshape(groups, -1, inputs)
 
 
-def _windows(step: Any, shape: tuple[int, ...], images: np.ndarray) -> np.ndarray:
+def _windows(window: Window, images: np.ndarray) -> np.ndarray:
     """Every patch as a view of the padded images."""
-    options, (height, width) = step.operator.builtinOptions, shape[1:3]
-    strides = options.strideH, options.strideW
-    dilation = options.dilationHFactor, options.dilationWFactor
-    extent = [(k - 1) * d + 1 for k, d in zip((height, width), dilation, strict=True)]
-    if options.padding == 0:  # SAME
-        pads = [
-            max(0, (-(-side // stride) - 1) * stride + e - side)
-            for side, stride, e in zip(images.shape[1:3], strides, extent, strict=True)
-        ]
-        images = np.pad(images, [(0, 0), *((p // 2, p - p // 2) for p in pads), (0, 0)])
+    extent = [(k - 1) * d + 1 for k, d in zip(window.extent, window.dilation, strict=True)]
+    images = np.pad(images, [(0, 0), *window.pads, (0, 0)])
     windows = np.lib.stride_tricks.sliding_window_view(images, extent, axis=(1, 2))
-    return windows[:, :: strides[0], :: strides[1], :, :: dilation[0], :: dilation[1]]
+    (down, across), (dilated_down, dilated_across) = window.strides, window.dilation
+    return windows[:, ::down, ::across, :, ::dilated_down, ::dilated_across]
 
 
 def _outer(a: np.ndarray, b: np.ndarray) -> np.ndarray:

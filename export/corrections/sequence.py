@@ -12,7 +12,7 @@ from ..kernels import CHANNEL_AXIS, Kernel, bits_of, float_kernel, largest_scale
 from ..layerwise import Layerwise, Step, Values, forget_read
 from ..quantize import quantize
 from ..schemes import Quantization
-from .moments import Moments, moments
+from .moments import Moments, Sides, Window, moments
 from .rounding import Objective, adaround, best_scale
 
 OF_4_BITS = {"CONV_2D", "FULLY_CONNECTED"}  # of these alone LiteRT has such kernels
@@ -97,8 +97,32 @@ def _chosen(both: _Both, exact: Step, rounded: Step, bits: int, options: Quantiz
     rows, bias = float_kernel(both.whole.model, exact.operator, exact.kind)
     shape = tuple(map(int, both.small.tensor(rounded.operator.inputs[1]).shape))
     second = bool({"clipping", "adaround"} & set(options.mends))
-    seen = moments(exact, shape, *both.inputs(exact, rounded), second=second)
-    return best_kernel(rows, bias, seen, bits, options)
+    x, z = both.inputs(exact, rounded)
+    window = window_of(exact, shape, x.shape)
+    if window is None:
+        x, z = x.reshape(-1, shape[-1]), z.reshape(-1, shape[-1])
+    return best_kernel(rows, bias, moments(window, x, z, second=second), bits, options)
+
+
+def window_of(step: Step, kernel: tuple[int, ...], images: tuple[int, ...]) -> Window | None:
+    """Of a CONV_2D or DEPTHWISE_CONV_2D on images (n, height, width, channels); None of a FULLY_CONNECTED."""
+    if step.kind == "FULLY_CONNECTED":
+        return None
+    options, extent, channels = step.operator.builtinOptions, (kernel[1], kernel[2]), images[3]
+    strides = options.strideH, options.strideW
+    dilation = options.dilationHFactor, options.dilationWFactor
+    same = options.padding == 0
+    down, across = (
+        _same(side, stride, (k - 1) * d + 1) if same else (0, 0)
+        for side, stride, k, d in zip(images[1:3], strides, extent, dilation, strict=True)
+    )
+    groups = channels if step.kind == "DEPTHWISE_CONV_2D" else channels // kernel[3]
+    return Window(extent, strides, dilation, (down, across), groups)
+
+
+def _same(side: int, stride: int, extent: int) -> Sides:
+    total = max(0, (-(-side // stride) - 1) * stride + extent - side)
+    return total // 2, total - total // 2
 
 
 def best_kernel(rows: np.ndarray, bias: np.ndarray, seen: Moments, bits: int, options: Quantization) -> Kernel:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from ...complexity import complexity
-from ..calibration import Calibration
-from ..card import Card, artifact_facts, calibration_facts, model_facts, tool_versions
+from ..card import Card, artifact_facts, model_facts, tool_versions
 from ..tflite import Origin
 from .options import Layout
 
@@ -21,8 +20,7 @@ def described(
     file: onnx.ModelProto,
     content: bytes,
     name: str,
-    scheme: str,
-    data: Calibration | None,
+    scheme: dict[str, Any],
     layout: Layout,
     origin: Origin,
     missing: list[str],
@@ -37,10 +35,7 @@ def described(
         outputs=[_tensor(tensor, layout) for tensor in file.graph.output],
         preprocessing=None if origin.preprocessing is None else origin.preprocessing.to_dict(),
         labels=None if origin.labels is None else list(origin.labels),
-        quantization={
-            "scheme": scheme,
-            "calibration": calibration_facts(data),
-        },
+        quantization=scheme,
         operators=dict(Counter(node.op_type for node in file.graph.node).most_common()),
         delegate=None,
         conversion={

@@ -1,6 +1,6 @@
 """Keras model -> .onnx file and card: graph, passes, emitter, Q/DQ, checks."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,21 +11,23 @@ import onnx
 from ...errors import InputError
 from ...files import refuse_overwrite, write
 from ..calibration import Calibration, Ranges, representative
-from ..card import Card, card_path
+from ..card import Card, calibration_facts, card_path
 from ..graph import Graph, from_keras
 from ..lowering.activation import separate_activations
 from ..lowering.batch_norm import fold_batch_norm
 from ..lowering.identity import remove_identities
 from ..lowering.recognise_shuffle import recognise_shuffle
 from ..lowering.separable import split_separable
+from ..schemes import Quantization, quantization
 from ..tflite import Origin, Phase, silent
 from .card import described
 from .emitter import emit, without_rule
 from .layout import explicit_padding, flatten_channels_first
-from .options import LAYOUTS, ONNX_BOUNDARIES, ONNX_SCHEMES, Layout, OnnxBoundary, OnnxScheme
+from .options import LAYOUTS, ONNX_BOUNDARIES, ONNX_SCHEMES, Form, Layout, OnnxBoundary, OnnxScheme
 from .parity import FLOAT16, FLOAT32, Parity, answers_of, compare, images_of
-from .qdq import plan, quantized
-from .ranges import Estimator, ranges_of
+from .qdq import quantized
+from .quantize import Source, resolved
+from .quantize import quantize as in_few_bits
 from .runtime import OnnxRuntime
 
 if TYPE_CHECKING:
@@ -52,8 +54,7 @@ def from_graph(
     batch: int | None = 1,
     layout: Layout = "NCHW",
     ranges: Ranges | None = None,
-    keep: Sequence[str] = (),
-    scales: dict[str, np.ndarray] | None = None,
+    keep: Collection[str] = (),
 ) -> onnx.ModelProto:
     """The float32 model of a lowered graph; with ranges, its Q/DQ model: the way in for what training has found.
 
@@ -63,21 +64,18 @@ def from_graph(
         batch: images a call; None leaves it open.
         layout: of the maps that the file reads and returns.
         ranges: least and largest value of each tensor that `qdq.plan` names (by the node that makes it).
-        keep: patterns of the layers that stay in float.
-        scales: of kernels, one for each output channel, by the layer's name.
+        keep: names of the layers that stay in float.
     """
     model = emit(graph, opset=opset, batch=batch, layout=layout)
-    return model if ranges is None else quantized(model, ranges, keep=keep, scales=scales)
+    return model if ranges is None else quantized(model, ranges, keep=keep)
 
 
 def to_onnx(
     model: "keras.Model",
     path: str | PathLike,
     *,
-    quantize: OnnxScheme = "float32",
+    quantize: OnnxScheme | Quantization = "float32",
     calibration: Calibration | np.ndarray | Iterable[np.ndarray] | None = None,
-    estimator: Estimator = "mse",
-    keep: Sequence[str] = (),
     learned: Ranges | None = None,
     opset: int | None = None,
     layout: Layout = "NCHW",
@@ -98,11 +96,12 @@ def to_onnx(
         model: functional, inputs of known sizes; softmax is exported where the model has it.
         path: of the .onnx file.
         quantize: "float32", "float16" (all of it: weights and activations), "int8" (explicit symmetric Q/DQ, as
-            TensorRT wants it) or "int4" (weights of convolutions and dense layers, activations float32).
-        calibration: for int8, preprocessed images (n, height, width, channels), or batches of them.
-        estimator: of the ranges, for int8.
-        keep: patterns of the layers that stay in float, e.g. "features_0*".
-        learned: for int8, ranges by layer that quantization-aware training found; the others are calibrated.
+            TensorRT wants it) or "int4" (weights of convolutions and dense layers, activations float32); or a
+            `Quantization`, which says more: layers to keep, the estimator of ranges, corrections.
+        calibration: preprocessed images (n, height, width, channels), or batches of them; int8 needs them, int4 rounds
+            better with them.
+        learned: for int8, ranges by layer that quantization-aware training found; the others are calibrated, and
+            kernels are rounded to nearest, as they were in training.
         opset: 13 to 21; 17 (21 for int4) where None.
         layout: "NCHW", or "NHWC": a Transpose at the input, one at each output that is a map.
         batch: images a call; None leaves it open.
@@ -121,9 +120,11 @@ def to_onnx(
         InputError: a model, dataset or place that will not do, or a file that does not answer as the model does;
             nothing is then written.
     """
-    opset = opset or (INT4_OPSET if quantize == "int4" else OPSET)
-    check(path, quantize, calibration, opset, layout, batch, inputs, outputs, force)
-    data = None if calibration is None or quantize != "int8" else representative(calibration)
+    options = quantization(quantize)
+    form = Form(opset or (INT4_OPSET if options.scheme == "int4" else OPSET), batch, layout)
+    check(path, options, calibration, form, inputs, outputs, force)
+    data = None if calibration is None or not options.static else representative(calibration)
+    options = resolved(options, data is not None, learned is not None)
     shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
     if data is not None and shapes != [data.inputs.shape[1:]]:
         raise InputError(f"the model reads {shapes[0]} but calibration has {data.inputs.shape[1:]}")
@@ -131,25 +132,24 @@ def to_onnx(
         graph = lower(from_keras(model))
     missing = sorted({node.op for node in without_rule(graph)})
     with phase("emit", None):
-        whole = _whole(model, graph, missing, opset, batch, layout)
+        whole = emit(graph, **form.to_dict()) if not missing else _by_tf2onnx(model, missing, form)
     with phase("compare in ONNX Runtime", None):
         samples = images_of(shapes, PARITY_IMAGES * (batch or 1), None if data is None else data.inputs)
         expected = answers_of(model, samples)
         parity = _parity(whole, expected, samples, layout, FLOAT32)
-    small = whole
-    if quantize == "float16":
-        types = np.dtype(inputs), np.dtype(outputs)
-        small = _float16(graph, missing, opset, batch, layout, types)
+    small, kept = whole, ()
+    if options.scheme == "float16":
+        small = _float16(graph, missing, form, (np.dtype(inputs), np.dtype(outputs)))
         parity = _parity(small, expected, samples, layout, FLOAT16)
-    elif quantize == "int4":
-        small = quantized(whole, None, bits=4, keep=keep)
-    elif data is not None:
-        small = _int8(whole, data, estimator, keep, learned or {}, layout, phase)
+    elif options.static:
+        source = Source(whole, None if missing else graph, form)
+        small, kept = in_few_bits(source, options, data, learned or {}, phase)
     approval(small)
     content = checked(small)
     proof = {"parity": parity.to_dict()} | ({} if verification is None else verification(content))
     passes = [] if missing else [run.__name__ for run in (*PASSES, explicit_padding, flatten_channels_first)]
-    card = described(model, small, content, Path(path).name, quantize, data, layout, origin, missing, passes, proof)
+    scheme = options.to_dict() | {"calibration": calibration_facts(data), "kept": list(kept)}
+    card = described(model, small, content, Path(path).name, scheme, layout, origin, missing, passes, proof)
     write(path, content, force=force)
     card.write(path)
     return card
@@ -157,29 +157,29 @@ def to_onnx(
 
 def check(
     path: str | PathLike,
-    scheme: str,
+    options: Quantization,
     calibration: Any,
-    opset: int,
-    layout: str,
-    batch: int | None,
+    form: Form,
     inputs: str,
     outputs: str,
     force: bool,
 ) -> None:
     """Refuses what can be refused before any work; see `to_onnx`."""
+    scheme, batch = options.scheme, form.batch
     for option, value, choices in (
         ("quantize", scheme, ONNX_SCHEMES),
-        ("layout", layout, LAYOUTS),
+        ("layout", form.layout, LAYOUTS),
         ("inputs", inputs, ONNX_BOUNDARIES),
         ("outputs", outputs, ONNX_BOUNDARIES),
-        ("opset", opset, OPSETS),
+        ("opset", form.opset, OPSETS),
     ):
         if value not in choices:
             raise InputError(f"{option}={value!r}: choose one of {', '.join(map(str, choices))}")
     if scheme == "int8" and calibration is None:
         raise InputError("int8 needs calibration images (some 100 to 500 of the kind that the network will see)")
-    if scheme == "int4" and opset < INT4_OPSET:
-        raise InputError(f"opset={opset}: int4 is known since opset {INT4_OPSET}; leave the opset away")
+    resolved(options, calibration is not None, learned=False)
+    if scheme == "int4" and form.opset < INT4_OPSET:
+        raise InputError(f"opset={form.opset}: int4 is known since opset {INT4_OPSET}; leave the opset away")
     if "float16" in (inputs, outputs) and scheme != "float16":
         raise InputError(f"inputs and outputs of float16 need a float16 file, not {scheme}")
     if batch is not None and batch < 1:
@@ -203,50 +203,24 @@ def checked(model: onnx.ModelProto) -> bytes:
         raise InputError(f"{model.graph.name}: not a valid ONNX model ({str(error).splitlines()[0][:300]})") from error
 
 
-def _whole(
-    model: "keras.Model", graph: Graph, missing: list[str], opset: int, batch: int | None, layout: Layout
-) -> onnx.ModelProto:
-    """float32, by our rules or by tf2onnx."""
-    if not missing:
-        return emit(graph, opset=opset, batch=batch, layout=layout)
+def _by_tf2onnx(model: "keras.Model", missing: list[str], form: Form) -> onnx.ModelProto:
     from .fallback import convert
 
-    return convert(model, missing, opset, batch, layout)
+    return convert(model, missing, form.opset, form.batch, form.layout)
 
 
-def _float16(
-    graph: Graph, missing: list[str], opset: int, batch: int | None, layout: Layout, border: tuple[np.dtype, np.dtype]
-) -> onnx.ModelProto:
+def _float16(graph: Graph, missing: list[str], form: Form, border: tuple[np.dtype, np.dtype]) -> onnx.ModelProto:
     if missing:
         raise InputError(f"{graph.name}: float16 needs rules of ours, and there is none for {', '.join(missing)}")
     inputs, outputs = border
-    half = np.dtype(np.float16)
     with np.errstate(over="ignore"):
-        small = emit(graph, opset=opset, batch=batch, layout=layout, dtype=half, inputs=inputs, outputs=outputs)
+        small = emit(graph, **form.to_dict(), dtype=np.dtype(np.float16), inputs=inputs, outputs=outputs)
     for tensor in small.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT16 and not np.isfinite(onnx.numpy_helper.to_array(tensor)).all():
             raise InputError(
                 f"{graph.name}: {tensor.name!r} holds values beyond float16's 65504; export float32 or int8"
             )
     return small
-
-
-def _int8(
-    whole: onnx.ModelProto,
-    data: Calibration,
-    estimator: Estimator,
-    keep: Sequence[str],
-    learned: Ranges,
-    layout: Layout,
-    phase: Phase,
-) -> onnx.ModelProto:
-    tensors = plan(whole, keep).tensors
-    passes = 1 if estimator == "min-max" else 2
-    with phase("calibrate", passes * len(data)) as step:
-        ranges = ranges_of(whole, tensors, data, estimator, channels_last=layout == "NHWC", step=step)
-    ranges |= {name: learned[name] for name in tensors if name in learned}
-    with phase("quantize", None):
-        return quantized(whole, ranges, keep=keep)
 
 
 def _parity(

@@ -13,7 +13,7 @@ Source: TensorRT's developer guide, "Working with Quantized Types", and the plac
 """
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,7 +21,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from ...errors import InputError
 from ..calibration import Ranges
+from ..kernels import Kernel, largest_scale, nearest, pack_int4
 
 WEIGHTED = ("Conv", "Gemm")
 SILENT = ("Relu", "Clip", "Identity")  # what stands between a convolution and its Add
@@ -49,41 +51,72 @@ class Plan:
         return tuple(dict.fromkeys((*self.inputs, *(tensor for _, tensor in self.residual))))
 
 
-def plan(model: onnx.ModelProto, keep: Sequence[str] = ()) -> Plan:
+def plan(model: onnx.ModelProto, keep: Collection[str] = ()) -> Plan:
     """What is quantized of a float model.
 
     Args:
         model: batch normalisation folded; kernels are initializers.
-        keep: patterns ("features_0*") of the layers that stay in float.
+        keep: names of the layers that stay in float.
     """
     constants = {tensor.name for tensor in model.graph.initializer}
     layers = [
         node
         for node in model.graph.node
-        if node.op_type in WEIGHTED
-        and node.input[1] in constants
-        and not any(fnmatch.fnmatchcase(node.name, pattern) for pattern in keep)
+        if node.op_type in WEIGHTED and node.input[1] in constants and node.name not in keep
     ]
     inputs = dict.fromkeys(node.input[0] for node in layers)
-    return Plan(tuple(node.name for node in layers), tuple(inputs), tuple(_residual(model, layers)))
+    residual = [(add, skip) for add, skip in _residual(model, layers) if add not in keep]
+    return Plan(tuple(node.name for node in layers), tuple(inputs), tuple(residual))
+
+
+def kept_layers(model: onnx.ModelProto, patterns: Sequence[str]) -> tuple[str, ...]:
+    """The layers that are quantized but for the patterns ("features_0*") that name them.
+
+    Raises:
+        InputError: a pattern that names nothing of the file.
+    """
+    names = [node.name for node in model.graph.node]
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise InputError(f"keep={pattern!r}: no layer is named so; there are {', '.join(names[:8])}, ...")
+    found = plan(model)
+    return tuple(
+        name
+        for name in (*found.layers, *(add for add, _ in found.residual))
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    )
+
+
+def with_biases(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model in which every layer of `plan(model)` has a bias, of zeros where it had none."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    constants = {tensor.name: tensor for tensor in result.graph.initializer}
+    layers = set(plan(result).layers)
+    for node in result.graph.node:
+        if node.name in layers and len(node.input) < 3:
+            zeros = np.zeros(constants[node.input[1]].dims[0], np.float32)
+            result.graph.initializer.append(numpy_helper.from_array(zeros, f"{node.name}/bias"))
+            node.input.append(f"{node.name}/bias")
+    return result
 
 
 def quantized(
     model: onnx.ModelProto,
     ranges: Ranges | None,
     *,
-    bits: Bits = 8,
-    keep: Sequence[str] = (),
-    scales: Mapping[str, np.ndarray] | None = None,
+    bits: Bits | None = 8,
+    keep: Collection[str] = (),
+    kernels: Mapping[str, Kernel] | None = None,
 ) -> onnx.ModelProto:
     """The model with Q/DQ.
 
     Args:
         model: float32 or float16, of opset 13 (int8; 19 where float16) or 21 (int4).
         ranges: least and largest value of each tensor of `plan(model, keep)`; None leaves all activations in float.
-        bits: of the kernels.
-        keep: patterns of the layers that stay in float.
-        scales: of kernels (one a channel), by the layer's name; others reach to their largest weight.
+        bits: of the kernels; None leaves them in float.
+        keep: names of the layers that stay in float.
+        kernels: by the layer's name, with their biases; others are rounded to nearest, and reach to the largest weight.
 
     Raises:
         KeyError: a tensor without a range.
@@ -92,11 +125,11 @@ def quantized(
     result = onnx.ModelProto()
     result.CopyFrom(model)
     constants = {tensor.name: tensor for tensor in result.graph.initializer}
-    pass_ = _Pass(constants, {node.name: node for node in result.graph.node}, bits)
+    pass_ = _Pass(constants, {node.name: node for node in result.graph.node})
     if ranges is not None:
         pass_.quantize_activations(found, ranges)
-    for name in found.layers:
-        pass_.quantize_kernel(name, (scales or {}).get(name))
+    for name in found.layers if bits is not None else ():
+        pass_.quantize_kernel(name, bits, (kernels or {}).get(name))
     nodes = _in_order(result.graph, pass_.added)
     del result.graph.node[:]
     result.graph.node.extend(nodes)
@@ -116,8 +149,8 @@ def symmetric_scale(least: float, largest: float) -> np.float32:
 class _Pass:
     """The graph's nodes, changed in place, and what is put beside them."""
 
-    def __init__(self, constants: dict[str, onnx.TensorProto], nodes: dict[str, onnx.NodeProto], bits: Bits) -> None:
-        self.constants, self.nodes, self.bits = constants, nodes, bits
+    def __init__(self, constants: dict[str, onnx.TensorProto], nodes: dict[str, onnx.NodeProto]) -> None:
+        self.constants, self.nodes = constants, nodes
         self.added: list[onnx.NodeProto] = []
 
     def quantize_activations(self, found: Plan, ranges: Ranges) -> None:
@@ -135,22 +168,22 @@ class _Pass:
             place = list(self.nodes[name].input).index(tensor)
             self.nodes[name].input[place] = f"{tensor}/dequantized"
 
-    def quantize_kernel(self, layer: str, scale: np.ndarray | None) -> None:
+    def quantize_kernel(self, layer: str, bits: Bits, chosen: Kernel | None) -> None:
         """The kernel as whole numbers, and a DQ by its first axis."""
         node = self.nodes[layer]
         name = node.input[1]
         kernel = numpy_helper.to_array(self.constants[name])
-        most = 2 ** (self.bits - 1) - 1
-        if scale is None:
-            reach = np.abs(kernel.astype(np.float32)).reshape(len(kernel), -1).max(1)
-            scale = np.where(reach > 0, reach / most, 1.0)
-        steps = scale.astype(kernel.dtype).reshape(-1, *[1] * (kernel.ndim - 1))
-        whole = np.clip(np.rint(kernel / steps), -most, most).astype(np.int8)
-        stored = f"{name}/int{self.bits}"
-        self.constants[stored] = helper.make_tensor(
-            stored, KERNEL_TYPES[self.bits], whole.shape, _packed(whole, self.bits), raw=True
-        )
-        inputs = [stored, self._constant(f"{name}/scale", steps.ravel())]
+        if chosen is None:
+            rows = to_rows(kernel.astype(np.float32))
+            scale = largest_scale(rows, bits, per_tensor=False).astype(kernel.dtype)
+            chosen = Kernel(scale, nearest(rows, scale.astype(np.float32), bits), np.empty(0))
+        else:
+            self._constant(node.input[2], chosen.bias.astype(kernel.dtype))
+        whole = from_rows(chosen.integers, kernel.shape)
+        packed = pack_int4(whole) if bits == 4 else whole
+        stored = f"{name}/int{bits}"
+        self.constants[stored] = helper.make_tensor(stored, KERNEL_TYPES[bits], whole.shape, packed.tobytes(), raw=True)
+        inputs = [stored, self._constant(f"{name}/scale", chosen.scale.astype(kernel.dtype))]
         self._add("DequantizeLinear", inputs, f"{name}/dequantized", axis=0)
         node.input[1] = f"{name}/dequantized"
 
@@ -162,12 +195,17 @@ class _Pass:
         self.added.append(helper.make_node(op, inputs, [output], name=output, **attributes))
 
 
-def _packed(whole: np.ndarray, bits: Bits) -> bytes:
-    """Two values a byte, the first in the lower half, where they have 4 bits."""
-    if bits == 8:
-        return whole.tobytes()
-    flat = np.append(whole.ravel(), np.zeros(whole.size % 2, np.int8)).astype(np.uint8) & 0xF
-    return (flat[::2] | flat[1::2] << 4).tobytes()
+def to_rows(kernel: np.ndarray) -> np.ndarray:
+    """(channels, inputs), inputs by row, column and channel, of a kernel OIHW or OI."""
+    return (kernel.transpose(0, 2, 3, 1) if kernel.ndim == 4 else kernel).reshape(len(kernel), -1)
+
+
+def from_rows(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The inverse of `to_rows`."""
+    if len(shape) == 2:
+        return rows
+    channels, inputs, height, width = shape
+    return np.ascontiguousarray(rows.reshape(channels, height, width, inputs).transpose(0, 3, 1, 2))
 
 
 def _residual(model: onnx.ModelProto, layers: Sequence[onnx.NodeProto]) -> list[tuple[str, str]]:

@@ -1,33 +1,34 @@
 """Ranges of the tensors that a Q/DQ model quantizes, from ONNX Runtime over the float model itself.
 
-The symmetric grid of TensorRT spends half its steps on negative numbers, which a ReLU has not, so clipping a little
-pays more than it does for TFLite: `mse` picks the reach that errs least, on a histogram of each tensor's
-absolute values.
+The grid is symmetric, so the estimators that look at a histogram look at absolute values: both ends reach equally far.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import onnx
 
 from ..calibration import Calibration, Ranges
+from ..calibration.estimators import ESTIMATE, Histogram, MovingAverage
+from ..schemes import Estimator
 from .runtime import OnnxRuntime, exposing
 
-Estimator = Literal["min-max", "mse"]
-BINS, CANDIDATES = 2048, np.linspace(0.3, 1.0, 71)  # of the largest value
+CANDIDATES = np.linspace(0.3, 1.0, 71)  # of the largest value
 LEVELS = 127
 BATCH = 4
+
+Step = Callable[[float], object]
 
 
 def ranges_of(
     model: onnx.ModelProto,
     tensors: Sequence[str],
     data: Calibration,
-    estimator: Estimator = "mse",
+    estimator: Estimator = "min-max",
     *,
     channels_last: bool = False,
-    step: Callable[[float], object] = lambda images: None,
+    step: Step = lambda images: None,
 ) -> Ranges:
     """Least and largest value of each tensor over the data, as the estimator sees them.
 
@@ -35,31 +36,67 @@ def ranges_of(
         model: float32.
         tensors: which.
         data: inputs of the model's only input.
-        estimator: "min-max", or "mse": that reach, at most min-max', at which 8 bits err least.
+        estimator: none reaches beyond min-max; "mse" is that reach at which 8 bits err least.
         channels_last: the file reads maps as Keras has them.
-        step: told how many images are done, of twice their number where both passes are needed.
+        step: told how many images are done, of `passes(estimator)` times their number.
     """
-    watch = OnnxRuntime(exposing(model, tensors))
-    batch = watch.batch or BATCH
-    whole = len(data) - len(data) % batch
-    parts = [data.inputs[start : start + batch] for start in range(0, whole, batch)]
+
+    def seen() -> Iterator[tuple[str, np.ndarray]]:
+        return watched(model, tensors, data.inputs, channels_last, step)
+
+    if estimator == "moving-average":
+        averages: defaultdict[str, MovingAverage] = defaultdict(MovingAverage)
+        for name, values in seen():
+            averages[name].add(values)
+        return {name: average.range for name, average in averages.items()}
     limits = dict.fromkeys(tensors, (np.inf, -np.inf))
-    for part in parts:
-        for name, values in zip(tensors, watch(part, channels_last=channels_last), strict=True):
-            low, high = limits[name]
-            limits[name] = min(low, float(values.min())), max(high, float(values.max()))
-        step(len(part))
+    for name, values in seen():
+        low, high = limits[name]
+        limits[name] = min(low, float(values.min())), max(high, float(values.max()))
     if estimator == "min-max":
         return limits
-    reach = {name: max(-low, high) or 1.0 for name, (low, high) in limits.items()}
-    histograms = {name: np.zeros(BINS, np.int64) for name in tensors}
-    for part in parts:
-        for name, values in zip(tensors, watch(part, channels_last=channels_last), strict=True):
-            bins = (np.abs(values).ravel() * np.float32(BINS / reach[name])).astype(np.int32)
-            histograms[name] += np.bincount(np.minimum(bins, BINS - 1), minlength=BINS)
+    histograms = {name: Histogram(0.0, max(-low, high)) for name, (low, high) in limits.items()}
+    for name, values in seen():
+        histograms[name].add(np.abs(values))
+    reach = {name: _reach(histogram, estimator) for name, histogram in histograms.items()}
+    return {name: (max(low, -reach[name]), min(high, reach[name])) for name, (low, high) in limits.items()}
+
+
+def passes(estimator: Estimator) -> int:
+    """How often the data is run."""
+    return 1 if estimator in ("min-max", "moving-average") else 2
+
+
+def watched(
+    model: onnx.ModelProto,
+    tensors: Sequence[str],
+    inputs: np.ndarray,
+    channels_last: bool = False,
+    step: Step = lambda images: None,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Each tensor's name and values, some images at a time; what fills no batch is left out.
+
+    Maps come channels last, but as they stand in the file (inside: channels first) where that reads them so.
+
+    Args:
+        model: float32.
+        tensors: which.
+        inputs: of the model's only input.
+        channels_last: the file reads maps as Keras has them.
+        step: told how many images are done.
+    """
+    run = OnnxRuntime(exposing(model, tensors))
+    batch = run.batch or BATCH
+    for start in range(0, len(inputs) - len(inputs) % batch, batch):
+        part = inputs[start : start + batch]
+        yield from zip(tensors, run(part, channels_last=channels_last), strict=True)
         step(len(part))
-    clip = {name: best_reach(histograms[name]) * reach[name] for name in tensors}
-    return {name: (max(low, -clip[name]), min(high, clip[name])) for name, (low, high) in limits.items()}
+
+
+def _reach(histogram: Histogram, estimator: Estimator) -> float:
+    if estimator == "mse":
+        return best_reach(histogram.counts) * histogram.high
+    return ESTIMATE[estimator](histogram)[1]
 
 
 def best_reach(histogram: np.ndarray) -> float:

@@ -7,7 +7,7 @@ builds and times an engine against a small fake of the module's interface.
 import importlib.util
 import shlex
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from os import PathLike
@@ -21,11 +21,11 @@ from ...errors import InputError
 from ...files import refuse_overwrite, write
 from ..calibration import Calibration
 from ..card import Card
+from ..schemes import Quantization, quantization
 from ..tflite import Origin, Phase, silent
 from .check import check_qdq
 from .conversion import OPSET, UNKNOWN, to_onnx
 from .options import OnnxBoundary, OnnxScheme
-from .ranges import Estimator
 
 if TYPE_CHECKING:
     import keras
@@ -58,10 +58,8 @@ def to_tensorrt(
     model: "keras.Model",
     path: str | PathLike,
     *,
-    quantize: OnnxScheme = "float16",
+    quantize: OnnxScheme | Quantization = "float16",
     calibration: Calibration | np.ndarray | Iterable[np.ndarray] | None = None,
-    estimator: Estimator = "mse",
-    keep: Sequence[str] = (),
     opset: int | None = None,
     batch: int | None = 1,
     inputs: OnnxBoundary = "float32",
@@ -78,7 +76,7 @@ def to_tensorrt(
     Raises:
         InputError: as `to_onnx`; int4, which TensorRT takes only in blocks of a Gemm; or a graph that breaks its rules.
     """
-    require_scheme(quantize)
+    require_scheme(quantization(quantize).scheme)
     script = Path(path).parent / SCRIPT
     refuse_overwrite(script, force=force or _is_ours(script))
     card = to_onnx(
@@ -86,8 +84,6 @@ def to_tensorrt(
         path,
         quantize=quantize,
         calibration=calibration,
-        estimator=estimator,
-        keep=keep,
         opset=opset or OPSET,
         batch=batch,
         inputs=inputs,

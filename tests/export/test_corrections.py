@@ -12,6 +12,7 @@ from keras_cnnzoo.export.corrections import choose_kernels, equalise, peaks
 from keras_cnnzoo.export.corrections.equalisation import pairs
 from keras_cnnzoo.export.corrections.moments import Moments, moments
 from keras_cnnzoo.export.corrections.rounding import Objective, adaround, best_scale
+from keras_cnnzoo.export.corrections.sequence import window_of
 from keras_cnnzoo.export.emit import emit
 from keras_cnnzoo.export.graph import Graph, from_keras
 from keras_cnnzoo.export.interpreter import LiteRT
@@ -158,7 +159,8 @@ def test_moments_are_those_of_the_patches_that_a_convolution_reads(graph: Graph,
         before, values = values, values | whole.run(step, values)
         if step.kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
             kernel = whole.tensor(step.operator.inputs[1])
-            seen = moments(step, tuple(kernel.shape), *[before[step.inputs[0]]] * 2)
+            x = before[step.inputs[0]]
+            seen = moments(window_of(step, tuple(kernel.shape), x.shape), x, x)
             node = graph.nodes[step.name]
             rows = np.moveaxis(node.weights[0].reshape(*node.weights[0].shape[:2], -1, node.shape[-1]), 3, 0)
             rows = rows.reshape(node.shape[-1], -1)

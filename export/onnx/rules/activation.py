@@ -73,6 +73,26 @@ def _gelu(call: Call) -> None:
     call.last("Mul", [product, call.constant("half", np.float32(0.5))])
 
 
+@rule("keras.src.ops.nn.Gelu")
+def approximate_gelu(call: Call) -> None:
+    """x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2, unless it is the exact one."""
+    if not call.node.config.get("approximate", True):
+        _gelu(call)
+        return
+    if call.writer.opset >= 20:
+        call.last("Gelu", list(call.inputs), approximate="tanh")
+        return
+    (x,) = call.inputs
+    squared = call.step("Mul", [x, x], "squared")
+    curved = call.step("Mul", [squared, call.constant("cubic", np.float32(0.044715))], "curved")
+    raised = call.step("Add", [curved, call.constant("one", np.float32(1))], "raised")
+    slope = call.step("Mul", [x, call.constant("slope", np.float32((2 / np.pi) ** 0.5))], "scaled")
+    gate = call.step("Tanh", [call.step("Mul", [slope, raised], "inner")], "tanh")
+    shifted = call.step("Add", [gate, f"{call.node.name}/one"], "shifted")
+    product = call.step("Mul", [x, shifted], "product")
+    call.last("Mul", [product, call.constant("half", np.float32(0.5))])
+
+
 def _softmax(call: Call) -> None:
     call.last("Softmax", list(call.inputs), axis=axis(-1, len(call.shapes[0])))
 

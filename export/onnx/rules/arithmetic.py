@@ -26,6 +26,28 @@ def divide(call: Call) -> None:
     call.last("Div", list(call.inputs))
 
 
+UNARY = {
+    "keras.src.ops.numpy.Abs": "Abs",
+    "keras.src.ops.numpy.Absolute": "Abs",
+    "keras.src.ops.numpy.Sqrt": "Sqrt",
+}
+
+
+@rule(*UNARY)
+def unary(call: Call) -> None:
+    call.last(UNARY[call.node.op], list(call.inputs))
+
+
+@rule("keras.src.ops.numpy.Square")
+def square(call: Call) -> None:
+    call.last("Mul", [call.inputs[0], call.inputs[0]])
+
+
+@rule("keras.src.ops.math.Rsqrt")
+def inverse_root(call: Call) -> None:
+    call.last("Reciprocal", [call.step("Sqrt", list(call.inputs), "root")])
+
+
 @rule("MapScale")
 def map_scale(call: Call) -> None:
     (factors,) = call.node.weights

@@ -92,17 +92,30 @@ def permute(call: Call) -> None:
         call.last("Transpose", list(call.inputs), perm=[axis(dims[i], 3) for i in (0, 3, 1, 2)])
 
 
-def _is_nearest(node: Node, shapes: tuple[Shape, ...]) -> bool:
-    return node.config["interpolation"] == "nearest"
+def _is_resized(node: Node, shapes: tuple[Shape, ...]) -> bool:
+    """Whole images, nearest or bilinear, as in a .tflite file."""
+    odd = ("crop_to_aspect_ratio", "pad_to_aspect_ratio", "antialias")
+    return node.config["interpolation"] in ("nearest", "bilinear") and not any(node.config.get(name) for name in odd)
 
 
-@rule("UpSampling2D", where=_is_nearest)
-def up_sampling(call: Call) -> None:
-    size = call.node.config["size"]
-    height, width = (size, size) if isinstance(size, int) else size
-    scales = call.constant("scales", np.array([1, 1, height, width], np.float32))
-    modes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    call.last("Resize", [call.inputs[0], "", scales], **modes)
+@rule("UpSampling2D", "Resizing", where=_is_resized)
+def resize(call: Call) -> None:
+    """Centres of pixels lie at halves; nearest takes the one whose area a new centre falls into."""
+    sides = zip(call.node.shape[:2], call.shapes[0][:2], strict=True)
+    scales = call.constant("scales", np.array([1, 1, *(_scale(*side) for side in sides)], np.float32))
+    if call.node.config["interpolation"] == "bilinear":
+        call.last("Resize", [call.inputs[0], "", scales], mode="linear", coordinate_transformation_mode="half_pixel")
+    else:
+        modes = {"coordinate_transformation_mode": "half_pixel", "nearest_mode": "round_prefer_ceil"}
+        call.last("Resize", [call.inputs[0], "", scales], mode="nearest", **modes)
+
+
+def _scale(size: int, source: int) -> np.float32:
+    """The least at which a runtime that rounds the product down comes to `size`."""
+    scale = np.float32(size / source)
+    while float(scale) * source < size:
+        scale = np.nextafter(scale, np.float32(np.inf))
+    return scale
 
 
 def _as_keras(call: Call, shape: Shape) -> str:

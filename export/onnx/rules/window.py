@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ...graph import Node
+from ...graph import Node, Shape
 from .registry import Call, rule
 
 
@@ -19,6 +19,29 @@ def depthwise_convolution(call: Call) -> None:
     height, width, channels, times = call.node.weights[0].shape
     kernel = call.node.weights[0].transpose(2, 3, 0, 1).reshape(channels * times, 1, height, width)
     _convolution(call, kernel, channels)
+
+
+def _is_plain_transpose(node: Node, shapes: tuple[Shape, ...]) -> bool:
+    """As in a .tflite file, whose schema knows neither dilation nor an output padding."""
+    return tuple(node.config["dilation_rate"]) == (1, 1) and node.config.get("output_padding") is None
+
+
+@rule("Conv2DTranspose", where=_is_plain_transpose)
+def transposed_convolution(call: Call) -> None:
+    """Keras cuts the whole result down to stride times the input, or fills it up where the stride is the larger."""
+    kernel = call.node.weights[0].transpose(3, 2, 0, 1)  # HWOI -> IOHW
+    strides = call.node.config["strides"]
+    beyond = [extent - stride for extent, stride in zip(kernel.shape[2:], strides, strict=True)]
+    cut = [max(0, each) if call.node.config["padding"] == "same" else 0 for each in beyond]
+    _weighted(
+        call,
+        "ConvTranspose",
+        kernel,
+        kernel_shape=list(kernel.shape[2:]),
+        strides=list(strides),
+        pads=[*(each // 2 for each in cut), *(each - each // 2 for each in cut)],
+        output_padding=[max(0, -each) for each in beyond],
+    )
 
 
 @rule("Dense")
@@ -70,6 +93,34 @@ def adaptive_average(call: Call) -> None:
         return
     rows, columns = call.constant("rows", _means(height, down)), call.constant("columns", _means(width, across).T)
     call.last("MatMul", [call.step("MatMul", [rows, call.inputs[0]], "rows averaged"), columns])
+
+
+@rule("AdaptiveMaxPooling2D")
+def adaptive_max(call: Call) -> None:
+    """Equal windows are one pool; windows of several sizes are cut out and reduced one by one, row by row."""
+    height, width, _ = call.shapes[0]
+    rows, columns = call.node.shape[:2]
+    if height % rows == 0 and width % columns == 0:
+        window = [height // rows, width // columns]
+        call.last("MaxPool", list(call.inputs), kernel_shape=window, strides=window)
+        return
+    along = call.step("Concat", _largest(call, call.inputs[0], 2, height, rows), "rows", axis=2)
+    call.last("Concat", _largest(call, along, 3, width, columns), axis=3)
+
+
+def _largest(call: Call, source: str, axis: int, length: int, count: int) -> list[str]:
+    """One axis cut into `count` windows, each reduced to its largest value."""
+    axes, parts = call.constant(f"axis {axis}", [axis]), []
+    for i in range(count):
+        name = f"{axis}/{i}"
+        start, stop = i * length // count, -(-(i + 1) * length // count)
+        bounds = [call.constant(f"{name}/start", [start]), call.constant(f"{name}/stop", [stop])]
+        cut = call.step("Slice", [source, *bounds, axes], f"{name}/cut")
+        if call.writer.opset < 18:  # axes are an input since
+            parts.append(call.step("ReduceMax", [cut], name, axes=[axis]))
+        else:
+            parts.append(call.step("ReduceMax", [cut, axes], name))
+    return parts
 
 
 def _means(length: int, size: int) -> np.ndarray:

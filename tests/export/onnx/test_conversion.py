@@ -14,14 +14,18 @@ from keras_cnnzoo import InputError
 from keras_cnnzoo.export import Calibration, Card, to_onnx
 from keras_cnnzoo.export.graph import Graph, from_keras
 from keras_cnnzoo.export.onnx import conversion
+from keras_cnnzoo.export.onnx.check import check_qdq
 from keras_cnnzoo.export.onnx.conversion import from_graph, lower
 from keras_cnnzoo.export.onnx.parity import answers_of
 from keras_cnnzoo.export.onnx.qdq import plan
 from keras_cnnzoo.export.onnx.ranges import best_reach, ranges_of
 from keras_cnnzoo.export.onnx.runtime import OnnxRuntime
+from keras_cnnzoo.export.schemes import Correction, Quantization, Scheme
 from keras_cnnzoo.export.verify import compare
+from keras_cnnzoo.layers import GroupedConv2D
 
 RNG = np.random.default_rng(0)
+NOISE = RNG.standard_normal((4, 32, 32, 3)).astype(np.float32)
 
 
 def operators(model: onnx.ModelProto) -> Counter[str]:
@@ -107,19 +111,118 @@ def test_an_int8_file_answers_about_as_well_as_the_model(
     found = {}
     for estimator in ("min-max", "mse"):
         path = tmp_path / f"{estimator}.onnx"
-        to_onnx(resnet, path, quantize="int8", calibration=some_images, estimator=estimator)
+        scheme = Quantization("int8", estimator=estimator, corrections=())
+        to_onnx(resnet, path, quantize=scheme, calibration=some_images)
         (answers,) = OnnxRuntime(path.read_bytes(), exact=True)(some_images)
         found[estimator] = compare(expected, answers).sqnr_db or 0
     assert found["mse"] > 20
     assert found["mse"] > found["min-max"]
 
 
-def test_kept_layers_stay_in_float(resnet: keras.Model, some_images: np.ndarray, tmp_path: Path) -> None:
-    data = Calibration(some_images, "noise")
-    to_onnx(resnet, tmp_path / "a.onnx", quantize="int8", calibration=data, keep=["conv1", "linear"])
+def in_float(model: onnx.ModelProto) -> set[str]:
+    """The layers whose kernel is no whole numbers."""
+    weighted = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
+    return {node.name for node in weighted if not node.input[1].endswith("/dequantized")}
+
+
+def test_kept_layers_have_no_pair_around_them_and_the_card_names_them(
+    resnet: keras.Model, some_images: np.ndarray, tmp_path: Path
+) -> None:
+    scheme = Quantization("int8", keep=("conv1", "layer1_0_*", "linear"), estimator="percentile", corrections=())
+    card = to_onnx(resnet, tmp_path / "a.onnx", quantize=scheme, calibration=Calibration(some_images, "noise"))
     model = onnx.load(tmp_path / "a.onnx")
-    kept = {tuple(n.input[:2]) for n in model.graph.node if n.op_type in ("Conv", "Gemm") and "kernel" in n.input[1]}
-    assert {kernel for _, kernel in kept if not kernel.endswith("dequantized")} == {"conv1/kernel", "linear/kernel"}
+    kept = {"conv1", "layer1_0_conv1", "layer1_0_conv2", "linear"}
+    assert in_float(model) == kept
+    readers = [node for node in model.graph.node if node.name in {*kept, "layer1_0_add"}]
+    assert not any(name.endswith("/dequantized") for node in readers for name in node.input)
+    assert check_qdq(model) == []
+    assert card.quantization["estimator"] == "percentile"
+    assert set(card.quantization["kept"]) == {*kept, "layer1_0_add"}
+    assert Card.read(tmp_path / "a.onnx.json") == card
+
+
+def test_a_network_of_which_all_is_kept_answers_as_in_float(
+    resnet: keras.Model, some_images: np.ndarray, tmp_path: Path
+) -> None:
+    to_onnx(resnet, tmp_path / "a.onnx", quantize=Quantization("int8", keep=("*",)), calibration=some_images)
+    (expected,) = answers_of(resnet, [some_images[:8]])
+    (answers,) = OnnxRuntime((tmp_path / "a.onnx").read_bytes())(some_images[:8])
+    np.testing.assert_allclose(answers, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.fixture(scope="module")
+def small(some_images: np.ndarray) -> keras.Model:
+    """Every kind of convolution, one of them without a bias, and a dense layer."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((32, 32, 3), name="image")
+    x = layers.Conv2D(8, 3, 2, "same", use_bias=False, activation="relu", name="bare")(image)
+    x = layers.DepthwiseConv2D(3, 2, padding="same", depth_multiplier=2, name="depthwise")(x)
+    x = layers.ReLU()(GroupedConv2D(16, 3, groups=4, name="grouped")(x))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(16, 1, dilation_rate=2, activation="relu", name="point")(x))
+    return keras.Model(image, layers.Dense(10, name="dense")(x))
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int4"])
+def test_auto_mixed_keeps_the_layers_that_cost_most(
+    small: keras.Model, some_images: np.ndarray, tmp_path: Path, scheme: Scheme
+) -> None:
+    (expected,), found = answers_of(small, [some_images]), {}
+    for count in (0, 2):
+        path = tmp_path / f"{count}.onnx"
+        options = Quantization(scheme, auto_mixed=count, corrections=())
+        card = to_onnx(small, path, quantize=options, calibration=some_images, batch=None)
+        assert set(card.quantization["kept"]) == in_float(onnx.load(path))
+        assert len(card.quantization["kept"]) == count
+        found[count] = compare(expected, OnnxRuntime(path.read_bytes(), exact=True)(some_images)[0]).sqnr_db or 0
+    assert found[2] > found[0] + 0.5
+
+
+def test_adaround_of_int4_weights_brings_the_answers_nearer(
+    small: keras.Model, some_images: np.ndarray, tmp_path: Path
+) -> None:
+    (expected,), found = answers_of(small, [some_images[40:]]), []
+    chosen: tuple[Correction, ...]
+    for chosen in ((), ("adaround",), ("clipping", "bias", "adaround")):
+        path = tmp_path / f"{len(chosen)}.onnx"
+        options = Quantization("int4", corrections=chosen)
+        card = to_onnx(small, path, quantize=options, calibration=some_images[:40], batch=None)
+        assert tuple(card.quantization["corrections"]) == chosen
+        found.append(compare(expected, OnnxRuntime(path.read_bytes(), exact=True)(some_images[40:])[0]).sqnr_db or 0)
+    assert found[1] > found[0] + 3
+    assert found[2] > found[0] + 3
+
+
+def test_bias_correction_gives_each_answer_the_mean_that_it_has_in_float(
+    small: keras.Model, some_images: np.ndarray, tmp_path: Path
+) -> None:
+    (expected,), found = answers_of(small, [some_images]), []
+    chosen: tuple[Correction, ...]
+    for chosen in ((), ("bias",)):
+        path = tmp_path / f"{len(chosen)}.onnx"
+        options = Quantization("int8", estimator="mse", corrections=chosen)
+        to_onnx(small, path, quantize=options, calibration=some_images, batch=None)
+        (answers,) = OnnxRuntime(path.read_bytes(), exact=True)(some_images)
+        found.append(float(np.abs(answers.mean(0) - expected.mean(0)).max() / np.abs(expected).max()))
+    assert found[0] > 1e-4
+    assert found[1] < 1e-5
+
+
+def test_equalisation_serves_channels_of_unequal_size(some_images: np.ndarray, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((32, 32, 3))
+    x = layers.DepthwiseConv2D(3, strides=2)(layers.Conv2D(8, 3, strides=2, activation="relu6", name="first")(image))
+    model = keras.Model(image, layers.GlobalAveragePooling2D()(layers.Conv2D(6, 1)(x)))
+    spread = np.geomspace(1e-3, 0.3, 8).astype(np.float32)
+    (depthwise,) = (layer for layer in model.layers if isinstance(layer, layers.DepthwiseConv2D))
+    model.get_layer("first").set_weights([w * spread for w in model.get_layer("first").get_weights()])
+    depthwise.set_weights([depthwise.get_weights()[0] / spread[:, None], depthwise.get_weights()[1]])
+    (expected,), found = answers_of(model, [some_images]), []
+    chosen: tuple[Correction, ...]
+    for chosen in ((), ("equalisation",)):
+        path = tmp_path / f"{len(chosen)}.onnx"
+        to_onnx(model, path, quantize=Quantization("int8", corrections=chosen), calibration=some_images, batch=None)
+        found.append(compare(expected, OnnxRuntime(path.read_bytes(), exact=True)(some_images)[0]).sqnr_db or 0)
+    assert found[1] > found[0] + 6
 
 
 def test_int4_weights_are_an_eighth_and_answer_alike(
@@ -132,14 +235,12 @@ def test_int4_weights_are_an_eighth_and_answer_alike(
     assert (compare(expected, answers).sqnr_db or 0) > 8
 
 
-def test_ranges_and_scales_that_training_found_are_taken(resnet: keras.Model, some_images: np.ndarray) -> None:
+def test_ranges_that_training_found_are_taken(resnet: keras.Model, some_images: np.ndarray) -> None:
     graph = lower(from_keras(resnet))
     tensors = plan(from_graph(graph)).tensors
-    scales = {"conv1": np.full(16, 0.5, np.float32)}
-    model = from_graph(graph, ranges=dict.fromkeys(tensors, (-1.27, 0.5)), scales=scales)
+    model = from_graph(graph, ranges=dict.fromkeys(tensors, (-1.27, 0.5)))
     constants = initializers(model)
     np.testing.assert_allclose(onnx.numpy_helper.to_array(constants["image/scale"]), 0.01)
-    np.testing.assert_array_equal(onnx.numpy_helper.to_array(constants["conv1/kernel/scale"]), scales["conv1"])
     with pytest.raises(KeyError):
         from_graph(graph, ranges={})
 
@@ -159,13 +260,18 @@ def test_the_reach_is_whole_for_a_flat_histogram_and_clipped_for_a_long_tail() -
 
 def test_a_layer_without_a_rule_goes_by_tf2onnx_and_the_card_says_so(tmp_path: Path) -> None:
     image = keras.Input((8, 8, 3))
-    x = layers.UpSampling2D(interpolation="bilinear")(layers.Conv2D(4, 3, activation="relu")(image))
+    x = keras.ops.sin(layers.Conv2D(4, 3, activation="relu")(image))
     model = keras.Model(image, x, name="odd")
     card = to_onnx(model, tmp_path / "a.onnx")
-    assert (card.conversion["by"], card.conversion["reason"]) == ("tf2onnx", "no rule for UpSampling2D")
+    assert (card.conversion["by"], card.conversion["reason"]) == ("tf2onnx", "no rule for keras.src.ops.numpy.Sin")
     assert card.inputs[0]["shape"] == [1, 3, 8, 8]
     with pytest.raises(InputError, match="opset 18"):
         to_onnx(model, tmp_path / "b.onnx", opset=21)
+    images = RNG.random((4, 8, 8, 3), np.float32)
+    with pytest.raises(InputError, match="need rules of ours for every layer"):
+        to_onnx(model, tmp_path / "c.onnx", quantize=Quantization("int8", corrections=("bias",)), calibration=images)
+    card = to_onnx(model, tmp_path / "d.onnx", quantize=Quantization("int8", corrections=()), calibration=images)
+    assert card.operators["QuantizeLinear"] == 1
 
 
 def test_a_file_that_answers_otherwise_is_not_written(
@@ -186,7 +292,12 @@ def test_a_file_that_answers_otherwise_is_not_written(
     ("options", "sentence"),
     [
         ({"quantize": "int8"}, "int8 needs calibration images"),
-        ({"quantize": "int2"}, "choose one of float32, float16, int8, int4"),
+        ({"quantize": "int2"}, "choose one of float32, float16"),
+        ({"quantize": "int16"}, "choose one of float32, float16, int8, int4"),
+        ({"quantize": Quantization("int8", per_tensor=True), "calibration": NOISE}, "per_tensor is for .tflite files"),
+        ({"quantize": Quantization("int8", keep_in="int16"), "calibration": NOISE}, "keeps layers in float32"),
+        ({"quantize": Quantization("int8", keep=("nobody",)), "calibration": NOISE}, "no layer is named so"),
+        ({"quantize": Quantization("int4", corrections=("bias",))}, "look at calibration images"),
         ({"opset": 12}, "choose one of 13"),
         ({"opset": 17, "quantize": "int4"}, "known since opset 21"),
         ({"layout": "CHWN"}, "choose one of NCHW, NHWC"),

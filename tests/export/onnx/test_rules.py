@@ -73,6 +73,20 @@ LAYERS: dict[str, Callable[[Any], Any]] = {
     "global average kept": layers.GlobalAveragePooling2D(keepdims=True),
     "global max": layers.GlobalMaxPooling2D(),
     "adaptive average": AdaptiveAverage2D(3),
+    "adaptive max": layers.AdaptiveMaxPooling2D((3, 4)),
+    "adaptive max of windows of several sizes": layers.AdaptiveMaxPooling2D((4, 3)),
+    "transposed conv": layers.Conv2DTranspose(5, 3, 2, "same", activation="relu"),
+    "transposed conv of even kernel, same": layers.Conv2DTranspose(5, 4, 1, "same"),
+    "transposed conv, valid": layers.Conv2DTranspose(5, (3, 2), 2, "valid", use_bias=False),
+    "transposed conv of a stride beyond its kernel": layers.Conv2DTranspose(5, 2, 3, "same"),
+    "upsampling, bilinear": layers.UpSampling2D(2, interpolation="bilinear"),
+    "resizing": layers.Resizing(13, 5),
+    "resizing, nearest": layers.Resizing(7, 11, interpolation="nearest"),
+    "absolute": lambda x: keras.ops.abs(x),
+    "square": lambda x: keras.ops.square(x),
+    "roots": lambda x: keras.ops.rsqrt(keras.ops.sqrt(keras.ops.square(x) + 1.0) + 1.0),
+    "gelu, approximate": lambda x: keras.ops.gelu(x),
+    "gelu, exact": lambda x: keras.ops.gelu(x, approximate=False),
     "adaptive average of a smaller map": lambda x: AdaptiveAverage2D(6)(layers.AveragePooling2D(2)(x)),
     "add three": lambda x: layers.Add()([x, layers.Conv2D(6, 1)(x), layers.Conv2D(6, 1)(x)]),
     "average of three": lambda x: layers.Average()([x, layers.Conv2D(6, 1)(x), layers.Conv2D(6, 1)(x)]),
@@ -189,5 +203,5 @@ def test_a_mistaken_pad_is_seen() -> None:
 
 def test_a_layer_without_a_rule_is_named() -> None:
     image = keras.Input(SHAPE)
-    model = keras.Model(image, layers.UpSampling2D(interpolation="bilinear", name="odd")(image))
+    model = keras.Model(image, layers.UpSampling2D(interpolation="bicubic", name="odd")(image))
     assert [node.name for node in without_rule(lower(from_keras(model)))] == ["odd"]

@@ -185,9 +185,7 @@ def test_without_the_module_the_file_the_script_and_the_lines_are_given(resnet: 
 def test_with_the_module_the_engine_is_built_strongly_typed_and_timed(
     fake: Fake, resnet: keras.Model, some_images: np.ndarray, tmp_path: Path
 ) -> None:
-    prepared = to_tensorrt(
-        resnet, tmp_path / "a.onnx", quantize="int8", calibration=some_images, estimator="min-max", batch=None
-    )
+    prepared = to_tensorrt(resnet, tmp_path / "a.onnx", quantize="int8", calibration=some_images, batch=None)
     assert prepared.engine == tmp_path / "a.engine"
     assert prepared.engine.is_file()
     assert prepared.median_ms is not None

@@ -1,0 +1,130 @@
+"""What mends a Q/DQ model, as a .tflite file: kernels and biases chosen anew, layer after layer, on calibration data.
+
+The float network and the quantized one run side by side in ONNX Runtime, piece by piece: each kernel is chosen for what
+the quantized layers before it, as already corrected, hand to it.
+"""
+
+import math
+from collections.abc import Callable, Collection
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from ..calibration import Calibration, Ranges
+from ..corrections import Window, best_kernel, equalise, moments, pairs
+from ..graph import Graph
+from ..kernels import Kernel
+from ..schemes import Quantization
+from ..sensitivity import Sensitivity, costliest
+from ..verify import compare
+from .pieces import Pieces
+from .qdq import Bits, from_rows, plan, quantized, to_rows
+from .ranges import watched
+from .runtime import OnnxRuntime
+
+COUNT, MEMORY = 128, 1e9  # images at most, and bytes of activations
+PROBES = 32  # calibration images that tell which layers cost most
+
+
+def equalised(graph: Graph, model: onnx.ModelProto, data: Calibration, channels_last: bool) -> Graph:
+    """Channels made equally large between convolutions; a ReLU6's as far as calibration leaves it room.
+
+    Args:
+        graph: lowered.
+        model: the same in float32.
+        data: calibration inputs.
+        channels_last: the file reads maps as Keras has them.
+    """
+    capped = [pair.capped for pair in pairs(graph) if pair.capped is not None]
+    found: dict[str, np.ndarray] = {}
+    for name, values in watched(model, capped, data.inputs, channels_last) if capped else ():
+        axis = (0, *range(1, values.ndim - 1)) if not channels_last or values.ndim != 4 else (0, 2, 3)
+        highest = values.max(axis=axis)
+        found[name] = np.maximum(found.get(name, highest), highest)
+    return equalise(graph, found)
+
+
+def choose_kernels(
+    model: onnx.ModelProto,
+    ranges: Ranges | None,
+    images: np.ndarray,
+    options: Quantization,
+    kept: Collection[str] = (),
+    step: Callable[[float], object] = lambda layers: None,
+) -> dict[str, Kernel]:
+    """Kernels for a Q/DQ model, by the layers' names; rows are by row, column and channel.
+
+    Args:
+        model: float32, of an open batch; each of its layers has a bias.
+        ranges: of the activations; None where they stay in float.
+        images: in the file's own layout.
+        options: scheme and corrections.
+        kept: layers that stay in float.
+        step: told how many layers are done.
+    """
+    bits: Bits = 4 if options.scheme == "int4" else 8
+    layers = {node.name: node for node in model.graph.node}
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    exact = Pieces(model, images)
+    # kernels of real numbers, which are put as their integers' real values: the same sums
+    rounded = Pieces(quantized(model, ranges, bits=None, keep=kept), images)
+    second = bool({"clipping", "adaround"} & set(options.mends))
+    found = {}
+    for name in plan(model, kept).layers:
+        node = layers[name]
+        kernel = constants[node.input[1]]
+        rows, bias = to_rows(kernel), constants[node.input[2]]
+        source = node.input[0] if ranges is None else f"{node.input[0]}/dequantized"
+        window = window_of(node, kernel)
+        x, z = (_patched(values, window) for values in (exact.at(node.input[0]), rounded.at(source)))
+        found[name] = chosen = best_kernel(rows, bias, moments(window, x, z, second=second), bits, options)
+        rounded.put(node.input[1], from_rows(chosen.rows, kernel.shape))
+        rounded.put(node.input[2], chosen.bias)
+        step(1)
+    return found
+
+
+def costly_layers(
+    model: onnx.ModelProto,
+    ranges: Ranges | None,
+    images: np.ndarray,
+    options: Quantization,
+    kept: Collection[str],
+    channels_last: bool,
+    step: Callable[[float], object] = lambda layers: None,
+) -> tuple[str, ...]:
+    """The `auto_mixed` layers beside those kept that cost the network's first output most when quantized alone."""
+    bits: Bits = 4 if options.scheme == "int4" else 8
+    expected = OnnxRuntime(model)(images, channels_last=channels_last)[0]
+    layers, found = plan(model, kept).layers, []
+    for name in layers:
+        others = {*kept, *(node.name for node in model.graph.node if node.name != name)}
+        alone = OnnxRuntime(quantized(model, ranges, bits=bits, keep=others), exact=True)
+        proof = compare(expected, alone(images, channels_last=channels_last)[0])
+        noise = 0.0 if proof.sqnr_db is None else 10 ** (-proof.sqnr_db / 10)
+        found.append(Sensitivity(name, "", proof.sqnr_db, noise, proof.agreement, None))
+        step(1)
+    return costliest(found, options.auto_mixed)
+
+
+def window_of(node: onnx.NodeProto, kernel: np.ndarray) -> Window | None:
+    """Of a Conv as our emitter writes it; None of a Gemm."""
+    if node.op_type == "Gemm":
+        return None
+    given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    top, left, bottom, right = given.get("pads", (0, 0, 0, 0))
+    strides, dilation = (tuple(given.get(name, (1, 1))) for name in ("strides", "dilations"))
+    height, width = kernel.shape[2:]
+    return Window((height, width), strides, dilation, ((top, bottom), (left, right)), given.get("group", 1))
+
+
+def _patched(values: np.ndarray, window: Window | None) -> np.ndarray:
+    """Maps channels last."""
+    return values if window is None else values.transpose(0, 2, 3, 1)
+
+
+def as_many_as_fit(images: np.ndarray, graph: Graph) -> np.ndarray:
+    """So many images that the largest activations of both networks, some four at a time, fit into memory."""
+    largest = max(math.prod(shape) for node in graph.nodes.values() for shape in node.shapes)
+    return images[: max(1, min(COUNT, int(MEMORY / (4 * 5 * largest))))]
