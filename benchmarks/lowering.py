@@ -1,12 +1,13 @@
 """Latency of lowered files against plain TFLiteConverter on the same Keras model, interleaved, at 1 and 2 threads.
 
-    python benchmarks/lowering.py FOLDER [--only shufflenet_v1,densenet121] [--runs 100]
+    python benchmarks/lowering.py FOLDER --prepare      converts: 25 minutes, on a machine as busy as you like
+    python benchmarks/lowering.py FOLDER                measures and prints the table: 9 minutes, on a quiet one
 
-Each network is converted in a process of its own and its figures are kept in FOLDER/NETWORK.json, so that a run that
-was cut off goes on where it stopped; delete a file to measure anew. Some 5 minutes a network, half of them TensorFlow's
-conversions. 224x224, batch 1; random weights with BN statistics of one pass in training mode, int8 calibrated with the
-same 8 images both ways: latency depends on neither, and SQNR (dB over 8 other images) says what the passes cost in
-accuracy on such weights. Outputs are logits. "speed" is the plain file's latency by ours, with its 95 % interval.
+Either goes on where it was cut off: files and figures are kept in FOLDER (delete NETWORK_SCHEME.json to measure anew).
+`--only` takes networks with commas between, the registry's or keras.applications.NAME. 224x224, batch 1; random weights
+with BN statistics of one pass in training mode, int8 calibrated with the same 8 images both ways: latency depends on
+neither, and SQNR (dB over 8 other images) says what the passes cost in accuracy on such weights. Outputs are logits.
+"speed" is the plain file's latency by ours, with its 95 % interval; float32 is measured at one thread.
 """
 
 import json
@@ -18,97 +19,113 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-# network: the passes beyond those of "auto"
-NETWORKS = {
-    "mobilenet_v3_large": ("hard-swish",),
-    "mobilenet_v3_small": ("hard-swish",),
-    "shufflenet_v1": (),
-    "shufflenet_v2_x1_0": (),
-    "densenet121": (),
-    "resnext50_32x4d": (),
-    "resnet50_v2": (),
-}
+NETWORKS = (
+    "mobilenet_v3_large",
+    "mobilenet_v3_small",
+    "shufflenet_v1",
+    "shufflenet_v2_x1_0",
+    "densenet121",
+    "resnext50_32x4d",
+    "resnet50_v2",
+)
 SIZE, IMAGES = 224, 8
-SCHEMES = ("float32", "int8")
+THREADS = {"int8": (1, 2), "float32": (1,)}  # by scheme
+SECONDS = 9.0  # of measuring, for each file at each thread count
 
 
 def main(
     folder: Annotated[Path, typer.Argument(help="Where files and figures are kept.")],
     only: Annotated[str, typer.Option(help="Networks with commas between.")] = ",".join(NETWORKS),
-    runs: Annotated[int, typer.Option(help="Kept calls of each file at each thread count.")] = 100,
+    prepare: Annotated[bool, typer.Option("--prepare", help="Convert only.")] = False,
+    seconds: Annotated[float, typer.Option(help="Measuring each file at each thread count.")] = SECONDS,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    print(
-        "| network | scheme | speed, 1 thread | speed, 2 threads | partitions | SQNR dB | passes |\n" + "|---" * 7 + "|"
-    )
     for network in only.split(","):
-        kept = folder / f"{network}.json"
-        if not kept.exists():
-            converted = _child(network, folder)
-            kept.write_text(json.dumps({s: _measured(folder, network, s, converted[s], runs) for s in SCHEMES}))
-        for scheme, row in json.loads(kept.read_text()).items():
-            print(f"| {network} | {scheme} | " + " | ".join(row) + " |", flush=True)
+        if not (folder / f"{network}_facts.json").exists():
+            print(f"converting {network}", file=sys.stderr, flush=True)
+            _child(network, folder)
+    if prepare:
+        return
+    print("| network | scheme | speed, 1 thread | 2 threads | partitions | SQNR dB | passes |\n" + "|---" * 7 + "|")
+    for network in only.split(","):
+        for scheme in THREADS:
+            print(f"| {network} | {scheme} | " + " | ".join(_row(folder, network, scheme, seconds)) + " |", flush=True)
     from keras_cnnzoo.mobile_bench.environment import environment
 
     here = environment()
     print(f"\n{here.cpu}, {here.cores} cores, {here.system}; Python {here.python}; {here.date}")
 
 
-def _child(network: str, folder: Path) -> dict[str, Any]:
+def _child(network: str, folder: Path) -> None:
+    """Converts in a process of its own: TensorFlow's converter gives back no memory."""
     code = f"import runpy; runpy.run_path({__file__!r})['convert']({network!r}, {str(folder)!r})"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)
-    return json.loads(done.stdout.splitlines()[-1])
 
 
-def _measured(folder: Path, network: str, scheme: str, facts: dict[str, Any], runs: int) -> list[str]:
+def _row(folder: Path, network: str, scheme: str, seconds: float) -> list[str]:
+    """The cells; measured once and kept."""
+    kept = folder / f"{network}_{scheme}.json"
+    if not kept.exists():
+        kept.write_text(json.dumps(_measured(folder, network, scheme, seconds)))
+    speeds = [f"{value:.2f} ({low:.2f} to {high:.2f})" for value, low, high in json.loads(kept.read_text())]
+    facts = json.loads((folder / f"{network}_facts.json").read_text())[scheme]
+    pairs = [f"{facts[key][0]} -> {facts[key][1]}" for key in ("partitions", "sqnr")]
+    return [*speeds, *[""] * (2 - len(speeds)), *pairs, ", ".join(facts["passes"]) or "none"]
+
+
+def _measured(folder: Path, network: str, scheme: str, seconds: float) -> list[tuple[float, float, float]]:
+    """How many times as fast ours is at each thread count, with the interval."""
     from keras_cnnzoo.mobile_bench import benchmark
 
-    files = [folder / f"{network}_{scheme}_{way}.tflite" for way in ("plain", "ours")]
-    report = benchmark(files, threads=(1, 2), runs=runs)
-    cells = []
-    for measurement in report.measurements[2:]:
-        ratio = measurement.ratio
-        assert ratio is not None
-        interval = f" ({1 / ratio.high:.2f} to {1 / ratio.low:.2f})" if ratio.low and ratio.high else ""
-        cells.append(f"{1 / ratio.value:.2f}{interval}")
-    pairs = [f"{facts[key][0]} -> {facts[key][1]}" for key in ("partitions", "sqnr")]
-    return [*cells, *pairs, ", ".join(facts["passes"]) or "none"]
+    files, threads = [folder / f"{network}_{scheme}_{way}.tflite" for way in ("plain", "ours")], THREADS[scheme]
+    report = benchmark(files, threads=threads, seconds=seconds * len(files) * len(threads))
+    ratios = [measurement.ratio for measurement in report.measurements[len(threads) :]]
+    return [(1 / r.value, 1 / (r.high or np.inf), 1 / (r.low or np.nan)) for r in ratios if r is not None]
 
 
 def convert(network: str, folder: str) -> None:
-    """All four files of a network; prints their facts as JSON."""
-    import keras
-
+    """All four files of a network, and their facts as JSON."""
     from keras_cnnzoo.export import to_tflite
     from keras_cnnzoo.export.interpreter import LiteRT
     from keras_cnnzoo.export.lowering.accuracy import sqnr
-    from keras_cnnzoo.registry import create
 
-    keras.utils.set_random_seed(0)
-    model = create(network, classifier_activation=None)
     images = _images(3 * IMAGES)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
-    model(images[:IMAGES], training=True)
+    model = _model(network, images[:IMAGES])
     calibration, held_out = images[IMAGES : 2 * IMAGES], images[2 * IMAGES :]
     expected = np.asarray(model(held_out))
     facts: dict[str, Any] = {}
-    for scheme in SCHEMES:
-        paths = [Path(folder) / f"{network}_{scheme}_{way}.tflite" for way in ("plain", "ours")]
-        paths[0].write_bytes(_plain(model, scheme, calibration))
-        passes = ["auto", *NETWORKS[network]] if scheme == "int8" else "auto"
-        card = to_tflite(model, paths[1], quantize=scheme, calibration=calibration, lower=passes, force=True)
-        files = [LiteRT(path.read_bytes()) for path in paths]
-        ratios = [sqnr(expected, file(held_out)[0]) for file in files]
+    for scheme in THREADS:
+        plain, ours = (Path(folder) / f"{network}_{scheme}_{way}.tflite" for way in ("plain", "ours"))
+        plain.write_bytes(_plain(model, scheme, calibration))
+        card = to_tflite(model, ours, quantize=scheme, calibration=calibration, force=True)
+        files = [LiteRT(path.read_bytes()) for path in (plain, ours)]
         facts[scheme] = {
             "partitions": [file.delegation()[0] for file in files],
-            "sqnr": [f"{ratio:.1f}" for ratio in ratios],
+            "outside": [file.delegation()[1] for file in files],
+            "sqnr": [f"{sqnr(expected, file(held_out)[0]):.1f}" for file in files],
             "passes": card.conversion["lowering"],
         }
-    print(json.dumps(facts))
+    (Path(folder) / f"{network}_facts.json").write_text(json.dumps(facts))
+
+
+def _model(network: str, images: np.ndarray) -> Any:
+    """With logits, random weights, and BN statistics of these images."""
+    import keras
+
+    from keras_cnnzoo.registry import create
+
+    keras.utils.set_random_seed(0)
+    if network.startswith("keras.applications."):
+        model = getattr(keras.applications, network.split(".")[-1])(weights=None, classifier_activation=None)
+    else:
+        model = create(network, classifier_activation=None)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    model(images, training=True)
+    return model
 
 
 def _images(count: int) -> np.ndarray:

@@ -204,7 +204,7 @@ def from_tflite(
 
 @app.command(
     epilog="**Examples:** `cnnzoo tune shufflenet_v2_x1_0 --weights random --budget 60s`, "
-    "`cnnzoo tune my_model.keras --quantize int8 --budget 2m --json`"
+    "`cnnzoo tune my_model.keras --quantize int8 --budget 2m --target ssh://pi@board.local`"
 )
 def tune(
     model: Annotated[
@@ -214,20 +214,34 @@ def tune(
     budget: Annotated[str, typer.Option(help="Time to measure: 60s, 2m.")] = "60s",
     quantize: Annotated[str, typer.Option(help="float32 or int8, which is calibrated with noise here.")] = "float32",
     threads: Annotated[int, typer.Option(help="Of the interpreter.", min=1)] = 1,
+    target: Annotated[
+        str, typer.Option(help="Where to measure: local, ssh://user@host[:port], adb://serial.")
+    ] = "local",
+    remote_python: Annotated[
+        str | None, typer.Option(help="ssh, adb: the command there; python3 if not given.")
+    ] = None,
+    benchmark_model: Annotated[
+        str | None, typer.Option(help="adb: TensorFlow Lite's benchmark_model for the device, which is pushed there.")
+    ] = None,
+    ssh_config: Annotated[str | None, typer.Option(help="ssh: in place of your own.")] = None,
     settings: Settings = None,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Tries combinations of lowering passes on this machine and names the fastest, for `cnnzoo-export --lower`."""
-    from .app.tune import load, local, seconds_of, tune_model
+    """Tries combinations of lowering passes on a machine and names the fastest, for `cnnzoo-export --lower`."""
+    from .app.tune import load, measuring, seconds_of, tune_model
+    from .mobile_bench import targets
 
     seconds = seconds_of(budget)
+    connection = targets.Settings(False, remote_python, benchmark_model, ssh_config)
+    targets.target(target, connection)  # refuses an address before any work
     if quantize not in ("float32", "int8"):
         raise InputError(f"--quantize {quantize}: passes are tuned for float32 or int8")
     with progress(f"build {model}", shown=not quiet):
         network = load(model, weights, settings or [])
     with progress("tune", seconds, shown=not quiet) as step:
-        found = tune_model(network, budget=seconds, scheme=quantize, measure=local(threads), step=step)  # type: ignore[arg-type]
+        measure = measuring(target, connection, threads=threads)
+        found = tune_model(network, budget=seconds, scheme=quantize, measure=measure, step=step)  # type: ignore[arg-type]
     if as_json:
         print_json(found.to_dict())
         return

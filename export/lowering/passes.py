@@ -1,5 +1,6 @@
 """The passes, in the order in which they run: names, reasons, and which of them a choice like "auto" takes."""
 
+import math
 import platform
 import tomllib
 from collections.abc import Callable, Sequence
@@ -73,6 +74,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("relu-by-depthwise", relu_by_depthwise, "XNNPACK takes no int8 ReLU that stands alone"),
     Pass("nest-concats", nest_concats, "XNNPACK takes at most five inputs, in float and in int8", canonical=True),
 )
+SLOWEST = 0.98  # a gain below it is a loss
 CANONICAL = tuple(p for p in PASSES if p.canonical)
 NAMES = tuple(p.name for p in PASSES if not p.canonical)
 
@@ -86,7 +88,7 @@ def choose(
         spec: "auto" (those that the cost table says pay), "none" (the canonical alone), or names, of which "auto" may
             be one.
         scheme: of the file.
-        target: whose costs count; None takes what pays on every machine measured.
+        target: whose costs count; None takes what pays over all machines measured and costs on none.
 
     Raises:
         InputError: a name that no pass has, or a target that was not measured.
@@ -104,9 +106,12 @@ def choose(
 
 
 def pays(name: str, scheme: Scheme, target: str | None = None) -> bool:
-    """Whether the costs speak for a pass: on the target, or on every machine measured."""
+    """Whether the costs speak for a pass: on the target, or on the machines measured together and against it on none.
+
+    A measured gain is known to some percent: one just below 1 on one machine speaks neither for nor against.
+    """
     gains = expected_gains(name, scheme, target)
-    return bool(gains) and min(gains) > 1
+    return bool(gains) and math.prod(gains) > 1 and min(gains) >= SLOWEST
 
 
 def expected_gains(name: str, scheme: Scheme, target: str | None = None) -> list[float]:

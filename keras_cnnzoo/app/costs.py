@@ -1,24 +1,29 @@
 """Measures what each lowering pass is worth on this machine, for export/lowering/costs.toml.
 
-    python -m keras_cnnzoo.app.costs [-o costs.toml] [--only shufflenet_v1,densenet121]
+    python -m keras_cnnzoo.app.costs -o costs.toml                     builds 40 files, then measures: 12 minutes
+    python -m keras_cnnzoo.app.costs --files FOLDER --prepare          builds only, on a machine as busy as you like
+    python -m keras_cnnzoo.app.costs --files FOLDER -o costs.toml      measures only: 6 minutes, on a quiet one
 
 A pass's gain on a network is the latency of the file by all passes but this one over that of the file by all passes,
 interleaved, one thread, 224x224, batch 1; over several networks the geometric mean. Weights are random, int8 is
-calibrated with noise: latency depends on neither. Prints the section of this machine, and keeps it in the file after
-each network, which takes some 2 minutes.
+calibrated with noise: latency depends on neither. Files and figures stay in FOLDER, so a run that was cut off goes on
+where it ended; delete NETWORK_SCHEME.json there to measure anew.
 """
 
+import json
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ..console import progress
+from ..console import progress, run
+from ..errors import InputError
 from ..export.calibration import Calibration
 from ..export.emit import without_rule
 from ..export.graph import Graph, from_keras
@@ -28,12 +33,9 @@ from ..export.lowering.passes import PASSES, Pass, this_target
 from ..export.schemes import Scheme
 from ..export.tflite import emitted
 from ..files import refuse_overwrite, write
-from ..mobile_bench import Estimate, benchmark
+from ..mobile_bench import benchmark
 from ..mobile_bench.environment import environment
 from ..registry import create
-
-if TYPE_CHECKING:
-    import keras
 
 NETWORKS = (
     "shufflenet_v1",
@@ -44,7 +46,9 @@ NETWORKS = (
     "mobilenet_v3_large",
 )
 SCHEMES: tuple[Scheme, ...] = ("float32", "int8")
-RUNS = 60
+SECONDS = 8.0  # of measuring, for each file
+WITHOUT = "_without_"  # in a file's name, before the pass that it lacks
+NOTHING = "nothing"
 
 
 @dataclass(frozen=True)
@@ -54,54 +58,91 @@ class Gain:
     name: str
     network: str
     scheme: Scheme
-    ratio: Estimate
+    value: float
+    low: float
+    high: float
 
 
 def main(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Writes the section as well.")] = None,
+    files: Annotated[Path | None, typer.Option(help="Keep the files and figures here, and go on from them.")] = None,
+    prepare: Annotated[bool, typer.Option("--prepare", help="Build the files only.")] = False,
     only: Annotated[str, typer.Option(help="Networks with commas between.")] = ",".join(NETWORKS),
-    runs: Annotated[int, typer.Option(help="Kept calls of each file.")] = RUNS,
+    seconds: Annotated[float, typer.Option(help="Measuring each file.")] = SECONDS,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
     """Measures this machine's cost table."""
     if output is not None:
         refuse_overwrite(output, force=force)
-    names = only.split(",")
-    gains: list[Gain] = []
-    with progress("measure", len(names) * len(SCHEMES)) as step, tempfile.TemporaryDirectory() as folder:
-        for name in names:
-            model = create(name, classifier_activation=None)
-            for scheme in SCHEMES:
-                gains += measured(model, name, scheme, Path(folder), runs)
+    if prepare and files is None:
+        raise InputError("--prepare builds files for later: name their place by --files FOLDER")
+    parts: list[tuple[str, Scheme]] = [(name, scheme) for name in only.split(",") for scheme in SCHEMES]
+    with _place(files) as folder:
+        with progress("build", len(parts)) as step:
+            for name, scheme in parts:
+                build(name, scheme, folder)
                 step(1)
-            if output is not None:  # after each network: a run that is cut off has not been in vain
-                write(output, section(gains), force=True)
+        if prepare:
+            return
+        gains: list[Gain] = []
+        with progress("measure", len(parts)) as step:
+            for name, scheme in parts:
+                gains += measured(name, scheme, folder, seconds)
+                step(1)
+    if output is not None:
+        write(output, section(gains), force=force)
     print(section(gains))
 
 
-def measured(model: "keras.Model", name: str, scheme: Scheme, folder: Path, runs: int) -> list[Gain]:
-    """The gain of each pass that changes the network.
+@contextmanager
+def _place(files: Path | None) -> Iterator[Path]:
+    if files is not None:
+        files.mkdir(parents=True, exist_ok=True)
+        yield files
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
-    Args:
-        model: of one input.
-        name: the network's, for the table.
-        scheme: of the files.
-        folder: where they are written.
-        runs: kept calls of each.
-    """
+
+def build(name: str, scheme: Scheme, folder: Path) -> None:
+    """The network's file by all passes, and one without each pass that changes it; nothing where they are there."""
+    reference = folder / f"{name}_{scheme}{WITHOUT}{NOTHING}.tflite"
+    if reference.exists():
+        return
+    model = create(name, classifier_activation=None)
     graph = from_keras(model)
     full, effective = lowered(graph, PASSES)
-    files = {"": full} | {p.name: lowered(graph, [q for q in PASSES if q is not p])[0] for p in effective}
-    files = {key: made for key, made in files.items() if not without_rule(made)}
     data = Calibration.noise(2, tuple(model.inputs[0].shape[1:])) if scheme == "int8" else None
-    paths = []
-    for key, made in files.items():
-        path = folder / f"{name}_{scheme}_without_{key or 'nothing'}.tflite"
-        path.write_bytes(emitted(made, scheme, data))
-        paths.append(path)
-    report = benchmark(paths, runs=runs)
-    ratios = dict(zip(files, (m.ratio for m in report.measurements), strict=True))
-    return [Gain(key, name, scheme, ratio) for key, ratio in ratios.items() if key and ratio is not None]
+    for each in effective:
+        made, _ = lowered(graph, [other for other in PASSES if other is not each])
+        if not without_rule(made):
+            path = folder / f"{name}_{scheme}{WITHOUT}{each.name}.tflite"
+            path.write_bytes(emitted(made, scheme, data))
+    write(reference, emitted(full, scheme, data))  # last: it says that the others are there
+
+
+def measured(name: str, scheme: Scheme, folder: Path, seconds: float) -> list[Gain]:
+    """The gain of each pass of which `build` made a file; measured once and kept.
+
+    Args:
+        name: the network's.
+        scheme: of the files.
+        folder: where they lie.
+        seconds: of measuring each.
+    """
+    kept = folder / f"{name}_{scheme}.json"
+    if not kept.exists():
+        start = f"{name}_{scheme}{WITHOUT}"
+        reference = folder / f"{start}{NOTHING}.tflite"
+        others = sorted(path for path in folder.glob(f"{start}*.tflite") if path != reference)
+        report = benchmark([reference, *others], seconds=seconds * (1 + len(others)))
+        ratios = {
+            path.stem.removeprefix(start): (m.ratio.value, m.ratio.low or 0.0, m.ratio.high or math.inf)
+            for path, m in zip(others, report.measurements[1:], strict=True)
+            if m.ratio is not None
+        }
+        write(kept, json.dumps(ratios))
+    return [Gain(each, name, scheme, *ratio) for each, ratio in json.loads(kept.read_text()).items()]
 
 
 def lowered(graph: Graph, passes: Sequence[Pass]) -> tuple[Graph, list[Pass]]:
@@ -123,11 +164,13 @@ def section(gains: Sequence[Gain]) -> str:
         lines += ["", f'["{this_target()}".{scheme}]']
         for name in dict.fromkeys(g.name for g in gains if g.scheme == scheme):
             each = [g for g in gains if (g.name, g.scheme) == (name, scheme)]
-            mean = math.prod(g.ratio.value for g in each) ** (1 / len(each))
-            networks = ", ".join(f'"{g.network} {g.ratio.value:.2f}"' for g in each)
+            mean = math.prod(g.value for g in each) ** (1 / len(each))
+            networks = ", ".join(f'"{g.network} {g.value:.2f} ({g.low:.2f} to {g.high:.2f})"' for g in each)
             lines.append(f"{name} = {{ gain = {mean:.3f}, networks = [{networks}] }}")
     return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app = typer.Typer(add_completion=False)
+    app.command()(main)
+    run(app)

@@ -1,4 +1,4 @@
-"""Tries combinations of lowering passes on the machine at hand and keeps the fastest file."""
+"""Tries combinations of lowering passes on this machine, a board or a phone, and keeps the fastest file."""
 
 import math
 import tempfile
@@ -18,6 +18,7 @@ from ..export.lowering.passes import CANONICAL, NAMES, PASSES, choose
 from ..export.schemes import Scheme
 from ..export.tflite import emitted
 from ..mobile_bench import Estimate, benchmark
+from ..mobile_bench.targets import Settings
 
 if TYPE_CHECKING:
     import keras
@@ -83,11 +84,22 @@ def load(source: str, weights: str | None, settings: Sequence[str]) -> "keras.Mo
     return sources.load(source, weights, settings)[0]
 
 
-def local(threads: int = 1, runs: int = 60) -> Measure:
-    """Measures on this machine through the bench."""
+def measuring(
+    target: str = "local", connection: Settings | None = None, *, threads: int = 1, runs: int = 60
+) -> Measure:
+    """Measures through the bench.
+
+    Args:
+        target: local, ssh://user@host[:port] or adb://serial.
+        connection: for targets elsewhere.
+        threads: of the interpreter.
+        runs: kept calls of each file.
+    """
 
     def measure(paths: Sequence[Path]) -> list[tuple[float, float, float]]:
-        report = benchmark(paths, threads=(threads,), runs=runs)
+        report = benchmark(paths, threads=(threads,), runs=runs, targets=(target,), connection=connection)
+        if report.unmeasured:
+            raise InputError(report.unmeasured[0].reason or f"{report.unmeasured[0].label} has no latency there")
         return [_bounded(m.ratio) for m in report.measurements]
 
     return measure
@@ -116,9 +128,9 @@ def tune_model(
         step: told the seconds spent.
 
     Raises:
-        InputError: a layer that only TensorFlow's converter can write.
+        InputError: a layer that only TensorFlow's converter can write; a target that cannot be reached or is lost.
     """
-    search = _Search(model, scheme, calibration, measure or local(), time.perf_counter() + budget, step)
+    search = _Search(model, scheme, calibration, measure or measuring(), time.perf_counter() + budget, step)
     with tempfile.TemporaryDirectory() as folder:
         return search.run(Path(folder))
 

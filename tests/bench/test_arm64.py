@@ -21,7 +21,11 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def rows(model: Path, make_model: MakeModel, make_int8: MakeModel) -> dict[str, dict]:
-    files = [model, make_model("modulo.tflite", middle="FLOOR_MOD"), make_int8()]
+    return compared([model, make_model("modulo.tflite", middle="FLOOR_MOD"), make_int8()])
+
+
+def compared(files: list[Path]) -> dict[str, dict]:
+    """What benchmarks/arm64.py says of each file."""
     command = [sys.executable, ROOT / "benchmarks" / "arm64.py", *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout, done.stderr
@@ -52,3 +56,24 @@ def test_a_processor_that_is_not_named_is_known_to_be_wrong_in_int8() -> None:
     """The wrapper names one; qemu's default computes int8 wrong without a word, so it must never be used."""
     assert FOLDER is not None
     assert " -cpu cortex-a72 " in Path(FOLDER, "python3").read_text()
+
+
+@pytest.mark.slow
+def test_lowered_networks_have_the_operators_and_the_one_partition_that_they_have_on_x86(tmp_path: Path) -> None:
+    """What the passes gain lies in operators and partitions, so it is there on arm64 too; times are not asked here."""
+    pytest.importorskip("keras")
+    from keras_cnnzoo.export import to_tflite
+    from keras_cnnzoo.export.calibration import Calibration
+    from keras_cnnzoo.registry import create
+
+    files = []
+    for name in ("shufflenet_v1", "shufflenet_v2_x0_5", "mobilenet_v3_small", "resnet18_v2"):
+        model = create(name, classifier_activation=None, input_shape=(32, 32, 3))
+        for scheme in ("float32", "int8"):
+            files.append(tmp_path / f"{name}_{scheme}.tflite")
+            passes = "auto,hard-swish" if scheme == "int8" else "auto"
+            data = Calibration.noise(1, (32, 32, 3))
+            to_tflite(model, files[-1], quantize=scheme, calibration=data, lower=passes)
+    for name, row in compared(files).items():
+        assert row["same"] == {"operators": True, "undelegated": True, "partitions": True}, name
+        assert row["partitions"] == 1, name

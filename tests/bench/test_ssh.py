@@ -1,5 +1,6 @@
 """A board over ssh: a real client, a real server of the test's own on the loopback."""
 
+import json
 import os
 import shutil
 import signal
@@ -278,3 +279,25 @@ def test_what_is_no_address_is_refused_before_ssh_sees_it(address: str) -> None:
 def test_an_ssh_configuration_that_is_not_there_is_said() -> None:
     with pytest.raises(InputError, match="there is no such ssh configuration"):
         target("ssh://board", Settings(ssh_config="/no/config"))
+
+
+def test_tuning_measures_on_the_board(board: Board, tmp_path: Path) -> None:
+    """The zoo's networks are lowered here and timed there; nothing stays behind."""
+    layers = pytest.importorskip("keras").layers
+    import keras
+    from typer.testing import CliRunner
+
+    from keras_cnnzoo.cli import app
+
+    image, before = keras.Input((16, 16, 4)), left_behind()
+    pooled = layers.AveragePooling2D(2)(layers.Conv2D(4, 1)(layers.ReLU()(layers.ZeroPadding2D(1)(image))))
+    keras.Model(image, pooled).save(tmp_path / "small.keras")
+    there = ["--target", board.address, "--ssh-config", str(board.config), "--remote-python", sys.executable]
+    command = ["tune", str(tmp_path / "small.keras"), "--budget", "1s", "--json", "--quiet", *there]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    (first, *_) = json.loads(result.stdout)["trials"]
+    assert first["low"] <= first["ratio"] <= first["high"]
+    assert left_behind() == before
+    refused = CliRunner().invoke(app, [*command, "--remote-python", "no-such-python"])
+    assert str(refused.exception).startswith(board.address)
