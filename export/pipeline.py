@@ -9,7 +9,7 @@ from .corrections import choose_kernels, equalise, peaks
 from .emit import emit
 from .graph import Graph
 from .kernels import Kernel
-from .lowering.hard_swish import shared_scale
+from .lowering.hard_swish import seen_ranges
 from .quantize import kept_operators, quantize
 from .schemes import Quantization
 from .sensitivity import costliest, layers, sensitivity
@@ -55,7 +55,7 @@ def in_scheme(
         ranges = ranges_of(graph, data, options.estimator or "min-max", step)
     if learned is not None:
         ranges |= by_tensor(learned, graph, ranges)
-    ranges = shared_scale(graph, ranges)
+    ranges = seen_ranges(graph, ranges)
     kept = _kept(graph, options, ranges, data, phase)
     kernels = _mended(graph, options, ranges, kept, data, phase)
     with phase("quantize", None):

@@ -7,9 +7,9 @@ from typing import Any
 
 from ..contents import histogram, operators, parse
 from ..emit import emit
+from ..emit.rules.registry import MOST
 from ..graph import Graph
 from ..interpreter import LiteRT
-from .nest_concats import MOST
 
 # operators that are slow or split the graph wherever they stand
 WHY = {

@@ -8,34 +8,33 @@ The inner concatenation, which is copied twice, holds neighbours whose channels 
 
 from dataclasses import replace
 
+from ..emit.rules.registry import MOST
 from ..graph import Graph, Node
 from .declined import Declined, ignore
-from .patterns import is_last_axis
-
-MOST = 5
 
 
 def nest_concats(graph: Graph, declined: Declined = ignore) -> Graph:
     """Nests each concatenation of more than five inputs."""
     for node in list(graph.nodes.values()):
         if node.op == "Concatenate" and len(node.inputs) > MOST:
-            if not is_last_axis(node.config["axis"], node.shape):
-                declined(node.name, "not over the channels")
+            axis = node.config["axis"] % (len(node.shape) + 1)
+            if not axis:
+                declined(node.name, "joins images")
                 continue
-            graph = graph.splice(node.name, *_nested(graph, node))
+            graph = graph.splice(node.name, *_nested(graph, node, axis - 1))
     return graph
 
 
-def _nested(graph: Graph, node: Node) -> list[Node]:
-    """The inner concatenations and, last, the one of the node's own name."""
-    inputs = [(i, graph.shape_of(i)[-1]) for i in node.inputs]
+def _nested(graph: Graph, node: Node, axis: int) -> list[Node]:
+    """The inner concatenations and, last, the one of the node's own name; `axis` does not count the batch."""
+    inputs = [(i, graph.shape_of(i)[axis]) for i in node.inputs]
     made: list[Node] = []
     while len(inputs) > MOST:
         count = min(MOST, len(inputs) - MOST + 1)
-        start = min(range(len(inputs) - count + 1), key=lambda s: sum(c for _, c in inputs[s : s + count]))
+        start = min(range(len(inputs) - count + 1), key=lambda s: sum(side for _, side in inputs[s : s + count]))
         taken = inputs[start : start + count]
-        name, channels = f"{node.name}/{len(made)}", sum(c for _, c in taken)
-        shapes = ((*node.shape[:-1], channels),)
+        name, total = f"{node.name}/{len(made)}", sum(side for _, side in taken)
+        shapes = ((*node.shape[:axis], total, *node.shape[axis + 1 :]),)
         made.append(replace(node, name=name, inputs=tuple(i for i, _ in taken), shapes=shapes))
-        inputs[start : start + count] = [(name, channels)]
+        inputs[start : start + count] = [(name, total)]
     return [*made, replace(node, inputs=tuple(i for i, _ in inputs))]

@@ -24,6 +24,7 @@ from .identity import remove_identities
 from .late_shuffle import late_shuffle
 from .nest_concats import nest_concats
 from .recognise_shuffle import recognise_shuffle
+from .regular_pool import regular_pool
 from .relu_by_depthwise import relu_by_depthwise
 from .relu_to_producers import relu_to_producers
 from .same_padding import same_padding
@@ -54,6 +55,7 @@ class Pass:
 
 PASSES: tuple[Pass, ...] = (
     Pass("split-separable", split_separable, "BN behind it folds into the second half", canonical=True),
+    Pass("regular-pool", regular_pool, "an adaptive pool of equal windows is a pool like any other", canonical=True),
     Pass("remove-identities", remove_identities, "what does nothing at inference costs nothing", canonical=True),
     Pass("recognise-shuffle", recognise_shuffle, "one spelling for the channel shuffle", canonical=True),
     Pass("separate-activations", separate_activations, "one spelling for each activation", canonical=True),

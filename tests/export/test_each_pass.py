@@ -18,7 +18,7 @@ from keras_cnnzoo.export.lowering.batch_norm import fold_batch_norm
 from keras_cnnzoo.export.lowering.channel_order import channel_order
 from keras_cnnzoo.export.lowering.early_pool import early_pool
 from keras_cnnzoo.export.lowering.guard import lower_under
-from keras_cnnzoo.export.lowering.hard_swish import hard_swish, shared_scale
+from keras_cnnzoo.export.lowering.hard_swish import hard_swish, seen_ranges
 from keras_cnnzoo.export.lowering.identity import remove_identities
 from keras_cnnzoo.export.lowering.late_shuffle import late_shuffle
 from keras_cnnzoo.export.lowering.nest_concats import nest_concats
@@ -26,6 +26,7 @@ from keras_cnnzoo.export.lowering.parity import Parity
 from keras_cnnzoo.export.lowering.passes import CANONICAL, PASSES, Pass, choose, costs, this_target
 from keras_cnnzoo.export.lowering.patterns import FUSING
 from keras_cnnzoo.export.lowering.recognise_shuffle import recognise_shuffle
+from keras_cnnzoo.export.lowering.regular_pool import regular_pool
 from keras_cnnzoo.export.lowering.relu_by_depthwise import relu_by_depthwise
 from keras_cnnzoo.export.lowering.relu_to_producers import relu_to_producers
 from keras_cnnzoo.export.lowering.same_padding import same_padding
@@ -33,7 +34,7 @@ from keras_cnnzoo.export.lowering.subsample import subsample
 from keras_cnnzoo.export.lowering.wide_groups import wide_groups
 from keras_cnnzoo.export.pixels import reads_pixels
 from keras_cnnzoo.export.rebuild import to_keras
-from keras_cnnzoo.layers import ChannelShuffle, ChannelSplit, GroupedConv2D
+from keras_cnnzoo.layers import AdaptiveAverage2D, ChannelShuffle, ChannelSplit, GroupedConv2D
 from keras_cnnzoo.preprocessing import PRESETS
 
 SHAPE = (8, 8, 6)
@@ -228,6 +229,32 @@ def test_concatenations_have_at_most_five_inputs(count: int) -> None:
     np.testing.assert_array_equal(np.asarray(to_keras(graph)(IMAGES)), np.asarray(model(IMAGES)))
 
 
+def test_concatenated_rows_nest_too() -> None:
+    model = model_of(lambda x: layers.Concatenate(1)([conv(4)(x) for _ in range(7)]))
+    graph = nest_concats(from_keras(model))
+    assert max(len(n.inputs) for n in graph.nodes.values() if n.op == "Concatenate") <= 5
+    np.testing.assert_array_equal(np.asarray(to_keras(graph)(IMAGES)), np.asarray(model(IMAGES)))
+
+
+@pytest.mark.parametrize(
+    ("pool", "ops"),
+    [
+        (AdaptiveAverage2D(4), ["AveragePooling2D"]),
+        (layers.AdaptiveMaxPooling2D((2, 8)), ["MaxPooling2D"]),
+        (AdaptiveAverage2D(8), ["AveragePooling2D"]),
+        (AdaptiveAverage2D(3), ["AdaptiveAverage2D"]),
+    ],
+)
+def test_an_adaptive_pool_of_equal_windows_is_a_pool(pool: layers.Layer, ops: list[str]) -> None:
+    assert rewritten(regular_pool, pool)[0] == ops
+
+
+def test_an_adaptive_pool_of_any_size_is_one_delegate_partition() -> None:
+    for size in (7, 8, 4):
+        model = model_of(lambda x, size=size: AdaptiveAverage2D(size)(conv()(x)))
+        assert LiteRT(emit(lower(from_keras(model), PASSES))).delegation() == (1, {}), size
+
+
 def hs(x: Any) -> Any:
     return layers.Activation("hard_swish", name="hs")(x)
 
@@ -253,24 +280,26 @@ def hs2(x: Any) -> Any:
     return layers.Activation("hard_swish", name="hs2")(x)
 
 
-def test_three_is_a_whole_number_of_steps_of_the_scale_that_x_and_its_gate_share() -> None:
-    graph = hard_swish(from_keras(model_of(lambda x: conv(4, name="last")(hs(conv(name="first")(x))))))
-    for greatest in (1.0, 3.0, 7.3, 40.0, 700.0):
-        ranges = shared_scale(graph, {"first": (-9.0, greatest), "hs/shifted": (0.0, 6.0), "hs": (-1.0, 9.0)})
-        (low, high), (zero, top) = ranges["first"], ranges["hs/shifted"]
-        steps = 3 / ((high - low) / 255)
-        assert low == -3
-        assert zero == 0
-        assert steps == pytest.approx(round(steps))
-        assert top - zero == pytest.approx(high - low)
-        assert high >= greatest - 1e-9
-        assert top >= 6 - 1e-9
-        assert ranges["hs"] == (-1.0, 9.0)
+@pytest.mark.parametrize("run", [lambda graph: graph, hard_swish])
+def test_what_a_hard_swish_reads_begins_at_minus_three(run: Callable[[Graph], Graph]) -> None:
+    graph = run(from_keras(model_of(lambda x: conv(4, name="last")(hs(conv(name="first")(x))))))
+    others = {"hs/shifted": (0.0, 6.0), "hs": (-1.0, 9.0)}
+    for low, high, cut in ((-9.0, 7.3, (-3.0, 7.3)), (-0.2, 0.1, (-0.2, 0.1)), (-9.0, -4.0, (-3.0, 0.0))):
+        assert seen_ranges(graph, {"first": (low, high), **others}) == {"first": cut, **others}
+
+
+def test_what_another_reads_too_keeps_its_range() -> None:
+    def network(x: Any) -> Any:
+        x = conv(name="first")(x)
+        return layers.Add()([x, hs(x)])
+
+    for graph in (from_keras(model_of(network)), hard_swish(from_keras(model_of(network)))):
+        assert seen_ranges(graph, {"first": (-9.0, 9.0)}) == {"first": (-9.0, 9.0)}
 
 
 def test_a_hard_sigmoid_shares_its_scale_too_since_it_sees_nothing_beyond_three() -> None:
     graph = from_keras(model_of(lambda x: layers.Activation("hard_sigmoid", name="gate")(conv(name="first")(x))))
-    ranges = shared_scale(graph, {"first": (-0.001, 0.001), "gate/shifted": (2.999, 3.001)})
+    ranges = seen_ranges(graph, {"first": (-0.001, 0.001), "gate/shifted": (2.999, 3.001)})
     assert ranges["first"] == pytest.approx((-3.0, 255 * 3 / 127 - 3))
     assert ranges["gate/shifted"] == pytest.approx((0.0, 255 * 3 / 127))
 
@@ -365,7 +394,7 @@ def test_what_is_said_to_fuse_is_what_the_emitter_fuses() -> None:
     }
     assert set(made) == FUSING
     for name, layer in made.items():
-        content = emit(lower(from_keras(model_of(lambda x, layer=layer: layers.ReLU()(layer(x)))), CANONICAL[:4]))
+        content = emit(lower(from_keras(model_of(lambda x, layer=layer: layers.ReLU()(layer(x)))), CANONICAL[:5]))
         assert "RELU" not in {op.name for op in operators(content)}, name
 
 

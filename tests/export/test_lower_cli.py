@@ -94,7 +94,7 @@ def test_lint_names_the_layer_behind_each_operator_that_costs() -> None:
 
     model = model_of(network)
     graph = from_keras(model)
-    plain = lint(emit(lower(graph, PASSES[:4])), graph.nodes)
+    plain = lint(emit(lower(graph, PASSES[:5])), graph.nodes)
     found = {(f.operator, f.layer): f for f in plain.findings}
     assert found["CONCATENATION", "wide"].splits
     assert ("RELU", "lonely") in found
@@ -155,7 +155,7 @@ def test_a_pass_that_costs_int8_accuracy_is_declined_and_one_that_does_not_stays
     gate = AccuracyGate(accuracy, expected, lambda graph: emitted(graph, "int8", data))
     ruinous = Pass("coarse", coarse, "to be declined")
     harmless = next(p for p in PASSES if p.name == "relu-by-depthwise")
-    lowered = lower_under(from_keras(model), (*PASSES[:4], ruinous, harmless), gate=gate)
+    lowered = lower_under(from_keras(model), (*PASSES[:5], ruinous, harmless), gate=gate)
     (declined,) = (step for step in lowered.steps if step.name == "coarse")
     assert declined.outcome == "declined"
     assert ("top-1" if labelled else "dB") in (declined.fault or "")

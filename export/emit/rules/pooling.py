@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from ...graph import Node
 from .convolution import window
-from .registry import Call, reduction, rule
+from .registry import MOST, Call, reduction, rule
 
 
 @rule("MaxPooling2D", "AveragePooling2D")
@@ -25,24 +24,11 @@ def global_pool(call: Call) -> None:
     call.operator(name, [*call.inputs, axes], options=reduction(call.config["keepdims"]))
 
 
-def _output_size(node: Node) -> tuple[int, int]:
-    size = node.config["size"] if node.op == "AdaptiveAverage2D" else node.config["output_size"]
-    return (size, size) if isinstance(size, int) else tuple(size)
-
-
 @rule("AdaptiveAverage2D", "AdaptiveAveragePooling2D", "AdaptiveMaxPooling2D")
 def adaptive_pool(call: Call) -> None:
-    """Equal windows are one pool; windows of several sizes are cut out and reduced one by one, row by row."""
-    _, height, width, _ = call.shape(call.inputs[0])
-    rows, columns = _output_size(call.node)
+    """Windows of several sizes, cut out and reduced one by one, row by row; equal ones are lowered to pools."""
+    _, rows, columns, _ = call.shape(call.outputs[0])
     largest = call.node.op == "AdaptiveMaxPooling2D"
-    if height % rows == 0 and width % columns == 0:
-        options = schema.Pool2DOptionsT()
-        options.padding = schema.Padding.VALID
-        options.strideH = options.filterHeight = height // rows
-        options.strideW = options.filterWidth = width // columns
-        call.operator("MAX_POOL_2D" if largest else "AVERAGE_POOL_2D", call.inputs, options=options)
-        return
     maps = call.inputs
     for axis, count, name in ((1, rows, "rows"), (2, columns, "columns")):
         maps = [_reduced_along(call, maps[0], axis, count, name, largest)]
@@ -62,7 +48,17 @@ def _reduced_along(call: Call, source: int, axis: int, count: int, name: str, la
         one = tuple(1 if a == axis else side for a, side in enumerate(shape))
         kind = "REDUCE_MAX" if largest else "MEAN"
         parts.append(call.step(f"{name}{i}", kind, [part, axes], reduction(keep=True), one))
+    return _joined(call, parts, axis, name)
+
+
+def _joined(call: Call, parts: list[int], axis: int, name: str) -> int:
+    """The parts along an axis as one, five at a time: XNNPACK takes no more."""
     options = schema.ConcatenationOptionsT()
     options.axis = axis
-    whole = tuple(count if a == axis else side for a, side in enumerate(shape))
-    return call.step(name, "CONCATENATION", parts, options, whole)
+    while len(parts) > 1:
+        taken = parts[:MOST]
+        shape = list(call.shape(taken[0]))
+        shape[axis] = sum(call.shape(part)[axis] for part in taken)
+        joined = call.step(f"{name}/to{shape[axis]}", "CONCATENATION", taken, options, tuple(shape))
+        parts = [joined, *parts[MOST:]]
+    return parts[0]

@@ -58,6 +58,7 @@ class Call:
         return result
 
 
+MOST = 5  # inputs of a CONCATENATION that XNNPACK takes
 Rule = Callable[[Call], Any]
 Condition = Callable[[Node], bool]
 
