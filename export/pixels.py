@@ -7,10 +7,9 @@ zero is not shifted). Else both are one 1x1 depthwise convolution before the pad
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..errors import InputError
 from ..preprocessing import Preprocessing
+from ..preprocessing_layers import normalisation
 from .calibration import Calibration
 
 if TYPE_CHECKING:
@@ -35,19 +34,12 @@ def reads_pixels(model: "keras.Model", spec: Preprocessing) -> tuple["keras.Mode
     (image,) = model.inputs
     if image.shape[-1] != len(spec.mean):
         raise InputError(f"{model.name} reads {image.shape[-1]} channels but its preprocessing has {len(spec.mean)}")
-    scale = spec.scale / np.asarray(spec.std, np.float64)
-    offset = -np.asarray(spec.mean, np.float64) / np.asarray(spec.std, np.float64)
     pixels = keras.Input(image.shape[1:], name=image.name)
-    if spec.channels == "rgb":
-        normalised = keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="pixels_normalised")(pixels)
-    else:
-        layer = keras.layers.Conv2D(len(scale), 1, name="pixels_normalised")
-        normalised = layer(pixels)
-        layer.set_weights([np.diag(scale)[::-1][None, None], offset])
+    normalised = normalisation(spec, name="pixels_normalised")(pixels)
     names = {layer.name for layer in model.layers}
     if "pixels_normalised" in names:
         raise InputError(f"{model.name} reads pixels already")
-    plain = replace(spec, scale=1.0, mean=(0.0,) * len(scale), std=(1.0,) * len(scale), channels="rgb")
+    plain = replace(spec, scale=1.0, mean=(0.0,) * len(spec.mean), std=(1.0,) * len(spec.mean), channels="rgb")
     return keras.Model(pixels, model._run_through_graph(normalised, lambda layer: layer), name=model.name), plain
 
 

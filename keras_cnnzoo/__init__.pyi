@@ -71,6 +71,7 @@ from .families.vgg import VGG19 as VGG19
 from .families.xception import Xception as Xception
 from .plain import to_plain_keras as to_plain_keras
 from .preprocessing import Preprocessing as Preprocessing
+from .preprocessing_layers import preprocessing_layers as preprocessing_layers
 from .registry import Variant as Variant
 from .registry import create as create
 from .registry import info as info

@@ -1,6 +1,7 @@
 """Preprocessing as data: a spec that travels with weights and artifacts. Needs numpy and Pillow alone."""
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from os import PathLike
@@ -13,6 +14,7 @@ from PIL import Image
 from .errors import InputError
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
+ROUNDING = 1e-6  # of a pixel, by which a float product may miss a whole number
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Preprocessing:
             raise InputError(f"preprocessing {self}: crop lies in (0, 1], mean and std are as long, no std is 0")
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Normalises pixels 0..255.
+        """Normalises pixels 0..255; floats that all lie in 0..1 are taken as they are, with a warning.
 
         Args:
             images: (n, height, width, channels), uint8 or float; not changed.
@@ -52,20 +54,33 @@ class Preprocessing:
         Returns:
             float32 of the same shape.
         """
+        if self.normalises and images.dtype.kind == "f" and images.size and 0 <= images.min() < images.max() <= 1:
+            warnings.warn("floats in 0..1 where pixels 0..255 are read: multiply them by 255", stacklevel=2)
         ordered = images[..., ::-1] if self.channels == "bgr" else images
         mean, std = np.asarray(self.mean, np.float64), np.asarray(self.std, np.float64)
         if len(mean) != images.shape[-1]:
             mean, std = np.full(images.shape[-1], mean.mean()), np.full(images.shape[-1], std.mean())
         return (ordered * np.float32(self.scale) - mean.astype(np.float32)) / std.astype(np.float32)
 
+    @property
+    def normalises(self) -> bool:
+        """Whether pixels are changed at all."""
+        return self.scale != 1 or any(self.mean) or any(std != 1 for std in self.std)
+
+    def enlarged(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) from whose centre `size` is cut."""
+        return round(size[0] / self.crop), round(size[1] / self.crop)
+
     def fit(self, picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-        """Resizes the shorter side to size / crop and cuts the centre out: a picture of `size` (height, width)."""
-        height, width = size
-        enlarge = max(round(height / self.crop) / picture.height, round(width / self.crop) / picture.width)
-        resized = round(picture.width * enlarge), round(picture.height * enlarge)
-        resampling = getattr(Image.Resampling, self.interpolation.upper())
-        picture = picture.resize(resized, resampling)
-        left, top = (picture.width - width) // 2, (picture.height - height) // 2
+        """Resizes the shorter side to size / crop and cuts the centre out: a picture of `size` (height, width).
+
+        To the pixel what torchvision's Resize and CenterCrop do: the longer side is rounded down, half a pixel to even.
+        """
+        (height, width), (tall, wide) = size, self.enlarged(size)
+        enlarge = max(tall / picture.height, wide / picture.width)
+        resized = (int(side * enlarge + ROUNDING) for side in picture.size)
+        picture = picture.resize(tuple(resized), getattr(Image.Resampling, self.interpolation.upper()))
+        left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
         return picture.crop((left, top, left + width, top + height))
 
     def to_dict(self) -> dict[str, Any]:

@@ -45,7 +45,16 @@ def test_the_zoo_imports_neither_export_nor_bench_but_for_the_app_and_its_comman
 
 
 def test_export_imports_the_zoo_s_layers_and_data_and_nothing_of_the_bench() -> None:
-    allowed = SHARED | {"complexity", "grouped", "layers", "export", "options", "registry", "weights"}
+    allowed = SHARED | {
+        "complexity",
+        "grouped",
+        "layers",
+        "export",
+        "options",
+        "registry",
+        "weights",
+        "preprocessing_layers",
+    }
     for file, module in imported(EXPORT, "keras_cnnzoo.export"):
         part = first_part_below(module, "keras_cnnzoo")
         assert part is None or part in allowed, f"{file} imports {module}"

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from .torch import from_torch, is_torch
 if TYPE_CHECKING:
     import keras
 
+Channels = Literal["sum", "mean"]
 SHOWN = 6  # names an error lists of each kind
 
 
@@ -32,11 +33,12 @@ def load_weights(
     other_classes: bool = False,
     unused: Sequence[str] = (),
     variant: str | None = None,
+    channels: Channels = "sum",
 ) -> None:
     """Loads a weights file into a model by the names of its layers and variables.
 
     Every variable must be in the file with its shape and nothing else may be, but for the first convolution where the
-    channels differ (its kernel is averaged over them, said in a warning), the classifier and auxiliary heads as below.
+    channels differ (see `channels`), the classifier and auxiliary heads as below. Each adaptation is one warning.
 
     Args:
         model: a functional model; changed only if everything fits.
@@ -46,6 +48,9 @@ def load_weights(
         unused: layer names, or prefixes of them, that the file may hold and the model lacks.
         variant: the conventions that the model was built by, "torch" or "keras", where known; a file of
             keras.applications is refused by another than its own.
+        channels: what every channel of a first convolution gets that reads another number of them than the file's: the
+            file's average ("mean"), or that scaled so that the sum over the channels stays ("sum"): equal channels then
+            answer as in the file, a grey image in one channel as in three.
 
     Raises:
         InputError: an unreadable file, or names and shapes that do not fit, listed.
@@ -53,7 +58,7 @@ def load_weights(
     state = named(read_state(path), model, path, variant)
     variables = {name: tuple(v.shape) for name, v in _variables(model).items()}
     state = {name: value for name, value in state.items() if name in variables or not name.startswith(tuple(unused))}
-    _adapt_channels(state, variables, model, path)
+    _adapt_channels(state, variables, path, channels)
     skipped = [f"{layer}/" for layer in classifiers if other_classes and _differs(state, variables, f"{layer}/kernel")]
     if skipped:
         warnings.warn(
@@ -109,6 +114,13 @@ def located(weights: str | PathLike, network: str, model: "keras.Model", variant
         return weights
     row = checkpoint(str(weights), network)
     require_conventions(model, row, variant)
+    sides = tuple(model.inputs[0].shape[1:3])
+    if sides != (row.size, row.size) and None not in sides:
+        warnings.warn(
+            f"{row.spec} was trained at {row.size}x{row.size}, {model.name} reads {sides[0]}x{sides[1]}: its top-1 is "
+            "not the published one",
+            stacklevel=4,
+        )
     return fetch_shown(row)
 
 
@@ -174,18 +186,22 @@ def _differs(state: State, variables: dict[str, tuple[int, ...]], name: str) -> 
     return name in state and name in variables and state[name].shape != variables[name]
 
 
-def _adapt_channels(state: State, variables: dict[str, tuple[int, ...]], model: "keras.Model", path: Any) -> None:
-    """Averages the first convolution's kernel over the file's channels, scaled so that equal channels answer alike."""
+def _adapt_channels(state: State, variables: dict[str, tuple[int, ...]], path: Any, rule: Channels) -> None:
+    """Gives the first convolution's kernel the model's channels by a rule of `load_weights`."""
+    if rule not in get_args(Channels):
+        raise InputError(f"channels={rule!r}: choose one of {', '.join(get_args(Channels))}")
     first = next((name for name in variables if name.endswith("/kernel") and len(variables[name]) == 4), None)
     if first is None or not _differs(state, variables, first):
         return
     kernel, wanted = state[first], variables[first]
     if kernel.ndim != 4 or (*kernel.shape[:2], kernel.shape[3]) != (*wanted[:2], wanted[3]):
         return
-    mean = kernel.mean(axis=2, keepdims=True) * (kernel.shape[2] / wanted[2])
+    mean = kernel.mean(axis=2, keepdims=True) * (kernel.shape[2] / wanted[2] if rule == "sum" else 1)
     state[first] = np.repeat(mean, wanted[2], axis=2).astype(kernel.dtype)
+    kept = ", scaled so that their sum stays" if rule == "sum" else ""
     warnings.warn(
-        f"{path}: {first} reads {kernel.shape[2]} channels, the model {wanted[2]}: its kernel was averaged over them",
+        f"{path}: {first} reads {kernel.shape[2]} channels, the model {wanted[2]}: its kernel was averaged over "
+        f"them{kept}",
         stacklevel=3,
     )
 
@@ -201,8 +217,19 @@ def _require_match(state: State, variables: dict[str, tuple[int, ...]], path: An
     faults = {"missing": missing, "unexpected": unexpected, "of the wrong shape": shapes}
     listed = [f"{len(names)} {kind}: {_listed(names)}" for kind, names in faults.items() if names]
     if listed:
-        hint = "; pass classes=... for another class count" if not missing and not unexpected else ""
+        hint = "" if missing or unexpected else _way_out(state, variables)
         raise InputError(f"{path} does not fit the model: {'; '.join(listed)}{hint}")
+
+
+def _way_out(state: State, variables: dict[str, tuple[int, ...]]) -> str:
+    """What shapes that differ call for: another input size where a dense kernel's rows do, else a class count."""
+    pairs = [(state[name].shape, shape) for name, shape in variables.items() if state[name].shape != shape]
+    rows = any(len(a) == len(b) == 2 and a[0] != b[0] and a[1] == b[1] for a, b in pairs)
+    return (
+        "; pass the file's input_shape=...: a dense layer reads the whole map"
+        if rows
+        else ("; pass classes=... for another class count")
+    )
 
 
 def _listed(names: list[str]) -> str:

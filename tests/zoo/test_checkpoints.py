@@ -1,5 +1,6 @@
 """Public checkpoints: the table tells what their publishers tell, files come whole or not at all, torch's are read."""
 
+import base64
 import contextlib
 import hashlib
 import http.server
@@ -106,6 +107,7 @@ class Site:
     asked: list[str] = field(default_factory=list)
     content: bytes = CONTENT
     etag: str | None = None
+    storage: str | None = None  # MD5 in base64, as Google's storage says it
 
 
 @pytest.fixture
@@ -132,6 +134,9 @@ def site() -> Iterator[Site]:
             self.send_header("Content-Length", str(len(body)))
             if told.etag:
                 self.send_header("X-Linked-Etag", f'"{told.etag}"')
+            if told.storage:
+                self.send_header("X-Goog-Hash", "crc32c=AAAAAA==")
+                self.send_header("X-Goog-Hash", f"md5={told.storage}")
             self.end_headers()
             sent = body[: len(body) // 2] if fault == "half" else body
             for start in range(0, len(sent), 50_000):
@@ -213,6 +218,19 @@ def test_a_hub_s_own_hash_is_checked_and_remembered(site: Site, home: Path) -> N
     assert download.verified(row_of(site.url, "server")) is False
 
 
+def test_an_md5_is_checked_as_such_and_a_storage_service_s_own_too(site: Site, home: Path) -> None:
+    digest = hashlib.md5(CONTENT)
+    assert download.fetch(row_of(site.url, f"md5:{digest.hexdigest()}")).read_bytes() == CONTENT
+    with pytest.raises(InputError, match=r"its MD5 begins .* as published"):
+        download.fetch(row_of(site.url, "md5:" + "0" * 32))
+    assert left(home) == []
+    site.storage = base64.b64encode(digest.digest()).decode()
+    path = download.fetch(row_of(site.url, "server"))
+    assert download.verified(row_of(site.url, "server"))
+    path.write_bytes(CONTENT[::-1])
+    assert download.verified(row_of(site.url, "server")) is False
+
+
 def test_offline_what_is_missing_is_named_and_what_is_here_is_used(
     site: Site, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,7 +291,8 @@ def test_a_checkpoint_by_name_is_downloaded_and_loaded(
     site.content = torch_file.read_bytes()
     digest = hashlib.sha256(site.content).hexdigest()
     monkeypatch.setattr("keras_cnnzoo.weights.load.checkpoint", lambda *_: row_of(site.url, digest))
-    model = zoo.ResNet18(weights="imagenet", input_shape=(32, 32, 3))
+    with pytest.warns(UserWarning, match="was trained at 224x224, resnet18 reads 32x32"):
+        model = zoo.ResNet18(weights="imagenet", input_shape=(32, 32, 3))
     kernel = read_state(torch_file)["conv1.weight"]
     assert np.array_equal(np.asarray(model.get_layer("conv1").kernel), kernel.transpose(2, 3, 1, 0))
 

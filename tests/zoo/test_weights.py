@@ -84,6 +84,26 @@ def test_a_first_convolution_of_other_channels_answers_alike_to_equal_channels(f
     np.testing.assert_allclose(np.asarray(grey(image)), expected, atol=1e-5)
 
 
+def test_the_mean_rule_gives_every_channel_the_file_s_average(model: keras.Model, file: Path) -> None:
+    for rule, factor in (("mean", 1), ("sum", 3 / 5)):
+        five = zoo.ResNet20(input_shape=(32, 32, 5))
+        with pytest.warns(UserWarning, match="conv1/kernel reads 3 channels, the model 5: its kernel was averaged"):
+            zoo.load_weights(five, file, channels=rule)
+        average = np.asarray(model.get_layer("conv1").kernel).mean(axis=2)
+        kernel = np.asarray(five.get_layer("conv1").kernel)
+        assert all(np.allclose(kernel[:, :, channel], factor * average, atol=1e-6) for channel in range(5))
+    with pytest.raises(zoo.InputError, match="channels='max': choose one of sum, mean"):
+        zoo.load_weights(zoo.ResNet20(input_shape=(32, 32, 5)), file, channels="max")  # type: ignore[arg-type]
+
+
+def test_another_input_size_of_a_flattened_map_is_named_as_such(tmp_path: Path) -> None:
+    options = {"variant": "keras", "classes": 3}
+    small = zoo.VGG11(input_shape=(32, 32, 3), **options)
+    zoo.save_weights(small, tmp_path / "w.npz")
+    with pytest.raises(zoo.InputError, match=r"classifier_0/kernel .* pass the file's input_shape"):
+        zoo.VGG11(input_shape=(32, 64, 3), weights=tmp_path / "w.npz", **options)
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".weights.h5", ".keras"])
 @pytest.mark.parametrize("content", [b"", b"a shopping list" * 20])
 def test_a_foreign_file_is_named_in_a_sentence(suffix: str, content: bytes, tmp_path: Path) -> None:
