@@ -101,7 +101,8 @@ def convert(network: str, folder: str) -> None:
     for scheme in THREADS:
         plain, ours = (Path(folder) / f"{network}_{scheme}_{way}.tflite" for way in ("plain", "ours"))
         plain.write_bytes(_plain(function, scheme, calibration))
-        card = to_tflite(model, ours, quantize=scheme, calibration=calibration, force=True)
+        passes = "auto,hard-swish" if scheme == "int8" else "auto"
+        card = to_tflite(model, ours, quantize=scheme, calibration=calibration, lower=passes, force=True)
         files = [LiteRT(path.read_bytes()) for path in (plain, ours)]
         facts[scheme] = {
             "partitions": [file.delegation()[0] for file in files],

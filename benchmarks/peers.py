@@ -114,7 +114,9 @@ def prepare(folder: Folder, only: Only = ALL) -> None:
         expected, facts = np.load(folder / f"{name}.npy"), {}
         for scheme in SCHEMES:
             ours, peer = (folder / f"{name}_{scheme}_{who}.tflite" for who in ("ours", "peer"))
-            to_tflite(model, ours, quantize=scheme, calibration=images[IMAGES : 2 * IMAGES], force=True)
+            passes = "auto,hard-swish" if scheme == "int8" else "auto"
+            calibration = images[IMAGES : 2 * IMAGES]
+            to_tflite(model, ours, quantize=scheme, calibration=calibration, lower=passes, force=True)
             contents = [path.read_bytes() for path in (peer, ours)]
             files = [LiteRT(content) for content in contents]
             facts[scheme] = {
