@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test quick nightly lint types references devices gallery clean
+.PHONY: demo test quick nightly lint types references devices gallery site-tools docs clean
 
 # what `make devices` fetches, and where the tests look for it; they skip what is not there
 export CNNZOO_ARM64 ?= $(CURDIR)/.devices/arm64
@@ -54,6 +54,12 @@ GALLERY := alexnet vgg16 googlenet inception_v3 inception_resnet_v2 resnet50 res
 
 gallery: $(READY)  ## the README's pictures
 	for name in $(GALLERY); do $(BIN)/cnnzoo plot $$name -o docs/gallery/$$name.svg --force; done
+
+site-tools: $(READY)
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[docs]'
+
+docs: site-tools  ## the documentation site, strictly, in build/site; nothing is fetched while it is built
+	$(BIN)/mkdocs build -q
 
 clean:
 	rm -rf $(VENV) .devices build demo

@@ -1,13 +1,21 @@
 """What several parts of the suite share."""
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars",
+    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+)  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,3 +45,24 @@ def some_images() -> np.ndarray:
     coarse = rng.standard_normal((60, 4, 4, 3)).repeat(8, 1).repeat(8, 2)
     fine = 0.3 * rng.standard_normal((60, 32, 32, 3))
     return (rng.uniform(0.3, 2, (60, 1, 1, 1)) * (coarse + fine)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium with a camera that films a test picture; selenium's driver."""
+    pytest.importorskip("selenium")
+    programs = shutil.which("chromium"), shutil.which("chromedriver")
+    if None in programs:
+        pytest.skip("no chromium and chromedriver on the PATH")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = programs[0]
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="page") as profile:  # its socket's path must be short
+        for flag in (*FLAGS, f"--user-data-dir={profile}"):
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        driver = webdriver.Chrome(options=options, service=Service(programs[1]))
+        yield driver
+        driver.quit()

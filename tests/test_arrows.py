@@ -13,7 +13,14 @@ import keras_cnnzoo.mobile_bench
 
 ZOO = Path(keras_cnnzoo.__file__).parent
 EXPORT, BENCH = (Path(p.__file__).parent for p in (keras_cnnzoo.export, keras_cnnzoo.mobile_bench))
-SHARED = {"console", "errors", "files", "images", "preprocessing"}  # numpy and Pillow at most, for all three
+SHARED = {
+    "console",
+    "errors",
+    "files",
+    "images",
+    "litertjs",
+    "preprocessing",
+}  # numpy and Pillow at most
 HEAVY = {"tensorflow", "keras", "jax", "torch", "tf2onnx", "tensorflow_model_optimization"}
 
 

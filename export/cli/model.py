@@ -13,7 +13,9 @@ from ...errors import InputError
 from ...preprocessing import Preprocessing, preprocessing
 from ..onnx.options import SUFFIXES, Format, Layout, OnnxBoundary
 from ..schemes import CORRECTIONS, Boundary, Correction, Estimator, Kept, Quantization, Scheme
+from ..web import ARTIFACT, write_site
 from .onnx_file import check_onnx, export_onnx
+from .site import require_litertjs, show_site
 
 if TYPE_CHECKING:
     import keras
@@ -35,17 +37,26 @@ EXAMPLE = """
     cnnzoo-export keras.applications.MobileNetV2 --weights random --quantize int8 --calibration random:20 -o out/
 
     cnnzoo-export resnet20 --weights w.safetensors --to tensorrt --quantize int8 --calibration train.npz -o out/
+
+    cnnzoo-export out/resnet20_int8.tflite --to web -o site/
 """
 
 
 def export(
     model: Annotated[
-        str, typer.Argument(help="A network of `cnnzoo list`, a .keras or .h5 file, or keras.applications.NAME.")
+        str,
+        typer.Argument(
+            help="A network of `cnnzoo list`, a .keras or .h5 file, or keras.applications.NAME; for --to web also a "
+            ".tflite file with its card."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="A folder, or the file.")],
     to: Annotated[
         Format,
-        typer.Option(help="tensorrt: an .onnx file by TensorRT's rules. TensorRT itself has never run here."),
+        typer.Option(
+            help="tensorrt: an .onnx file by TensorRT's rules (TensorRT itself has never run here); web: a folder with "
+            "a page that classifies pictures in the browser."
+        ),
     ] = "tflite",
     weights: Annotated[
         str | None,
@@ -128,6 +139,9 @@ def export(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder, e.g. classes=10; repeatable."),
     ] = None,
+    install: Annotated[
+        bool, typer.Option("--install", help="web: let npm fetch LiteRT.js into the cache where it is missing.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card instead of a table.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
@@ -140,7 +154,12 @@ def export(
     from ...files import refuse_overwrite
     from ..card import card_path
 
-    path = _artifact(output, model, quantize, to)
+    if to == "web":
+        require_litertjs(output, install=install)
+    if model.endswith(".tflite"):
+        show_site(Path(model), output, to, force=force, as_json=as_json)
+        return
+    path, as_tflite = _artifact(output, model, quantize, to), SUFFIXES[to] == ".tflite"
     for wanted in (path, card_path(path)):
         refuse_overwrite(wanted, force=force)
     from ..sources import load
@@ -148,12 +167,12 @@ def export(
     from ..tflite import check, to_tflite
 
     if target is not None:
-        if to != "tflite":
+        if not as_tflite:
             raise InputError(f"--target {target}: says where a .tflite file shall run; drop it, or --to {to}")
         place_of(target, quantize)
     chosen = _correction_names(corrections)
     options = Quantization(quantize, per_tensor, tuple(keep or ()), keep_in, auto_mixed, estimator, chosen)
-    if to == "tflite":
+    if as_tflite:
         check(path, options, calibration, inputs, outputs, batch, force)
     else:
         check_onnx(to, path, options, calibration, opset, layout, batch, io, force)
@@ -171,8 +190,8 @@ def export(
 
         images = spanning(images)
     origin = replace(origin, preprocessing=spec, labels=_class_names(labels))
-    verification = _verification(verify, network, spec, phase, None if to == "tflite" else layout)
-    if to == "tflite":
+    verification = _verification(verify, network, spec, phase, None if as_tflite else layout)
+    if as_tflite:
         card = to_tflite(
             network,
             path,
@@ -207,6 +226,8 @@ def export(
             force=force,
             phase=phase,
         )
+    if to == "web":
+        write_site(path, output, force=force)
     if as_json:
         print_json(asdict(card))
     else:
@@ -226,6 +247,8 @@ def _correction_names(text: str | None) -> tuple[Correction, ...] | None:
 
 def _artifact(output: Path, model: str, quantize: str, to: Format) -> Path:
     """`out/` holds `resnet20_int8.tflite`."""
+    if to == "web":
+        return output / ARTIFACT
     if output.suffix in SUFFIXES.values():
         return output
     name = Path(model).stem if model.endswith((".keras", ".h5")) else model.rpartition(".")[2].lower()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-Format = Literal["tflite", "onnx", "tensorrt"]
+Format = Literal["tflite", "onnx", "tensorrt", "web"]
 Layout = Literal["NCHW", "NHWC"]
 OnnxScheme = Literal["float32", "float16", "int8", "int4"]
 OnnxBoundary = Literal["float32", "float16"]
@@ -11,7 +11,7 @@ OnnxBoundary = Literal["float32", "float16"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 ONNX_SCHEMES: tuple[OnnxScheme, ...] = get_args(OnnxScheme)
 ONNX_BOUNDARIES: tuple[OnnxBoundary, ...] = get_args(OnnxBoundary)
-SUFFIXES: dict[Format, str] = {"tflite": ".tflite", "onnx": ".onnx", "tensorrt": ".onnx"}
+SUFFIXES: dict[Format, str] = {"tflite": ".tflite", "onnx": ".onnx", "tensorrt": ".onnx", "web": ".tflite"}
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ...errors import InputError
 from ...preprocessing import Preprocessing
-from ..card import Card, card_path
+from ..card import Card
+from ..classifier import read_classifier
 
 Language = Literal["python", "kotlin", "swift", "cpp"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -25,33 +25,20 @@ def snippet(path: str | PathLike, language: Language) -> str:
     Raises:
         InputError: no card, no preprocessing in it, several images a call, or an input that is no picture.
     """
-    if not str(path).endswith(".tflite"):
-        raise InputError(f"{path}: snippets run .tflite files")
-    if not card_path(path).is_file():
-        raise InputError(
-            f"{path}: no card beside it ({card_path(path).name}) tells its shapes and scales; export it again"
-        )
+    facts = _facts(path, *read_classifier(path))
     import jinja2
 
     template = (files(__package__) / f"snippet.{SUFFIXES[language]}.j2").read_text()
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    return environment.from_string(template).render(_facts(path, Card.read(card_path(path))))
+    return environment.from_string(template).render(facts)
 
 
-def _facts(path: str | PathLike, card: Card) -> dict[str, Any]:
+def _facts(path: str | PathLike, card: Card, spec: Preprocessing) -> dict[str, Any]:
     """What a template names: the sizes, types and scales of the card's first input and output."""
     source, target = card.inputs[0], card.outputs[0]
-    batch, height, width, channels = source["shape"] if len(source["shape"]) == 4 else (0, 0, 0, 0)
-    if batch != 1 or channels not in (1, 3) or len(target["shape"]) != 2:
-        raise InputError(
-            f"{path}: reads {source['shape']} and returns {target['shape']}; a snippet classifies one picture of 1 or "
-            "3 channels a call"
-        )
-    if card.preprocessing is None:
-        raise InputError(f"{path}: its card knows no preprocessing; export it with --preprocess")
-    spec = Preprocessing.from_dict(card.preprocessing)
+    _, height, width, channels = source["shape"]
     mean, std = (
         tuple(side) if len(side) == channels else (sum(side) / len(side),) * channels for side in (spec.mean, spec.std)
     )

@@ -16,6 +16,7 @@ from queue import Empty, Queue
 from typing import Any
 
 from ...errors import InputError
+from ...litertjs import SCRIPT, script
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM = "CNNZOO_CHROMIUM"
@@ -28,18 +29,6 @@ FLAGS = (
     "--disable-component-update", "--disable-sync", "--disable-extensions", "--disable-default-apps",
     "--metrics-recording-only", "--mute-audio", "--password-store=basic",
 )  # fmt: skip
-
-# LiteRT.js 2.5 runs int8 inputs and outputs, but its table of types in JavaScript lacks them. Put in as it is served.
-UINT8 = """    dtype: "uint8",
-    typedArrayConstructor: Uint8Array,
-    elementType: ElementType.UINT8
-  }"""
-INT8 = """,
-  {
-    dtype: "int8",
-    typedArrayConstructor: Int8Array,
-    elementType: ElementType.INT8
-  }"""
 
 
 class Browser:
@@ -214,10 +203,7 @@ def _module(modules: Path, name: str) -> tuple[bytes | None, str]:
     path = (modules / name).resolve()
     if not path.is_relative_to(modules) or not path.is_file():
         return None, ""
-    content = path.read_bytes()
-    if name == "@litertjs/core/dist/index.js" and b'"int8"' not in content:
-        content = content.replace(UINT8.encode(), (UINT8 + INT8).encode(), 1)
-    return content, path.suffix
+    return script(modules).encode() if name == SCRIPT else path.read_bytes(), path.suffix
 
 
 def _json(body: bytes) -> Any:

@@ -5,8 +5,6 @@ the model, the inputs and, one at a time, what to do; no driver is needed.
 """
 
 import os
-import shutil
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ...litertjs import find_modules, installed_version
 from ..measure import TimedCalls
 from . import Description, Tensor, random_inputs
 from .browser import Browser
 
-VERSION = "2.5.3"
-FOLDER, CACHE = "CNNZOO_LITERTJS", Path("~/.cache/keras-cnnzoo/litertjs")
-INSTALL_SECONDS, CALL_SECONDS = 300, 600
+CALL_SECONDS = 600
 ACCELERATORS = ("wasm", "webgpu")
 DTYPES = ("float32", "int32", "uint8", "int8")
 NOT_A_GPU = "this WebGPU is a software renderer (SwiftShader): its outputs count, its time is no latency"
@@ -94,7 +91,10 @@ class WebRunner:
         gpu, agent = self._facts.get("gpu"), str(self._facts.get("agent"))
         slow = self.accelerator == "webgpu" and (gpu is None or _software(gpu))
         return Description(
-            versions={"litertjs": _version(self.modules), "chromium": agent.partition("Chrome/")[2].split(" ")[0]},
+            versions={
+                "litertjs": installed_version(self.modules),
+                "chromium": agent.partition("Chrome/")[2].split(" ")[0],
+            },
             device=_gpu_name(gpu) if gpu else "WebAssembly in Chromium",
             flags={
                 "accelerator": self.accelerator,
@@ -113,43 +113,6 @@ class WebRunner:
             for value, tensor in zip(inputs, self.inputs, strict=True)
         ]
         self.browser.ask({"what": "inputs"}, seconds=CALL_SECONDS)
-
-
-def find_modules(folder: str | os.PathLike | None = None, *, install: bool = False) -> Path:
-    """The node_modules folder: `folder`, that of the environment variable, or the cache's, in this order.
-
-    Raises:
-        InputError: LiteRT.js is not in it, or could not be installed.
-    """
-    named = folder or os.environ.get(FOLDER)
-    modules = Path(named).expanduser() if named else CACHE.expanduser() / "node_modules"
-    if install and not named and not _complete(modules):
-        _npm_install(modules.parent)
-    for found in (modules, modules / "node_modules"):
-        if _complete(found):
-            return found
-    raise InputError(
-        f"{modules}: no LiteRT.js there (@litertjs/core and @litertjs/wasm-utils); run `npm install "
-        f"@litertjs/core@{VERSION}` in a folder and name its node_modules by {FOLDER}, or give --install"
-    )
-
-
-def _complete(modules: Path) -> bool:
-    return all((modules / "@litertjs" / name / "package.json").is_file() for name in ("core", "wasm-utils"))
-
-
-def _npm_install(folder: Path) -> None:
-    if shutil.which("npm") is None:
-        raise InputError("npm is not installed, and LiteRT.js comes by it; install it (apt-get install npm)")
-    folder.mkdir(parents=True, exist_ok=True)
-    command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), f"@litertjs/core@{VERSION}"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise InputError(f"npm did not install LiteRT.js within {INSTALL_SECONDS} s; is there a network?") from error
-    if done.returncode != 0:
-        reason = " ".join(done.stderr.split())[-200:]
-        raise InputError(f"npm could not install LiteRT.js ({reason}); name a folder that has it by {FOLDER}")
 
 
 def _settings(accelerator: str, threads: int) -> dict[str, Any]:
@@ -177,9 +140,3 @@ def _software(gpu: dict[str, Any]) -> bool:
 def _gpu_name(gpu: dict[str, Any]) -> str:
     words = (str(gpu.get(key) or "") for key in ("vendor", "architecture", "description"))
     return "WebGPU: " + (" ".join(word for word in words if word) or "unnamed")
-
-
-def _version(modules: Path) -> str:
-    import json
-
-    return str(json.loads((modules / "@litertjs" / "core" / "package.json").read_text())["version"])

@@ -1,9 +1,6 @@
 """The page in a real browser: it draws, sorts, explains, fits a phone, and writes no error to the console."""
 
 import dataclasses
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +11,7 @@ from keras_cnnzoo.mobile_bench.accuracy import Accuracy
 from keras_cnnzoo.mobile_bench.report.as_json import document
 from keras_cnnzoo.mobile_bench.runners import Layer
 
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars")
 EVIL = "<img src=x onerror=alert(1)>.tflite"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    pytest.importorskip("selenium")
-    programs = shutil.which("chromium"), shutil.which("chromedriver")
-    if None in programs:
-        pytest.skip("no chromium and chromedriver on the PATH")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = programs[0]
-    with tempfile.TemporaryDirectory(dir="/tmp", prefix="page") as profile:  # its socket's path must be short
-        for flag in (*FLAGS, f"--user-data-dir={profile}"):
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        driver = webdriver.Chrome(options=options, service=Service(programs[1]))
-        yield driver
-        driver.quit()
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +34,7 @@ def page(browser: Any, report: Report, tmp_path: Path) -> Any:
     path = tmp_path / "report.html"
     path.write_text(as_html(report))
     size(browser, 1200, 900)
+    browser.get_log("browser")  # what other tests' pages said
     browser.get(path.as_uri())
     yield browser
     assert browser.get_log("browser") == []

@@ -14,11 +14,11 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from keras_cnnzoo import InputError
+from keras_cnnzoo import InputError, litertjs
+from keras_cnnzoo.litertjs import FOLDER, find_modules
 from keras_cnnzoo.mobile_bench.order import Configuration
 from keras_cnnzoo.mobile_bench.runners import browser, open_runner
-from keras_cnnzoo.mobile_bench.runners import web as web_module
-from keras_cnnzoo.mobile_bench.runners.web import FOLDER, WebRunner, find_modules
+from keras_cnnzoo.mobile_bench.runners.web import WebRunner
 
 MakeModel = Callable[..., Path]
 
@@ -197,9 +197,9 @@ def test_install_asks_npm_for_the_cache_folder_only(tmp_path: Path, monkeypatch:
         return SimpleNamespace(returncode=0)
 
     monkeypatch.delenv(FOLDER, raising=False)
-    monkeypatch.setattr(web_module, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(litertjs, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(shutil, "which", lambda name: sys.executable)
-    monkeypatch.setattr(web_module.subprocess, "run", npm)
+    monkeypatch.setattr(litertjs.subprocess, "run", npm)
     assert find_modules(install=True) == tmp_path / "cache" / "node_modules"
     assert find_modules(install=True) == tmp_path / "cache" / "node_modules"  # the second time it is there
     assert len(calls) == 1

@@ -169,7 +169,7 @@ def test_every_program_is_whole_and_has_the_card_s_numbers(folder: Path, way: st
 
 
 def test_what_no_snippet_can_run_is_refused(folder: Path, resnet: keras.Model, tmp_path: Path) -> None:
-    for name, words in (("w.onnx", "run .tflite files"), ("absent.tflite", "no card beside it")):
+    for name, words in (("w.onnx", r"shown to \.tflite files"), ("absent.tflite", "no card beside it")):
         with pytest.raises(InputError, match=words):
             snippet(tmp_path / name, "python")
     to_tflite(resnet, tmp_path / "two.tflite", batch=2, origin=Origin(preprocessing=PRESETS["tf"]))

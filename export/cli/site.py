@@ -1,0 +1,27 @@
+"""The part of `cnnzoo-export MODEL` that writes a page: `--to web`."""
+
+from pathlib import Path
+
+from ...console import print_json, terminal
+from ...errors import InputError
+from ...litertjs import find_modules
+from ..onnx.options import SUFFIXES, Format
+from ..web import write_site
+
+
+def require_litertjs(output: Path, *, install: bool) -> None:
+    """Refuses what can be refused before the network is built."""
+    if output.suffix in SUFFIXES.values():
+        raise InputError(f"-o {output}: --to web writes several files; name a folder")
+    find_modules(install=install)
+
+
+def show_site(artifact: Path, output: Path, to: Format, *, force: bool, as_json: bool) -> None:
+    """Writes the page for a ready file and says how to look at it."""
+    if to != "web":
+        raise InputError(f"{artifact}: a .tflite file is ready as it is; --to web makes a page of it")
+    index = write_site(artifact, output, force=force)
+    if as_json:
+        print_json({"index": str(index)})
+    else:
+        terminal().print(f"{index}\nto look at it: python -m http.server -d {output}", highlight=False, soft_wrap=True)

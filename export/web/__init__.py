@@ -1,0 +1,88 @@
+"""A static page that runs a file in the visitor's browser: LiteRT.js, the card's preprocessing, no network once served.
+
+Single-threaded it works from any static server. With threads it needs the headers in `_headers` (the form that several
+hosts read): browsers share memory between threads only in a page that is isolated by them.
+"""
+
+from dataclasses import replace
+from importlib.resources import files
+from os import PathLike
+from pathlib import Path
+
+from ...errors import InputError
+from ...files import refuse_overwrite, write
+from ...litertjs import CORE, TOOLS, find_modules, script
+from ..card import Card, artifact_facts
+from ..classifier import read_classifier
+
+ARTIFACT, INDEX = "model.tflite", "index.html"
+PARTS = ("page.css", "file.js", "page.js", "network.js", "resize.js")
+RUNTIMES = ("", "_compat", "_threaded")  # LiteRT.js' builds: of relaxed SIMD, without it, and of several threads
+DTYPES = ("float32", "int8", "uint8")
+HEADERS = "/*\n  Cross-Origin-Opener-Policy: same-origin\n  Cross-Origin-Embedder-Policy: require-corp\n"
+
+
+def write_site(
+    artifact: str | PathLike, folder: str | PathLike, *, litertjs: str | PathLike | None = None, force: bool = False
+) -> Path:
+    """Writes the page for a ready file.
+
+    Args:
+        artifact: a .tflite file with its card; it may be the folder's own.
+        folder: for the page; index.html is written last.
+        litertjs: a node_modules folder with LiteRT.js; else where `keras_cnnzoo.litertjs.find_modules` looks.
+        force: replace a page that stands there.
+
+    Returns:
+        The path of index.html.
+
+    Raises:
+        InputError: no card, not a classifier of single pictures, types that LiteRT.js does not take, no LiteRT.js.
+    """
+    artifact, folder = Path(artifact), Path(folder)
+    card = _named(*_checked(artifact))
+    modules = find_modules(litertjs)
+    refuse_overwrite(folder / INDEX, force=force)
+    content = artifact.read_bytes()
+    card = replace(card, artifact=artifact_facts(ARTIFACT, content))
+    write(folder / ARTIFACT, content)
+    card.write(folder / ARTIFACT)
+    _copy_runtime(modules, folder / "litert")
+    for name in PARTS:
+        write(folder / name, (files(__package__) / name).read_bytes())
+    write(folder / "_headers", HEADERS)
+    return write(folder / INDEX, (files(__package__) / INDEX).read_bytes())
+
+
+def _checked(artifact: Path) -> tuple[Card, int]:
+    """The card, and how many classes there are."""
+    card, _ = read_classifier(artifact)
+    for tensor in (card.inputs[0], card.outputs[0]):
+        if tensor["dtype"] not in DTYPES:
+            raise InputError(
+                f"{artifact}: {tensor['name']} is {tensor['dtype']} and LiteRT.js takes {', '.join(DTYPES)}; export it "
+                "with --inputs float32 --outputs float32"
+            )
+    if not artifact.is_file():
+        raise InputError(f"{artifact}: no such file, though its card stands there")
+    return card, card.outputs[0]["shape"][-1]
+
+
+def _named(card: Card, classes: int) -> Card:
+    """The card with ImageNet's names where it has none and as many classes."""
+    from ...weights.predictions import imagenet_labels
+
+    if card.labels is not None or classes not in (1000, 1001):
+        return card
+    background = ["background"] if classes == 1001 else []
+    return replace(card, labels=background + [name for _, name in imagenet_labels()])
+
+
+def _copy_runtime(modules: Path, folder: Path) -> None:
+    """LiteRT.js as plain files that name each other by relative paths."""
+    write(folder / "index.js", script(modules).replace(f'"{TOOLS}"', '"./wasm-utils.js"'))
+    write(folder / "wasm-utils.js", (modules / TOOLS / "dist" / "index.js").read_bytes())
+    for build in RUNTIMES:
+        for suffix in ("js", "wasm"):
+            name = f"litert_wasm{build}_internal.{suffix}"
+            write(folder / name, (modules / CORE / "wasm" / name).read_bytes())
