@@ -27,7 +27,6 @@ FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 APPS = {"cnnzoo": cli.app, "cnnzoo-export": export_cli.app, "cnnzoo-bench": bench_cli.app}
-ELIDED = "--weights w.safetensors --preprocess torch --calibration train.npz --data train.npz -o elided/"
 SMALLER = {"--budget 60s": "--budget 1s", "--budget 30s": "--budget 1s", "--runs 1000": "--runs 40", "--cpus 0": ""}
 NOT_RUN = {  # words of a command: why it is only parsed
     "weights download": "fetches",
@@ -86,11 +85,24 @@ def ours(block: Block) -> list[str]:
     return [line for line in commands(block) if block.language == "sh" and line.split()[0] in APPS]
 
 
+def spelled_out(line: str) -> str:
+    """With what a page leaves out as "..."."""
+    images = "--data train.npz" if "train-aware" in line else "--calibration train.npz"
+    missing = {
+        "--weights": "w.safetensors",
+        "--preprocess": "torch",
+        "-o": "elided/",
+        images.split()[0]: images.split()[1],
+    }
+    options = " ".join(f"{option} {value}" for option, value in missing.items() if option not in line)
+    return line.replace(" ...", f" {options}")
+
+
 def parse(line: str) -> None:
     """Raises where the command, an option or the form of a value does not exist; runs nothing."""
     import typer
 
-    name, *words = shlex.split(line.replace(" ... ", f" {ELIDED} ").removesuffix(" ..."))
+    name, *words = shlex.split(spelled_out(line))
     command: Any = typer.main.get_command(APPS[name])
     while hasattr(command, "resolve_command"):
         context = command.make_context(name, list(words))
@@ -133,7 +145,8 @@ def test_few_blocks_are_marked_as_not_run() -> None:
 
 @pytest.mark.parametrize("page", [*PAGES, *(ROOT / f"{n}.md" for n in ("ARCHITECTURE", "SECURITY", "CHANGELOG"))])
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+    prose = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(), flags=re.DOTALL)
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", prose):
         assert (page.parent / link).exists(), link
 
 
@@ -181,7 +194,7 @@ def run(line: str) -> None:
     """A command in this process, with small presets, over what an earlier one wrote."""
     for long, short in SMALLER.items():
         line = line.replace(long, short)
-    name, *words = shlex.split(line.replace(" ... ", f" {_needed(line)} "))
+    name, *words = shlex.split(spelled_out(line))
     words = [match for word in words for match in (sorted(map(str, Path().glob(word))) if "*" in word else [word])]
     try:
         code = APPS[name](words, standalone_mode=False)
@@ -190,11 +203,6 @@ def run(line: str) -> None:
             raise
         code = APPS[name]([*words, "--force"], standalone_mode=False)
     assert code in (None, 0, 3), f"{line}: exit code {code}"
-
-
-def _needed(line: str) -> str:
-    data = "" if "--data" in line or "sensitivity" in line else "--calibration train.npz -o elided/"
-    return f"--weights w.safetensors --preprocess torch {data}"
 
 
 def runnable(page: Path) -> Iterator[tuple[str, str]]:

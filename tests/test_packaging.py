@@ -35,9 +35,17 @@ def venv(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_a_wheel_holds_the_three_packages_and_their_data(wheel: Path) -> None:
+    assert wheel.stat().st_size < 15e6
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"keras_cnnzoo", wheel.name.split("-py3")[0] + ".dist-info"}
-    for file in ("py.typed", "__init__.pyi", "registry.toml", "app/report.html", "export/card.schema.json"):
+    for file in (
+        "py.typed",
+        "__init__.pyi",
+        "registry.toml",
+        "app/report.html",
+        "export/card.schema.json",
+        "export/web/page.css",
+    ):
         assert f"keras_cnnzoo/{file}" in names
     modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "keras_cnnzoo").rglob("*.py")}
     modules |= {
