@@ -106,11 +106,13 @@ export function resize(picture, size, box, interpolation) {
   return alongColumns(alongRows(picture, columns, top, last.start + last.weights.length), rows, top);
 }
 
-// The network's crop: the shorter side resized to size / crop, the centre kept; a picture of that size stays as it is.
+// The network's crop, as Preprocessing.fit has it: the shorter side resized to size / crop, the longer one rounded down,
+// the centre kept; a picture of that size stays as it is.
 export function fit(picture, {width, height}, {crop, interpolation}) {
   if (picture.width === width && picture.height === height) return picture;
   const enlarge = Math.max(round(height / crop) / picture.height, round(width / crop) / picture.width);
-  const size = {width: round(picture.width * enlarge), height: round(picture.height * enlarge)};
-  const box = {left: (size.width - width) >> 1, top: (size.height - height) >> 1, width, height};
+  const side = (length) => Math.floor(length * enlarge + 1e-6);
+  const size = {width: side(picture.width), height: side(picture.height)};
+  const box = {left: round((size.width - width) / 2), top: round((size.height - height) / 2), width, height};
   return resize(picture, size, box, interpolation);
 }
