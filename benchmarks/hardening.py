@@ -1,0 +1,350 @@
+"""Mutated files against the readers: each is refused in one sentence or answered, never a traceback, a hang, a crash.
+
+    python benchmarks/hardening.py --count 1000                   # of each kind; --kind tflite card ... for some
+    python benchmarks/hardening.py --count 50 --keep wrong/       # keeps the files that were handled wrongly
+
+Files of every kind are made small, then mutated by the seed: flipped bits, truncations, zeroed, swapped and repeated
+ranges, and for cards values of other kinds. A child process reads them, one after the other; one that dies or takes
+more than 30 s is counted and replaced, so that the table always comes. Exit code 1 where anything was wrong.
+"""
+
+import argparse
+import json
+import os
+import random
+import select
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+HANG = 30.0
+WRONG = ("traceback", "hang", "death")
+ODD = (None, True, -1, 0, 2**70, 1e308, "", "<script>", "../../etc/passwd", [], {}, [[[]]], [1e999], {"a": None})
+
+# ---- in the child: the readers, each for a file of its kind
+
+
+def read_tflite(path: Path) -> None:
+    import numpy as np
+
+    from keras_cnnzoo.export.contents import operators
+    from keras_cnnzoo.export.interpreter import LiteRT
+
+    content = path.read_bytes()
+    operators(content)
+    file = LiteRT(content)
+    file(np.zeros((int(file.input["shape"][0]), *map(int, file.input["shape"][1:])), np.float32))
+
+
+def read_structure(path: Path) -> None:
+    from keras_cnnzoo.export.contents import histogram, operators, require_integer
+    from keras_cnnzoo.mobile_bench.tflite_file import read_graph
+
+    content = path.read_bytes()
+    histogram(operators(content))
+    require_integer(content)
+    read_graph(path)
+
+
+def read_card(path: Path) -> None:
+    from keras_cnnzoo.export.card import Card
+    from keras_cnnzoo.export.snippets import snippet
+    from keras_cnnzoo.mobile_bench.artifact import read_artifact
+
+    artifact = path.with_suffix("")
+    read_artifact(artifact)
+    Card.read(path)
+    for language in ("python", "kotlin"):
+        snippet(artifact, language)  # type: ignore[arg-type]
+
+
+def read_weights(path: Path) -> None:
+    from keras_cnnzoo.weights.files import read_state
+
+    read_state(path)
+
+
+def read_network(path: Path) -> None:
+    from keras_cnnzoo.export.sources import load
+
+    load(str(path), None, [])
+
+
+def read_onnx(path: Path) -> None:
+    import numpy as np
+
+    from keras_cnnzoo.export.runners import OnnxRunner
+
+    runner = OnnxRunner(path.read_bytes())
+    runner(np.zeros((1, *runner.shape), np.float32))
+
+
+def read_image(path: Path) -> None:
+    from keras_cnnzoo.images import read_picture
+    from keras_cnnzoo.preprocessing import PRESETS
+
+    read_picture(path, (32, 32, 3), PRESETS["torch"])
+
+
+READERS: dict[str, Callable[[Path], None]] = {
+    "tflite": read_tflite,
+    "tflite, unrun": read_structure,
+    "card": read_card,
+    "safetensors": read_weights,
+    "npz": read_weights,
+    "h5 weights": read_weights,
+    "keras weights": read_weights,
+    "keras network": read_network,
+    "onnx": read_onnx,
+    "image": read_image,
+}
+
+
+def child() -> None:
+    """Reads `kind<TAB>path` lines and answers each with one JSON line."""
+    from keras_cnnzoo import InputError
+
+    warnings.simplefilter("ignore")
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries print is no answer
+    for line in sys.stdin:
+        kind, path = line.rstrip("\n").split("\t")
+        try:
+            READERS[kind](Path(path))
+            answer = ("answer", "")
+        except InputError as error:
+            answer = ("refused", str(error)) if "\n" not in str(error) else ("traceback", f"many lines: {error}")
+        except BaseException as error:
+            answer = ("traceback", f"{type(error).__name__}: {str(error)[:160]} {place(error)}")
+        print(json.dumps(answer), file=out)
+
+
+def place(error: BaseException) -> str:
+    """The last line of ours that an error passed."""
+    import traceback
+
+    folders = ("/keras_cnnzoo/", "/export/", "/mobile_bench/")
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if any(folder in frame.filename for folder in folders)]
+    return f"({Path(ours[-1].filename).name}:{ours[-1].lineno})" if ours else ""
+
+
+class Child:
+    """A process that reads files; one that dies or hangs is replaced at the next."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[str] | None = None
+
+    def read(self, kind: str, path: Path) -> tuple[str, str]:
+        """(outcome, words) of one file."""
+        process = self.process = self.process or self._start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(f"{kind}\t{path}\n")
+        process.stdin.flush()
+        ready, _, _ = select.select([process.stdout], [], [], HANG)
+        line = process.stdout.readline() if ready else ""
+        if line:
+            outcome, words = json.loads(line)
+            return outcome, words
+        self.close()
+        return ("death", f"code {process.returncode}") if ready else ("hang", f"over {HANG:g} s")
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+        self.process = None
+
+    def _start(self) -> "subprocess.Popen[str]":
+        quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(
+            [sys.executable, __file__, "--child"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=quiet,
+        )  # fmt: skip
+
+
+# ---- mutations
+
+
+def mutated(content: bytes, rng: random.Random) -> bytes:
+    """One to three mutations of bytes."""
+    data = bytearray(content)
+    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+        rng.choice((flip, truncate, zero, swap, repeat, offset))(data, rng)
+    return bytes(data)
+
+
+def flip(data: bytearray, rng: random.Random) -> None:
+    for _ in range(rng.choice((1, 1, 4, 30)) if data else 0):
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+
+
+def truncate(data: bytearray, rng: random.Random) -> None:
+    del data[rng.randrange(len(data) + 1) :]
+
+
+def zero(data: bytearray, rng: random.Random) -> None:
+    start, size = rng.randrange(len(data) + 1), rng.choice((1, 8, 200))
+    data[start : start + size] = bytes(len(data[start : start + size]))
+
+
+def swap(data: bytearray, rng: random.Random) -> None:
+    if len(data) > 16:
+        a, b = (rng.randrange(len(data) // 4) * 4 for _ in range(2))
+        if len(data[a : a + 4]) == len(data[b : b + 4]):
+            data[a : a + 4], data[b : b + 4] = data[b : b + 4], data[a : a + 4]
+
+
+def repeat(data: bytearray, rng: random.Random) -> None:
+    start = rng.randrange(len(data) + 1)
+    data[start:start] = data[start : start + rng.choice((1, 16, 500))]
+
+
+def offset(data: bytearray, rng: random.Random) -> None:
+    """A word near the beginning, where headers stand, becomes a number of another size."""
+    if len(data) > 8:
+        at = rng.randrange(min(len(data), 400) // 4) * 4
+        data[at : at + 4] = struct.pack("<i", rng.choice((-1, 0, 1, 4, 2**31 - 1, -(2**31), rng.randrange(2**16))))
+
+
+def mutated_card(content: bytes, rng: random.Random) -> bytes:
+    """Half of them by bytes, half by values."""
+    if rng.random() < 0.5:
+        return mutated(content, rng)
+    card = json.loads(content)
+    for _ in range(rng.choice((1, 1, 2, 5))):
+        holder, key = rng.choice(list(places(card)))
+        if rng.random() < 0.25 and isinstance(holder, dict):
+            holder.pop(key, None)
+        else:
+            holder[key] = rng.choice(ODD)
+    return json.dumps(card).encode() if rng.random() < 0.98 else b"[" * 200_000
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Each (container, key) of a JSON document."""
+    for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+        yield value, key
+        if isinstance(part, dict | list):
+            yield from places(part)
+
+
+# ---- the files that are mutated
+
+
+def originals(folder: Path, kinds: list[str]) -> dict[str, list[Path]]:
+    """Small files of each kind, made by this package and the libraries that it stands on."""
+    import keras
+    import numpy as np
+
+    import keras_cnnzoo
+    from keras_cnnzoo.export import Origin, to_tflite
+    from keras_cnnzoo.preprocessing import PRESETS
+
+    keras.utils.set_random_seed(0)
+    image = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(8, 3, 2, activation="relu")(image)
+    x = keras.layers.DepthwiseConv2D(3)(x)
+    model = keras.Model(image, keras.layers.Dense(5)(keras.layers.GlobalAveragePooling2D()(x)), name="small")
+    noise = np.random.default_rng(0).standard_normal((20, 16, 16, 3), np.float32)
+    origin = Origin(preprocessing=PRESETS["torch"], labels=list("abcde"))
+    paths = {
+        name: folder / name for name in ("a.tflite", "b.tflite", "a.safetensors", "a.npz", "a.keras", "a.weights.h5")
+    }
+    to_tflite(model, paths["a.tflite"], origin=origin)
+    to_tflite(model, paths["b.tflite"], quantize="int8", calibration=noise, origin=origin)
+    for name in ("a.safetensors", "a.npz"):
+        keras_cnnzoo.save_weights(model, paths[name])
+    model.save(paths["a.keras"])
+    model.save_weights(paths["a.weights.h5"])
+    files = {
+        "tflite": [paths["a.tflite"], paths["b.tflite"]],
+        "tflite, unrun": [paths["b.tflite"]],
+        "card": [folder / "b.tflite.json"],
+        "safetensors": [paths["a.safetensors"]],
+        "npz": [paths["a.npz"]],
+        "h5 weights": [paths["a.weights.h5"]],
+        "keras weights": [paths["a.keras"]],
+        "keras network": [paths["a.keras"]],
+        "image": pictures(folder),
+    }
+    if "onnx" in kinds:
+        from keras_cnnzoo.export import to_onnx
+
+        to_onnx(model, folder / "a.onnx", origin=origin)
+        files["onnx"] = [folder / "a.onnx"]
+    return files
+
+
+def pictures(folder: Path) -> list[Path]:
+    import numpy as np
+    from PIL import Image
+
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 9, 3), np.uint8).repeat(4, 0).repeat(4, 1))
+    paths = [folder / f"a.{suffix}" for suffix in ("jpg", "png", "gif", "bmp", "webp", "ppm")]
+    for path in paths:
+        picture.save(path)
+    return paths
+
+
+def attack(kind: str, files: list[Path], count: int, seed: int, folder: Path, keep: Path | None) -> Counter[str]:
+    """How the mutated files of a kind were handled; wrong ones are told on standard error."""
+    rng, reader, found = random.Random(f"{kind} {seed}"), Child(), Counter[str]()
+    shown = set[str]()
+    try:
+        for index in range(count):
+            source = files[index % len(files)]
+            path = folder / f"mutated{''.join(source.suffixes[-2:] if kind == 'card' else source.suffixes)}"
+            if kind == "card":
+                shutil.copy(source.with_suffix(""), path.with_suffix(""))
+            path.write_bytes((mutated_card if kind == "card" else mutated)(source.read_bytes(), rng))
+            outcome, words = reader.read(kind, path)
+            found[outcome] += 1
+            if outcome in WRONG and keep is not None:
+                shutil.copy(path, keep / f"{kind.replace(', ', '_')}_{index}{path.suffix}")
+            if outcome in WRONG and words not in shown:
+                shown.add(words)
+                print(f"{kind} {index}: {outcome}, {words}", file=sys.stderr)
+    finally:
+        reader.close()
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=200, help="files of each kind")
+    parser.add_argument("--kind", nargs="+", choices=list(READERS), default=list(READERS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="a folder for the files that were handled wrongly")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child()
+        return
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
+    wrong = 0
+    print("| files | mutated | answered | refused | traceback | hang | death | s |")
+    print("|---|" + " ---: |" * 7)
+    with tempfile.TemporaryDirectory() as name:
+        files = originals(Path(name), options.kind)
+        for kind in options.kind:
+            start = time.monotonic()
+            found = attack(kind, files[kind], options.count, options.seed, Path(name), options.keep)
+            wrong += sum(found[outcome] for outcome in WRONG)
+            counts = " | ".join(str(found[outcome]) for outcome in ("answer", "refused", *WRONG))
+            print(f"| {kind} | {options.count} | {counts} | {time.monotonic() - start:.0f} |", flush=True)
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
