@@ -9,6 +9,7 @@ import re
 import shutil
 import tomllib
 from collections.abc import Callable
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,7 @@ def drawings() -> str:
     return "\n".join(parts)
 
 
+@cache
 def errors() -> str:
     """Every sentence of an InputError in the code, by the file that says it; {what varies} in braces."""
     parts = []
