@@ -9,6 +9,7 @@ What is shown is each repeat's ratio with its interval, and how far the ratios l
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,12 +71,13 @@ def busy_cores() -> Iterator[None]:
         commands = [["stress-ng", "--quiet", "--cpu", str(cores)]]
     else:
         commands = [[sys.executable, "-c", "while True: pass"]] * cores
-    processes = [subprocess.Popen(command) for command in commands]
+    processes = [subprocess.Popen(command, process_group=0) for command in commands]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that they end with this script, however it is ended
     try:
         yield
     finally:
         for process in processes:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 

@@ -29,6 +29,7 @@ FEWEST_ROUNDS = 6  # that a time budget is overdrawn for: fewer have no interval
 AIMED_ROUNDS = 24  # of a time budget: slow models get shorter blocks until so many rounds fit
 
 WINDOW, PATIENCE, TOLERANCE = 5, 3, 0.02  # of the warm-up: calls, windows, relative gain
+LOADING_SHARE = 0.25  # of the time of measuring, at most, goes to loading models anew
 WARM_UP_SECONDS, WARM_UP_CALLS = 3.0, 25  # it ends when both are spent
 
 
@@ -89,6 +90,11 @@ def neediest(deviations: Mapping[int, float], reference: Mapping[int, int]) -> s
     ranked = sorted(deviations, key=lambda index: -deviations[index])
     chosen = set(ranked[: -(-len(ranked) // 2)])
     return chosen | {reference[index] for index in chosen if reference[index] in deviations}
+
+
+def rounds_of_a_load(load_ns: int, block_ns: int) -> int:
+    """After how many blocks a model is loaded anew, so that loading takes at most LOADING_SHARE of a block's time."""
+    return max(1, -(-load_ns // int(LOADING_SHARE * block_ns + 1)))
 
 
 def standard_error(ratios: Sequence[float]) -> float:

@@ -8,7 +8,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from .measure import (
     kept_in_budget,
     neediest,
     plan,
+    rounds_of_a_load,
     standard_error,
     warm_up,
 )
@@ -82,14 +83,23 @@ def shifts(configurations: Sequence[Configuration]) -> list[list[int]]:
     return groups
 
 
+@dataclass
+class _Loaded:
+    """A runner, what it cost to load and what a call takes."""
+
+    runner: Runner
+    load_ns: int
+    call_ns: int = 0
+    rounds: int = 0
+
+
 class _Shift:
     """Configurations that are measured side by side."""
 
     def __init__(self, order: Order, members: list[int], seconds: float | None, first_round: int) -> None:
         self.order, self.members, self.seconds, self.first_round = order, members, seconds, first_round
         self.reference = references(order.configurations)
-        self.runners: dict[int, Runner] = {}
-        self.call_ns: dict[int, int] = {}
+        self.loaded: dict[int, _Loaded] = {}
         self.p10: dict[int, dict[int, float]] = {index: {} for index in members}
 
     def measure(self) -> Iterator[Event]:
@@ -99,8 +109,8 @@ class _Shift:
             self.deadline = time.perf_counter() + (self.seconds or 0)
             yield from self._rounds()
         finally:
-            for runner in self.runners.values():
-                runner.close()
+            for loaded in self.loaded.values():
+                loaded.runner.close()
 
     def _open(self, index: int) -> Iterator[Event]:
         """Probes, loads and warms up a configuration that has rounds to do."""
@@ -115,14 +125,19 @@ class _Shift:
                 yield from self._profile(index)
             if not description.get("timed", True):
                 return
-            runner = open_runner(configuration, seed=seed)
-            self.runners[index] = runner
-            warmed = warm_up(runner.time_block)
+            loaded = self._load(index)
+            warmed = warm_up(loaded.runner.time_block)
         except BROKEN as error:
             yield self._failed(index, error)
             return
-        self.call_ns[index] = warmed.call_ns
+        loaded.call_ns = warmed.call_ns
         yield Warmed(index, warmed.calls, warmed.steady)
+
+    def _load(self, index: int) -> _Loaded:
+        start = time.perf_counter_ns()
+        runner = open_runner(self.order.configurations[index], seed=self.order.seed)
+        self.loaded[index] = _Loaded(runner, time.perf_counter_ns() - start)
+        return self.loaded[index]
 
     def _profile(self, index: int) -> Iterator[Event]:
         """Operators and their times; where they cannot be had the measurement goes on, and the reason is told."""
@@ -149,7 +164,7 @@ class _Shift:
         self.energy = EnergyMeter()
         for number, kept in self._schedule():
             for index in order.sample(sorted(kept), len(kept)):
-                if index in self.runners:
+                if index in self.loaded:
                     yield self._block(index, number, kept[index])
             yield meter.read()
 
@@ -159,24 +174,25 @@ class _Shift:
             yield from self._schedule_in_time()
             return
         for number, calls in enumerate(plan(self.order.runs, self.order.block), self.first_round):
-            kept = {i: calls for i in self.runners if number not in self._done(i)}
+            kept = {i: calls for i in self.loaded if number not in self._done(i)}
             if kept:
                 yield number, kept
 
     def _schedule_in_time(self) -> Iterator[tuple[int, dict[int, int]]]:
-        if not self.runners:
+        if not self.loaded:
             return
-        kept = kept_in_budget(self.seconds or 0, self.call_ns, self.order.block)
+        calls_ns = {index: loaded.call_ns for index, loaded in self.loaded.items()}
+        kept = kept_in_budget(self.seconds or 0, calls_ns, self.order.block)
         done = [number for index in self.members for number in self._done(index)]
         first = number = 1 + max(done, default=self.first_round - 1)
-        while self.runners and (number < first + FEWEST_ROUNDS or time.perf_counter() < self.deadline):
-            chosen = set(self.runners) if number - first < MIN_ROUNDS else self._neediest()
+        while self.loaded and (number < first + FEWEST_ROUNDS or time.perf_counter() < self.deadline):
+            chosen = set(self.loaded) if number - first < MIN_ROUNDS else self._neediest()
             yield number, {index: kept[index] for index in chosen}
             number += 1
 
     def _neediest(self) -> set[int]:
         errors = {}
-        for index in self.runners:
+        for index in self.loaded:
             own, other = self.p10[index], self.p10[self.reference[index]]
             ratios = list(own.values()) if own is other else [own[n] / other[n] for n in own if n in other]
             errors[index] = standard_error(ratios) if ratios else float("inf")
@@ -184,11 +200,13 @@ class _Shift:
 
     def _block(self, index: int, number: int, kept: int) -> Event:
         calls = kept + DISCARDED
-        self.energy.restart()
         try:
-            starts, durations = self.runners[index].time_block(calls)
+            runner = self._placed_anew(index, calls)
+            self.energy.restart()
+            starts, durations = runner.time_block(calls)
         except BROKEN as error:
-            self.runners.pop(index).close()
+            if index in self.loaded:
+                self.loaded.pop(index).runner.close()
             return self._failed(index, error)
         joules = self.energy.joules()
         self.p10[index][number] = float(np.quantile(durations[DISCARDED:], 0.1, method="inverted_cdf"))
@@ -200,6 +218,21 @@ class _Shift:
             durations[DISCARDED:],
             None if joules is None else joules / calls,
         )
+
+    def _placed_anew(self, index: int, calls: int) -> Runner:
+        """The runner of a configuration: one model is loaded anew after so many blocks that loading costs little.
+
+        Where a load puts its weights in memory can make it several percent faster or slower than the next, for as long
+        as it lives; only rounds on different loads show that, and take the mean of it.
+        """
+        loaded = self.loaded[index]
+        loaded.rounds += 1
+        if loaded.rounds > rounds_of_a_load(loaded.load_ns, calls * loaded.call_ns):
+            self.loaded.pop(index).runner.close()
+            call_ns, loaded = loaded.call_ns, self._load(index)
+            loaded.call_ns, loaded.rounds = call_ns, 1
+            loaded.runner.time_block(DISCARDED)
+        return loaded.runner
 
     def _failed(self, index: int, error: BaseException) -> Failed:
         path = self.order.configurations[index].artifact

@@ -12,6 +12,7 @@ from keras_cnnzoo.mobile_bench.measure import (
     kept_in_budget,
     neediest,
     plan,
+    rounds_of_a_load,
     standard_error,
     time_block,
     warm_up,
@@ -43,6 +44,11 @@ def test_the_half_that_is_known_least_goes_on_with_its_references() -> None:
     errors = {0: 0.01, 1: 0.05, 2: 0.001, 3: 0.03, 4: 0.002}
     assert neediest(errors, dict.fromkeys(errors, 2)) == {0, 1, 3, 2}
     assert neediest({0: 0.1, 1: 0.0}, {0: 0, 1: 0}) == {0}
+
+
+@pytest.mark.parametrize(("load_ms", "rounds"), [(0, 1), (9, 1), (100, 10), (5000, 500)])
+def test_a_load_lives_for_so_many_blocks_that_loading_takes_a_quarter_of_their_time(load_ms: int, rounds: int) -> None:
+    assert rounds_of_a_load(load_ms * 10**6, 40 * 10**6) == rounds
 
 
 def test_the_standard_error_of_a_median_is_that_of_many_draws() -> None:

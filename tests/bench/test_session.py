@@ -17,15 +17,16 @@ CALLS: list[str] = []
 
 
 class Recorder:
-    """A runner named after its file; a file of the name "broken" fails at its 40th call."""
+    """A runner named after its file; "broken" fails at its 41st call, "gone" at its 2nd load."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.left = name, 40 if name == "broken" else 10**9
+        if name == "gone" and "gone closed" in CALLS:
+            raise RuntimeError("the file is gone")
+        self.name = name
 
     def invoke(self) -> None:
         assert not gc.isenabled()
-        self.left -= 1
-        if self.left < 0:
+        if self.name == "broken" and CALLS.count(self.name) == 40:
             raise RuntimeError("the cable was pulled")
         CALLS.append(self.name)
 
@@ -74,7 +75,8 @@ def test_the_first_calls_of_a_block_are_discarded() -> None:
     blocks = [event for event in found if isinstance(event, Block)]
     assert sum(len(block.durations_ns) for block in blocks) == 34
     assert [len(block.starts_ns) for block in blocks] == [len(block.durations_ns) for block in blocks]
-    assert CALLS.count("a") == warmed + 34 + DISCARDED * len(blocks)
+    loads = CALLS.count("a closed")
+    assert CALLS.count("a") == warmed + 34 + DISCARDED * (len(blocks) + loads - 1)
 
 
 def test_samples_carry_unix_time_in_order() -> None:
@@ -91,6 +93,25 @@ def test_a_runner_that_fails_in_the_middle_keeps_its_samples_and_leaves_the_othe
     assert sum(len(b.durations_ns) for b in found if isinstance(b, Block) and b.configuration == 0) == 100
     assert "broken closed" in CALLS
     assert "a closed" in CALLS
+
+
+def test_a_model_is_loaded_anew_for_each_block_where_that_is_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "rounds_of_a_load", lambda load_ns, block_ns: 1)
+    blocks = events(order_of("a b", runs=200))
+    assert [CALLS.count(f"{name} closed") for name in "ab"] == [len(blocks) // 2] * 2
+
+
+def test_a_model_that_is_dear_to_load_keeps_its_load_for_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "rounds_of_a_load", lambda load_ns, block_ns: 4)
+    assert len(events(order_of("a", runs=200))) == 12
+    assert CALLS.count("a closed") == 3
+
+
+def test_a_model_that_cannot_be_loaded_anew_keeps_its_samples() -> None:
+    found = list(session.measure(order_of("a gone", runs=100)))
+    assert [event.configuration for event in found if isinstance(event, Failed)] == [1]
+    assert [event.configuration for event in found if isinstance(event, Block)].count(1) >= 1
+    assert CALLS.count("gone closed") == 1
 
 
 def test_what_is_no_latency_is_not_timed() -> None:
