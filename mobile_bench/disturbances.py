@@ -13,6 +13,7 @@ SCALE = 0.6745  # of the median absolute deviation to a normal's standard deviat
 MANY = 0.1  # share of outlying calls that is worth a sentence
 SLOWED = 1.05  # last third of the rounds against the first
 BUSY = 0.3  # cores' worth of others' work
+BELOW, OFTEN = 1.25, 0.2  # a pulse against the shortest, share of the rounds
 COOLED, HEATED = 0.95, 5.0  # share of the clock that is left, degrees gained
 
 
@@ -54,6 +55,17 @@ def disturbances(rounds_of_each: Mapping[str, Rounds], health: Sequence[Health])
     others = [state.others for state in health if state.others is not None]
     if others and np.median(others) > BUSY:
         yield f"other processes used {np.median(others):.1f} cores meanwhile; latencies are too high, ratios are not"
+    elif (share := slowed(health)) > OFTEN:
+        yield (
+            f"the processor was well below its own speed in {share:.0%} of the rounds, and no process here did it: its "
+            "clock, or another tenant of the core; ratios of unlike work, as float32 to int8, differ from those at rest"
+        )
+
+
+def slowed(health: Sequence[Health]) -> float:
+    """The share of the rounds in which the processor did fixed work clearly slower than at its best."""
+    pulses = np.array([state.pulse_ns for state in health if state.pulse_ns], float)
+    return float(np.mean(pulses > BELOW * pulses.min())) if len(pulses) else 0.0
 
 
 def _outlying(block: NDArray[np.float64]) -> NDArray[np.bool_]:

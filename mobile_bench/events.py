@@ -85,12 +85,14 @@ class Health:
         frequency_mhz: of the fastest core in use.
         temperature_c: of the hottest sensor.
         others: cores' worth of work that other processes had since the last time.
+        pulse_ns: what a small fixed piece of work took.
     """
 
     time_ns: int
     frequency_mhz: float | None = None
     temperature_c: float | None = None
     others: float | None = None
+    pulse_ns: int | None = None
 
 
 @dataclass(frozen=True)
@@ -258,6 +260,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "frequency_mhz": _number_or_none,
     "temperature_c": _number_or_none,
     "others": _number_or_none,
+    "pulse_ns": lambda value: None if value is None else _whole(value),
     "energy_j": _number_or_none,
     "reason": _text,
 }

@@ -58,6 +58,15 @@ def test_the_load_of_other_processes_is_named() -> None:
     assert sentence.startswith("other processes used 1.5 cores")
 
 
+def test_a_processor_below_its_own_speed_is_named_where_no_process_did_it() -> None:
+    slow = [Health(number, pulse_ns=170_000 if number % 3 else 300_000) for number in range(30)]
+    (sentence,) = disturbances({"a": rounds()}, slow)
+    assert sentence.startswith("the processor was well below its own speed in 33% of the rounds")
+    even = [Health(number, pulse_ns=170_000 + 1000 * (number % 9)) for number in range(30)]
+    assert list(disturbances({"a": rounds()}, even)) == []
+    assert (HealthMeter().read().pulse_ns or 0) > 0
+
+
 def test_this_process_s_own_work_is_not_that_of_others() -> None:
     meter = HealthMeter()
     state = meter.read()

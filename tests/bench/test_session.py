@@ -42,6 +42,7 @@ def recorders(monkeypatch: pytest.MonkeyPatch) -> None:
     CALLS.clear()
     monkeypatch.setattr(session, "check", lambda configuration: None)
     monkeypatch.setattr(session, "probe", lambda configuration, seed: ({}, {"timed": configuration.threads != 9}))
+    monkeypatch.setattr(session, "rounds_of_a_load", lambda load_ns, block_ns: 1)
     monkeypatch.setattr(session, "open_runner", lambda configuration, seed: Recorder(configuration.artifact.stem))
 
 
@@ -76,6 +77,7 @@ def test_the_first_calls_of_a_block_are_discarded() -> None:
     assert sum(len(block.durations_ns) for block in blocks) == 34
     assert [len(block.starts_ns) for block in blocks] == [len(block.durations_ns) for block in blocks]
     loads = CALLS.count("a closed")
+    assert loads == len(blocks)
     assert CALLS.count("a") == warmed + 34 + DISCARDED * (len(blocks) + loads - 1)
 
 
@@ -95,8 +97,7 @@ def test_a_runner_that_fails_in_the_middle_keeps_its_samples_and_leaves_the_othe
     assert "a closed" in CALLS
 
 
-def test_a_model_is_loaded_anew_for_each_block_where_that_is_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "rounds_of_a_load", lambda load_ns, block_ns: 1)
+def test_a_model_is_loaded_anew_for_each_block_where_that_is_cheap() -> None:
     blocks = events(order_of("a b", runs=200))
     assert [CALLS.count(f"{name} closed") for name in "ab"] == [len(blocks) // 2] * 2
 
