@@ -1,62 +1,91 @@
 """Q/DQ ONNX files in ONNX Runtime against float Keras and against the int8 .tflite on LiteRT, on CIFAR-10.
 
-    python benchmarks/onnx_accuracy.py DATA [--count 5000] [--calibrate 500] [--seed 0]
+    python benchmarks/onnx_accuracy.py DATA [--networks resnet20,resnet56] [--count 5000] [--calibrate 500] [--seeds 3]
+      [--schemes min-max mse mse/bias mse/clipping+bias+adaround]
 
 DATA holds cifar10/train.npz, cifar10/test.npz and weights/cifar_resnet20.safetensors, cifar_resnet56.safetensors.
-Prints one line for each network and estimator: top-1, its paired difference from float with a 95 % interval, agreement
-with the float network and with the .tflite file, and the logits' signal-to-noise ratio. ONNX Runtime runs the operators
-as they stand in the file ("exact"), which is the arithmetic that TensorRT promises.
+A scheme is an estimator of ranges and, behind a stroke, its corrections. Prints one line for each network, seed and
+scheme: top-1, its paired difference from float with a 95 % interval, agreement with the float network and with the
+.tflite file, and the logits' signal-to-noise ratio; then the means over the seeds. ONNX Runtime runs the operators as
+they stand in the file ("exact"), which is the arithmetic that TensorRT promises.
 """
 
 import argparse
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 
+import keras
 import numpy as np
 
 import keras_cnnzoo
-from keras_cnnzoo.export import Calibration, to_onnx, to_tflite
+from keras_cnnzoo.export import Calibration, Quantization, to_onnx, to_tflite
 from keras_cnnzoo.export.interpreter import LiteRT
 from keras_cnnzoo.export.onnx.runtime import OnnxRuntime
+from keras_cnnzoo.export.schemes import CORRECTIONS, ESTIMATORS
 from keras_cnnzoo.export.verify import compare
 from keras_cnnzoo.images import read_images
 from keras_cnnzoo.preprocessing import PRESETS
 
-ESTIMATORS = ("min-max", "mse")
+SIZE, TORCH = (32, 32, 3), PRESETS["torch"]
+SCHEMES = ("min-max", "mse", "mse/bias", "mse/clipping+bias+adaround")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
+    parser.add_argument("--networks", default="resnet20,resnet56")
     parser.add_argument("--count", type=int, default=5000, help="test images")
     parser.add_argument("--calibrate", type=int, default=500, help="calibration images")
-    parser.add_argument("--seed", type=int, default=0, help="draws them")
+    parser.add_argument("--seeds", type=int, default=3, help="so many draws of them")
+    parser.add_argument("--schemes", nargs="+", default=SCHEMES)
     arguments = parser.parse_args()
-    size, torch = (32, 32, 3), PRESETS["torch"]
-    train = read_images(arguments.data / "cifar10" / "train.npz", size, count=arguments.calibrate, seed=arguments.seed)
-    test = read_images(arguments.data / "cifar10" / "test.npz", size)
-    images, labels = torch(test.pixels[: arguments.count]), test.labels[: arguments.count]
-    calibration = Calibration(torch(train.pixels), train.source)
-    for name in ("resnet20", "resnet56"):
+    test = read_images(arguments.data / "cifar10" / "test.npz", SIZE)
+    images, labels = TORCH(test.pixels[: arguments.count]), test.labels[: arguments.count]
+    for name in arguments.networks.split(","):
         weights = arguments.data / "weights" / f"cifar_{name}.safetensors"
         model = keras_cnnzoo.create(name, weights=weights, classifier_activation=None)
         expected = np.asarray(model.predict(images, batch_size=100, verbose=0))
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "int8.tflite"
-            to_tflite(model, path, quantize="int8", calibration=calibration)
-            (lite,) = LiteRT(path.read_bytes())(images)
-            line(name, "tflite int8", expected, lite, lite, labels)
-            for estimator in ESTIMATORS:
-                path = Path(folder) / f"{estimator}.onnx"
-                to_onnx(model, path, quantize="int8", calibration=calibration, estimator=estimator, batch=None)
-                (answers,) = OnnxRuntime(path.read_bytes(), exact=True)(images)
-                line(name, f"Q/DQ {estimator}", expected, answers, lite, labels)
+        rows: dict[str, list[tuple[float, ...]]] = defaultdict(list)
+        for seed in range(arguments.seeds):
+            train = read_images(arguments.data / "cifar10" / "train.npz", SIZE, count=arguments.calibrate, seed=seed)
+            data = Calibration(TORCH(train.pixels), train.source)
+            lite = by_litert(model, data, images)
+            rows["tflite int8"].append(line(name, seed, "tflite int8", expected, lite, lite, labels))
+            for scheme in arguments.schemes:
+                answers = by_onnx(model, scheme, data, images)
+                rows[scheme].append(line(name, seed, f"Q/DQ {scheme}", expected, answers, lite, labels))
+        for scheme, found in rows.items():
+            drop, same, sqnr = np.mean(found, axis=0)
+            print(f"{name:9} mean of {len(found)} {scheme:32} {drop:+.2f} points; tflite {same:.2%}; {sqnr:.2f} dB")
+
+
+def by_litert(model: keras.Model, data: Calibration, images: np.ndarray) -> np.ndarray:
+    """The logits of our int8 file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "int8.tflite"
+        to_tflite(model, path, quantize="int8", calibration=data)
+        return LiteRT(path.read_bytes())(images)[0]
+
+
+def by_onnx(model: keras.Model, scheme: str, data: Calibration, images: np.ndarray) -> np.ndarray:
+    """The logits of the Q/DQ file of a scheme as --schemes spells it."""
+    estimator, _, corrections = scheme.partition("/")
+    options = Quantization(
+        "int8",
+        estimator=next(name for name in ESTIMATORS if name == estimator),
+        corrections=tuple(name for name in CORRECTIONS if name in corrections.split("+")),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "qdq.onnx"
+        to_onnx(model, path, quantize=options, calibration=data, batch=None)
+        return OnnxRuntime(path.read_bytes(), exact=True)(images)[0]
 
 
 def line(
-    name: str, scheme: str, expected: np.ndarray, answers: np.ndarray, lite: np.ndarray, labels: np.ndarray
-) -> None:
-    """One row of the table, as soon as it is known."""
+    name: str, seed: int, scheme: str, expected: np.ndarray, answers: np.ndarray, lite: np.ndarray, labels: np.ndarray
+) -> tuple[float, float, float]:
+    """Prints a row as soon as it is known; returns points of top-1, agreement with the .tflite file, and decibels."""
     found = compare(expected, answers, labels)
     assert found.interval is not None
     low, high = found.interval
@@ -64,7 +93,8 @@ def line(
     score = f"top-1 {found.top1_file:.2%} (float {found.top1_model:.2%}; {found.top1_difference:+.2f}"
     score += f", {low:+.2f} to {high:+.2f})"
     agreement = f"agreement: float {found.agreement:.2%}, tflite {same:.2%}"
-    print(f"{name:9} {scheme:14} {score} {agreement}; SQNR {found.sqnr_db:.2f} dB", flush=True)
+    print(f"{name:9} seed {seed} {scheme:32} {score} {agreement}; SQNR {found.sqnr_db:.2f} dB", flush=True)
+    return found.top1_difference or 0.0, same, found.sqnr_db or np.inf
 
 
 if __name__ == "__main__":

@@ -1,30 +1,26 @@
 """`cnnzoo-export MODEL`: a Keras network to a small file and its card."""
 
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from ...console import print_json, progress, terminal
+from ...console import print_json, terminal
 from ...errors import InputError
-from ...preprocessing import Preprocessing, preprocessing
+from ...preprocessing import Preprocessing
 from ..onnx.options import SUFFIXES, Format, Layout, OnnxBoundary
 from ..schemes import CORRECTIONS, Boundary, Correction, Estimator, Kept, Quantization, Scheme
 from ..web import ARTIFACT, write_site
+from .card_table import card_table
+from .inputs import calibration_of, class_names, images_of, phases, spec_of, verification_of
 from .onnx_file import check_onnx, export_onnx
 from .site import require_litertjs, show_site
 
 if TYPE_CHECKING:
     import keras
 
-    from ...images import Images
-    from ..calibration import Calibration
-    from ..card import Card
     from ..lowering.accuracy import Accuracy
-    from ..tflite import Origin, Phase
 
 EXAMPLE = """
 **Examples**
@@ -153,6 +149,8 @@ def export(
     """
     from ...files import refuse_overwrite
     from ..card import card_path
+    from ..pixels import reads_pixels
+    from ..sources import load
 
     if to == "web":
         require_litertjs(output, install=install)
@@ -162,76 +160,73 @@ def export(
     path, as_tflite = _artifact(output, model, quantize, to), SUFFIXES[to] == ".tflite"
     for wanted in (path, card_path(path)):
         refuse_overwrite(wanted, force=force)
-    from ..sources import load
-    from ..targets import place_of
-    from ..tflite import check, to_tflite
-
-    if target is not None:
-        if not as_tflite:
-            raise InputError(f"--target {target}: says where a .tflite file shall run; drop it, or --to {to}")
-        place_of(target, quantize)
-    chosen = _correction_names(corrections)
-    options = Quantization(quantize, per_tensor, tuple(keep or ()), keep_in, auto_mixed, estimator, chosen)
+    asked = _correction_names(corrections)
+    options = Quantization(quantize, per_tensor, tuple(keep or ()), keep_in, auto_mixed, estimator, asked)
     if as_tflite:
-        check(path, options, calibration, inputs, outputs, batch, force)
+        _check_tflite(path, options, calibration, (inputs, outputs), batch, target, force)
+        _refuse("is of ONNX files; give --to onnx", {"--opset": opset})
     else:
         check_onnx(to, path, options, calibration, opset, layout, batch, io, force)
-    phase = _phases(not quiet)
+        chosen = {"--lower": None if passes == "auto" else passes, "--max-drop": max_drop}
+        chosen |= {"--target": target, "--inputs": inputs, "--outputs": outputs}
+        _refuse("is of .tflite files; drop it, or --to " + to, chosen)
+    phase = phases(not quiet)
     with phase("build", None):
         network, origin = load(model, weights, settings or [])
-    spec = _spec(origin, preprocess, model)
+    spec = spec_of(origin, preprocess, model)
     if pixels:
-        from ..pixels import reads_pixels
-
         network, spec = reads_pixels(network, spec)
-    images = _calibration(calibration, network, spec, count, seed) if options.static else None
-    if pixels and images is not None:
-        from ..pixels import spanning
-
-        images = spanning(images)
-    origin = replace(origin, preprocessing=spec, labels=_class_names(labels))
-    verification = _verification(verify, network, spec, phase, None if as_tflite else layout)
+    source = calibration if options.static else None
+    data = calibration_of(source, network, spec, count, seed, spans=pixels)
+    common: dict[str, Any] = {
+        "quantize": options,
+        "calibration": data,
+        "batch": batch,
+        "origin": replace(origin, preprocessing=spec, labels=class_names(labels)),
+        "verification": verification_of(verify, network, spec, phase, None if as_tflite else layout),
+        "force": force,
+        "phase": phase,
+    }
     if as_tflite:
+        from ..tflite import to_tflite
+
+        accuracy = _accuracy(max_drop, verify, quantize, network, spec)
         card = to_tflite(
-            network,
-            path,
-            quantize=options,
-            calibration=images,
-            inputs=inputs,
-            outputs=outputs,
-            batch=batch,
-            lower=passes,
-            accuracy=_accuracy(max_drop, verify, quantize, network, spec),
-            target=target,
-            origin=origin,
-            verification=verification,
-            force=force,
-            phase=phase,
+            network, path, inputs=inputs, outputs=outputs, lower=passes, accuracy=accuracy, target=target, **common
         )
     else:
-        if passes != "auto" or max_drop is not None:
-            raise InputError("--lower and --max-drop are of .tflite files; drop them, or write a .tflite file")
-        card = export_onnx(
-            to,
-            network,
-            path,
-            quantize=options,
-            calibration=images,
-            opset=opset,
-            layout=layout,
-            batch=batch,
-            io=io,
-            origin=origin,
-            verification=verification,
-            force=force,
-            phase=phase,
-        )
+        card = export_onnx(to, network, path, opset=opset, layout=layout, io=io, **common)
     if to == "web":
         write_site(path, output, force=force)
     if as_json:
         print_json(asdict(card))
     else:
-        terminal().print(_table(card, path))
+        terminal().print(card_table(card, path))
+
+
+def _check_tflite(
+    path: Path,
+    options: Quantization,
+    calibration: str | None,
+    border: tuple[Boundary | None, Boundary | None],
+    batch: int,
+    target: str | None,
+    force: bool,
+) -> None:
+    """Refuses what can be refused before the network is built."""
+    from ..targets import place_of
+    from ..tflite import check
+
+    if target is not None:
+        place_of(target, options.scheme)
+    check(path, options, calibration, *border, batch, force)
+
+
+def _refuse(words: str, options: dict[str, Any]) -> None:
+    """Raises InputError where one of the options, None where it was not given, is of another format."""
+    for name, value in options.items():
+        if value is not None:
+            raise InputError(f"{name} {value} {words}")
 
 
 def _correction_names(text: str | None) -> tuple[Correction, ...] | None:
@@ -255,69 +250,6 @@ def _artifact(output: Path, model: str, quantize: str, to: Format) -> Path:
     return output / f"{name}_{quantize}{SUFFIXES[to]}"
 
 
-def _phases(shown: bool) -> "Phase":
-    """A bar for each phase; what is over in a moment leaves a line."""
-    return lambda name, total: progress(name, total, shown=shown)
-
-
-def _spec(origin: "Origin", preprocess: str | None, model: str) -> Preprocessing:
-    """The preprocessing of the command line, or what is known of the weights."""
-    spec = origin.preprocessing if preprocess is None else preprocessing(preprocess)
-    if spec is None:
-        raise InputError(
-            f"{model}: neither its weights nor the registry know what it was trained on; give --preprocess torch, tf, "
-            "caffe, none or a JSON file"
-        )
-    return spec
-
-
-def _class_names(path: Path | None) -> list[str] | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a readable list of class names ({error})") from error
-
-
-def _calibration(
-    source: str | None, network: "keras.Model", spec: Preprocessing, count: int, seed: int
-) -> "Calibration | None":
-    """The representative dataset that --calibration names."""
-    from ..calibration import Calibration
-
-    if source is None:
-        return None
-    size = tuple(network.inputs[0].shape[1:])
-    if source.startswith("random:"):
-        number = source.removeprefix("random:")
-        if not number.isdigit() or not int(number):
-            raise InputError(f"--calibration {source}: write random:N with N of at least 1")
-        return Calibration.noise(int(number), size, seed)
-    images = _images(source, size, spec, count, seed)
-    return Calibration(spec(images.pixels), images.source)
-
-
-def _verification(
-    source: str | None, network: "keras.Model", spec: Preprocessing, phase: "Phase", layout: Layout | None
-) -> Callable[[bytes], dict[str, Any]] | None:
-    """What compares the file with the model over the images that --verify names; `layout` is an ONNX file's."""
-    if source is None:
-        return None
-    images = _images(source, tuple(network.inputs[0].shape[1:]), spec, None, None)
-
-    def prove(content: bytes) -> dict[str, Any]:
-        from ..runners import OnnxRunner
-        from ..verify import verify
-
-        file = content if layout is None else OnnxRunner(content, layout=layout)
-        with phase("verify", len(images)) as step:
-            found = verify(file, network, spec(images.pixels), images.labels, step)
-        return {"source": images.source} | found.to_dict()
-
-    return prove
-
-
 def _accuracy(
     max_drop: float | None, source: str | None, quantize: Scheme, network: "keras.Model", spec: Preprocessing
 ) -> "Accuracy | None":
@@ -328,71 +260,5 @@ def _accuracy(
         raise InputError(f"--max-drop {max_drop:g} compares int8 files over images; give --quantize int8 and --verify")
     from ..lowering.accuracy import Accuracy
 
-    images = _images(source, tuple(network.inputs[0].shape[1:]), spec, None, None)
+    images = images_of(source, tuple(network.inputs[0].shape[1:]), spec, None, None)
     return Accuracy(spec(images.pixels), images.labels, max_drop)
-
-
-def _images(
-    source: str, size: tuple[int, int, int], spec: Preprocessing, count: int | None, seed: int | None
-) -> "Images":
-    from ...images import read_images
-
-    images = read_images(source, size, fit=spec, count=count, seed=seed)
-    if images.skipped:
-        terminal(stderr=True).print(f"{source}: {images.skipped} pictures could not be read and were skipped")
-    return images
-
-
-def _scheme(found: dict[str, Any]) -> str:
-    """The scheme in a line: what is not the default is said."""
-    words = [found["scheme"]]
-    words += ["per tensor"] if found.get("per_tensor") else []
-    words += [f"{found['estimator']} ranges"] if found.get("estimator", "min-max") != "min-max" else []
-    words += [", ".join(found["corrections"])] if found.get("corrections") else []
-    words += [f"{', '.join(found['kept'])} in {found['keep_in']}"] if found.get("kept") else []
-    return "; ".join(words)
-
-
-def _table(card: "Card", path: Path) -> Table:
-    table = Table(title=f"{path}  ({card.artifact['bytes'] / 1e6:.2f} MB)", show_header=False, title_justify="left")
-    delegate, proof = card.delegate, card.verification
-    table.add_row("network", f"{card.model['name']}, weights {card.model['weights']}")
-    table.add_row("scheme", _scheme(card.quantization))
-    if card.quantization["calibration"]:
-        calibration = card.quantization["calibration"]
-        noise = " - noise: its answers mean nothing" if calibration["random"] else ""
-        table.add_row("calibration", f"{calibration['count']} images of {calibration['source']}{noise}")
-    for tensor in (*card.inputs, *card.outputs):
-        table.add_row(tensor["name"], f"{tensor['dtype']} {tensor['shape']}")
-    table.add_row("operators", ", ".join(f"{count} {name}" for name, count in card.operators.items()))
-    if delegate:
-        outside = ", ".join(f"{count} {name}" for name, count in delegate["outside"].items()) or "nothing outside"
-        table.add_row("XNNPACK", f"{delegate['partitions']} partition(s), {outside}")
-    if card.target:
-        outside = ", ".join(f"{count} {what}" for what, count in card.target["outside"].items())
-        words = f"{outside}: on {card.target['fallback']}" if outside else "takes all of it"
-        table.add_row(f"target {card.target['name']}", words)
-    if card.quantization.get("float_islands"):
-        islands = ", ".join(f"{count} {name}" for name, count in card.quantization["float_islands"].items())
-        table.add_row("in float", islands)
-    table.add_row(
-        "converted by", card.conversion["by"] + (f" ({card.conversion['reason']})" if card.conversion["reason"] else "")
-    )
-    if card.conversion["lowering"]:
-        table.add_row("lowered by", ", ".join(card.conversion["lowering"]))
-    if proof and "parity" in proof:
-        parity = proof["parity"]
-        weak = "" if parity["varies"] else "; the network's answers hardly vary, so this proves little"
-        difference = f"{parity['largest_difference']:.2g} of the largest output"
-        table.add_row("float parity", f"{difference}, {parity['images']} images in ONNX Runtime{weak}")
-    if proof and "images" in proof:
-        table.add_row("verified on", f"{proof['images']} images of {proof['source']}")
-        if proof["top1_model"] is not None:
-            low, high = proof["interval"]
-            table.add_row("top-1", f"{proof['top1_model']:.2%} model, {proof['top1_file']:.2%} file")
-            table.add_row(
-                "difference", f"{proof['top1_difference']:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}"
-            )
-        table.add_row("agreement", f"{proof['agreement']:.2%}")
-        table.add_row("largest difference", f"{proof['largest_difference']:.3g} of {proof['largest_output']:.3g}")
-    return table

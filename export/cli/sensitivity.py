@@ -82,10 +82,10 @@ def _measured(
     from ..lowering import lower
     from ..sensitivity import layers, sensitivity
     from ..sources import load
-    from .model import _spec
+    from .inputs import spec_of
 
     network, origin = load(model, weights, settings)
-    spec = _spec(origin, preprocess, model)
+    spec = spec_of(origin, preprocess, model)
     images = read_images(data, tuple(network.inputs[0].shape[1:]), fit=spec, count=drawn[0], seed=drawn[1])
     inputs = spec(images.pixels)
     graph = lower(from_keras(network))

@@ -13,7 +13,8 @@ from ...console import print_json, terminal
 from ...errors import InputError
 from ..compress.methods import Method
 from ..schemes import Boundary, Scheme
-from .model import _class_names, _images, _phases, _spec, _table, _verification
+from .card_table import card_table
+from .inputs import class_names, images_of, phases, spec_of, verification_of
 
 if TYPE_CHECKING:
     import keras
@@ -113,11 +114,11 @@ def train_aware(
     if save is not None and save.suffix != ".keras":
         raise InputError(f"--save {save}: a Keras model's file name ends in .keras")
     check_method(method, epochs)
-    phase = _phases(not quiet)
+    phase = phases(not quiet)
     with phase("build", None):
         network, origin = load(model, weights, settings or [])
-    spec = _spec(origin, preprocess, model)
-    images = _images(data, tuple(network.inputs[0].shape[1:]), spec, count, seed)
+    spec = spec_of(origin, preprocess, model)
+    images = images_of(data, tuple(network.inputs[0].shape[1:]), spec, count, seed)
     truth, pixels = _labels(images, network, data), spec(images.pixels)
     how: dict[str, Any] = {
         "epochs": epochs,
@@ -132,7 +133,7 @@ def train_aware(
     if save is not None:
         with replacing(save, force=force) as temporary:
             trained.model.save(temporary)
-    names = _class_names(labels) or images.classes
+    names = class_names(labels) or images.classes
     card = _export(
         trained,
         path,
@@ -140,14 +141,14 @@ def train_aware(
         Calibration(pixels[:COUNT], images.source),
         (inputs, outputs),
         replace(origin, preprocessing=spec, labels=names, training=card_section(trained)),
-        _verification(verify, network, spec, phase, "NCHW" if path.suffix == ".onnx" else None),
+        verification_of(verify, network, spec, phase, "NCHW" if path.suffix == ".onnx" else None),
         force,
         phase,
     )
     if as_json:
         print_json(asdict(card))
     else:
-        terminal().print(_with_training(_table(card, path), trained))
+        terminal().print(_with_training(card_table(card, path), trained))
 
 
 def _export(

@@ -1,9 +1,11 @@
 """cnnzoo-export as it is called from a shell."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import keras
@@ -21,12 +23,20 @@ from keras_cnnzoo.preprocessing import PRESETS
 COMMAND = [sys.executable, "-c", "from keras_cnnzoo.export.cli import main; main()"]
 
 
-def export(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+def in_a_shell(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """A process of its own: what the exit code is, and what native libraries print."""
     environment = {name: value for name, value in os.environ.items() if name != "CNNZOO_DEBUG"}
     command = [*COMMAND, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == code, done.stderr
     return done
+
+
+def export(*arguments: object) -> tuple[str, str]:
+    """Standard output and error of a line that succeeds, in this process."""
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as error:
+        app([*map(str, arguments)], standalone_mode=False)
+    return out.getvalue(), error.getvalue()
 
 
 def refusal(*arguments: object) -> str:
@@ -63,16 +73,16 @@ def files(resnet: keras.Model, some_images: np.ndarray, tmp_path_factory: pytest
 
 
 def test_help_shows_an_example() -> None:
-    assert "cnnzoo-export resnet20 --weights w.safetensors" in export("--help").stdout
+    assert "cnnzoo-export resnet20 --weights w.safetensors" in in_a_shell("--help").stdout
 
 
 def test_the_documented_line_writes_a_verified_int8_file(files: Path, tmp_path: Path) -> None:
-    done = export(
+    out, error = export(
         *("resnet20", "--weights", files / "weights.safetensors", "--preprocess", "torch", "--quantize", "int8"),
         *("--calibration", files / "images.npz", "--count", 40, "--verify", files / "images.npz"),
         *("--labels", files / "labels.txt", "-o", tmp_path / "out", "--json"),
     )
-    card = json.loads(done.stdout)
+    card = json.loads(out)
     assert card == json.loads((tmp_path / "out" / "resnet20_int8.tflite.json").read_text())
     assert Card.read(tmp_path / "out" / "resnet20_int8.tflite.json").verification == card["verification"]
     assert card["model"]["weights"] == "trained"
@@ -81,15 +91,15 @@ def test_the_documented_line_writes_a_verified_int8_file(files: Path, tmp_path: 
     assert card["verification"]["images"] == 60
     assert card["verification"]["agreement"] > 0.8
     assert card["model"]["options"] == {"classifier_activation": None}
-    assert "calibrate" in done.stderr  # a progress bar per phase
+    assert "calibrate" in error  # a progress bar per phase
 
 
 def test_a_folder_by_class_calibrates_and_unreadable_pictures_are_counted(files: Path, tmp_path: Path) -> None:
-    done = export(
+    _, error = export(
         *("resnet20", "--weights", files / "knows.safetensors", "--quantize", "int8", "--outputs", "float32"),
         *("--calibration", files / "pictures", "--inputs", "uint8", "-o", tmp_path / "m.tflite"),
     )
-    assert "1 pictures could not be read" in done.stderr
+    assert "1 pictures could not be read" in error
     card = Card.read(tmp_path / "m.tflite.json")
     assert card.quantization["calibration"]["count"] == 6
     assert card.preprocessing == PRESETS["tf"].to_dict()  # the weights know it
@@ -97,12 +107,12 @@ def test_a_folder_by_class_calibrates_and_unreadable_pictures_are_counted(files:
 
 
 def test_random_weights_and_noise_say_so_in_the_card_and_on_the_terminal(tmp_path: Path) -> None:
-    done = export(
-        *("shufflenet-v2-x0-5", "--weights", "random", "--quantize", "int8", "--calibration", "random:4"),
-        *("--set", "input_shape=64,64,3", "--set", "classes=5", "--set", "classifier_activation=softmax"),
+    done = in_a_shell(
+        *("resnet20", "--weights", "random", "--quantize", "int8", "--calibration", "random:4"),
+        *("--set", "input_shape=16,16,3", "--set", "classes=5", "--set", "classifier_activation=softmax"),
         *("-o", tmp_path, "-q"),
     )
-    card = Card.read(tmp_path / "shufflenet-v2-x0-5_int8.tflite.json")
+    card = Card.read(tmp_path / "resnet20_int8.tflite.json")
     assert card.model["weights"] == "random"
     assert card.quantization["calibration"]["random"] is True
     assert card.operators["SOFTMAX"] == 1
@@ -112,7 +122,7 @@ def test_random_weights_and_noise_say_so_in_the_card_and_on_the_terminal(tmp_pat
 
 
 def test_a_model_file_is_exported_as_it_is(files: Path, resnet: keras.Model, some_images, tmp_path: Path) -> None:
-    export(files / "model.keras", "--preprocess", "none", "-o", tmp_path / "m.tflite")
+    export(files / "model.keras", "--preprocess", "none", "-o", tmp_path / "m.tflite", "-q")
     answers = LiteRT((tmp_path / "m.tflite").read_bytes())(some_images[:4])[0]
     np.testing.assert_allclose(answers, np.asarray(resnet(some_images[:4])), atol=1e-3)
     assert Card.read(tmp_path / "m.tflite.json").model["weights"] == "unknown"
@@ -170,6 +180,14 @@ def test_a_keras_h5_file_and_a_network_of_keras_applications_are_exported(resnet
         ("{}/labels.keras -o out", "truncated, or not a Keras model"),
         ("{}/model.keras --weights random -o out", "exported as it is"),
         ("resnet20 --weights random --verify absent.npz -o out", "absent.npz: expected a folder"),
+        ("resnet20 --weights random --opset 17 -o out", "--opset 17 is of ONNX files"),
+        ("resnet20 --weights random --to onnx --lower none -o out", "--lower none is of .tflite files"),
+        ("resnet20 --weights random --to onnx --target gpu -o out", "--target gpu is of .tflite files"),
+        (
+            "resnet20 --weights random --to onnx --per-tensor --quantize int8 --calibration random:4 -o out",
+            "per_tensor",
+        ),
+        ("resnet20 --weights random --to onnx --quantize int4 --auto-mixed 2 -o out", "look at calibration images"),
     ],
 )
 def test_bad_input_is_one_sentence_and_writes_nothing(
@@ -191,14 +209,14 @@ def test_files_are_replaced_only_by_force(tmp_path: Path) -> None:
 
 
 def test_a_refusal_is_a_sentence_on_standard_error_and_exit_code_2(tmp_path: Path) -> None:
-    done = export("resnet21", "--weights", "random", "-o", tmp_path, code=2)
+    done = in_a_shell("resnet21", "--weights", "random", "-o", tmp_path, code=2)
     assert done.stdout == ""
     assert "error: 'resnet21' is no network" in done.stderr
-    done = export("resnet20", "--weights", "random", "--quantize", "int7", "-o", tmp_path, code=2)
+    done = in_a_shell("resnet20", "--weights", "random", "--quantize", "int7", "-o", tmp_path, code=2)
     assert "'int7' is not one of" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_debug_shows_the_traceback() -> None:
-    done = export("resnet21", "--weights", "random", "-o", "out", "--debug", code=1)
+    done = in_a_shell("resnet21", "--weights", "random", "-o", "out", "--debug", code=1)
     assert "Traceback" in done.stderr

@@ -231,12 +231,16 @@ def test_the_command_line_writes_onnx_and_tensorrt_files(tmp_path: Path, capsys:
     common = ["resnet20", "--weights", "random", "-q", "--json", "-o", str(tmp_path)]
     app([*common, "--to", "onnx", "--layout", "NHWC", "--batch", "0", "--opset", "18"], standalone_mode=False)
     assert json.loads(capsys.readouterr().out)["inputs"][0]["shape"] == [None, 32, 32, 3]
-    app([*common, "--to", "tensorrt", "--quantize", "int8", "--calibration", "random:4"], standalone_mode=False)
+    chosen = ["--keep", "conv1", "--keep", "layer1_*", "--estimator", "percentile", "--corrections", "none"]
+    options = ["--to", "tensorrt", "--quantize", "int8", "--calibration", "random:4", *chosen]
+    app([*common, *options], standalone_mode=False)
     captured = capsys.readouterr()
     assert json.loads(captured.out)["artifact"]["format"] == "onnx"
     assert "TensorRT itself has never run here" in captured.err
     assert "trtexec --onnx=resnet20_int8.onnx --stronglyTyped" in captured.err
-    assert Card.read(tmp_path / "resnet20_int8.onnx.json").quantization["scheme"] == "int8"
+    card = Card.read(tmp_path / "resnet20_int8.onnx.json")
+    assert (card.quantization["scheme"], card.quantization["estimator"]) == ("int8", "percentile")
+    assert {"conv1", "layer1_0_conv1"} <= set(card.quantization["kept"])
     for options, sentence in (
         (["--to", "tensorrt", "--layout", "NHWC"], "channels first"),
         (["--to", "tensorrt", "--quantize", "dynamic"], "TensorRT takes"),
