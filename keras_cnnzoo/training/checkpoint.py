@@ -52,11 +52,11 @@ class Checkpoint:
         Raises:
             InputError: the file cannot be written; the one before then stays, too.
         """
-        state = {name: keras.ops.convert_to_numpy(v) for name, v in self._variables().items()}
+        state = {name: np.array(keras.ops.convert_to_numpy(v), order="C") for name, v in self._variables().items()}
         if not all(np.isfinite(value).all() for value in state.values() if value.dtype.kind == "f"):
             return False
         said = {"identity": json.dumps(self.identity), "progress": json.dumps(asdict(progress))}
-        write(self.path, save({name: np.ascontiguousarray(value) for name, value in state.items()}, said))
+        write(self.path, save(state, said))
         return True
 
     def restore(self) -> Progress | None:
@@ -75,13 +75,17 @@ class Checkpoint:
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise InputError(f"{self.path}: truncated, or no checkpoint of a training run ({error!r})") from error
         self._require_same(identity)
-        for name, variable in self._variables().items():
+        variables = self._variables()
+        if {name: tuple(v.shape) for name, v in variables.items()} != {name: v.shape for name, v in state.items()}:
+            raise InputError(f"{self.path} is of another network of that name; choose another --out, or --force")
+        for name, variable in variables.items():
             variable.assign(state[name])
         return Progress(**(progress | {"history": [Row(**row) for row in progress["history"]]}))
 
     def _variables(self) -> dict[str, Any]:
+        """By number: the names of dropout's seeds count the layers of a process."""
         parts = {"model": self.model.variables, "optimizer": self.model.optimizer.variables}
-        return {f"{part}/{i:04}/{v.path}": v for part, variables in parts.items() for i, v in enumerate(variables)}
+        return {f"{part}/{i}": v for part, variables in parts.items() for i, v in enumerate(variables)}
 
     def _require_same(self, found: dict[str, Any]) -> None:
         differs = _difference(found, self.identity)

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -149,7 +149,7 @@ class _Session:
 
     def run(self) -> None:
         progress, started = self.progress, time.monotonic() - self.progress.seconds
-        self.saved_at = time.monotonic()
+        self.saved_at = before = time.monotonic()
         if progress.step == (len(progress.history) + 1) * self.steps:  # it was killed while it tested
             self._end_epoch()
         batches = training_batches(self.data, self.recipe, self.preprocessing, self.seed, progress.step)
@@ -162,7 +162,8 @@ class _Session:
                 progress.seconds = began - started
                 self.step(1)
                 ended = progress.step % self.steps == 0
-                self._save_if_due(self.evaluation if ended else 0.0)
+                self._save_if_due(self.evaluation if ended else began - before)
+                before = began
                 if ended:
                     self._end_epoch()
                 if stopped():
@@ -226,10 +227,9 @@ class _Session:
         return _inner(self.model)._learning_rate(step)
 
     def _save_if_due(self, ahead: float) -> None:
-        """Saves where too much work would be lost by a kill during the next step or the `ahead` seconds of a test."""
-        now = time.monotonic()
-        slack = self.cost + max(ahead, (now - self.saved_at) / 10)
-        if self.folder is not None and now - self.saved_at + slack >= max(LOST, WORTH * self.cost):
+        """Saves where a kill during the `ahead` seconds of what comes next would cost too much work."""
+        lost = time.monotonic() - self.saved_at + ahead + self.cost
+        if self.folder is not None and lost >= max(LOST, WORTH * self.cost):
             self._save()
 
     def _save(self) -> None:
@@ -279,13 +279,14 @@ def _compile(model: keras.Model, recipe: Recipe, steps: int) -> None:
     last = model.layers[-1]
     probabilities = getattr(getattr(last, "activation", None), "__name__", "") == "softmax"
     on_tensorflow = keras.backend.backend() == "tensorflow"
-    model.compile(
-        optimizer(recipe, model, steps),
-        keras.losses.CategoricalCrossentropy(from_logits=not probabilities),
-        metrics=["categorical_accuracy"],
-        jit_compile=False if on_tensorflow else "auto",  # TensorFlow's XLA would compile for longer than a try trains
-    )
-    model.optimizer.build(model.trainable_variables)
+    with model.distribute_strategy.scope() if on_tensorflow else nullcontext():
+        model.compile(
+            optimizer(recipe, model, steps),
+            keras.losses.CategoricalCrossentropy(from_logits=not probabilities),
+            metrics=["categorical_accuracy"],
+            jit_compile=False if on_tensorflow else "auto",  # TensorFlow's XLA compiles for longer than a try trains
+        )
+        model.optimizer.build(model.trainable_variables)
 
 
 def _steps(model: keras.Model, batches: tf.data.Dataset, count: int) -> Iterator[tuple[float, float]]:
@@ -357,6 +358,7 @@ def in_float32(model: keras.Model) -> keras.Model:
     described.pop("compile_config", None)
     copy = keras.saving.deserialize_keras_object(described)
     copy.set_weights(model.get_weights())
+    copy.trainable = True  # where fine-tuning froze normalisations
     return copy
 
 

@@ -1,0 +1,108 @@
+"""A training step here against torch's on the same machine, interleaved; and the input pipeline against the step.
+
+    python benchmarks/training_step.py --network shufflenet_v2_x0_5 --size 32 --batch 64 --rounds 10
+
+Needs torch and torchvision (make references). Both train the same architecture in float32 by SGD with momentum, batches
+alternating in blocks, so that what else the machine does meets both. Threads as the environment has them
+(OMP_NUM_THREADS, TF_NUM_INTRAOP_THREADS).
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import keras_cnnzoo as zoo
+from keras_cnnzoo.preprocessing import PRESETS
+from keras_cnnzoo.training import Arrays, Data, recipe
+from keras_cnnzoo.training.pipeline import training_batches
+
+CLASSES, BLOCK = 10, 3  # steps a block
+
+
+def ours(name: str, size: int, batch: int) -> Callable[[], None]:
+    """A step of the zoo's network in Keras."""
+    keras.utils.set_random_seed(0)
+    model = zoo.create(name, input_shape=(size, size, 3), classes=CLASSES, classifier_activation=None)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.01, 0.9), loss, jit_compile=False)
+    images, labels = arrays(size, batch)
+    data = tf.data.Dataset.from_tensors((images, labels)).cache().repeat()
+    model.make_train_function()
+    iterator = iter(data)
+    return lambda: float(model.train_function(iterator)["loss"])  # type: ignore[return-value]
+
+
+def torchs(name: str, size: int, batch: int) -> Callable[[], None]:
+    """A step of torchvision's."""
+    import torch
+    import torchvision
+
+    torch.manual_seed(0)
+    model = getattr(torchvision.models, name)(num_classes=CLASSES).train()
+    optimizer = torch.optim.SGD(model.parameters(), 0.01, 0.9)
+    images, labels = arrays(size, batch)
+    pixels, answers = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), torch.from_numpy(labels)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(pixels), answers)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+    return step
+
+
+def arrays(size: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((batch, size, size, 3)).astype(np.float32), rng.integers(0, CLASSES, batch)
+
+
+def seconds(step: Callable[[], None], count: int = BLOCK) -> float:
+    start = time.perf_counter()
+    for _ in range(count):
+        step()
+    return (time.perf_counter() - start) / count
+
+
+def pipeline(name: str, size: int, batch: int) -> float:
+    """Images a second of the input pipeline of a recipe."""
+    rng = np.random.default_rng(0)
+    source = Arrays(rng.integers(0, 256, (batch * 8, size, size, 3), np.uint8), rng.integers(0, CLASSES, batch * 8))
+    data = Data(source, source, tuple(map(str, range(CLASSES))), (size, size, 3), "noise")
+    chosen = recipe(name).changed(batch=batch, epochs=1000)
+    iterator = iter(training_batches(data, chosen, PRESETS["torch"], 0, 0))
+    seconds(lambda: next(iterator), 8)
+    return batch / seconds(lambda: next(iterator), 30)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", default="shufflenet_v2_x0_5")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=10)
+    asked = parser.parse_args()
+    keras_step, torch_step = (make(asked.network, asked.size, asked.batch) for make in (ours, torchs))
+    for step in (keras_step, torch_step):
+        seconds(step, 2)  # traces, and fills caches
+    pairs = np.array([(seconds(keras_step), seconds(torch_step)) for _ in range(asked.rounds)])
+    ratios = pairs[:, 0] / pairs[:, 1]
+    own, other = np.median(pairs, axis=0)
+    print(
+        f"{asked.network}, {asked.size}x{asked.size}, batch {asked.batch}, {asked.rounds} blocks of {BLOCK} steps each"
+    )
+    print(f"keras {1e3 * own:.1f} ms, torch {1e3 * other:.1f} ms a step")
+    print(f"keras / torch: {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})")
+    needed = asked.batch / own
+    for name in ("mobilenet", "modern"):
+        rate = pipeline(name, asked.size, asked.batch)
+        print(f"input pipeline of recipe {name}: {rate:,.0f} images/s, {rate / needed:.1f} times what a step takes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""Training: it learns, goes on where it was interrupted with the same curve, and stops in one sentence."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from keras_cnnzoo import InputError
+from keras_cnnzoo.training import Data, Recipe, Run, loop, train
+from keras_cnnzoo.training.checkpoint import Checkpoint
+
+from .conftest import small_network
+
+RECIPE = Recipe(epochs=3, batch=20, learning_rate=0.1, flip=False)
+# everything whose state a resumed run could lose
+EVERYTHING = Recipe(
+    epochs=3,
+    batch=20,
+    learning_rate=0.05,
+    weight_decay=0.01,
+    warmup=1,
+    label_smoothing=0.1,
+    shift=0.1,
+    mixup=0.2,
+    cutmix=1.0,
+    ema=0.9,
+    accumulate=2,
+)
+
+
+class KilledError(Exception):
+    """What a kill is to code that runs in the test's own process."""
+
+
+def killed_at(limit: int) -> Any:
+    """A `step` that raises when so many batches are done."""
+    done = 0
+
+    def step(batches: float) -> None:
+        nonlocal done
+        done += int(batches)
+        if done >= limit:
+            raise KilledError
+
+    return step
+
+
+def curve(run: Run) -> np.ndarray:
+    """(epochs, 4): losses and accuracies."""
+    return np.array([[row.loss, row.accuracy, row.test_loss, row.test_accuracy] for row in run.history])
+
+
+@pytest.fixture(scope="module")
+def unbroken(small_data: Data) -> Run:
+    return train(small_network(), small_data, EVERYTHING, seed=3)
+
+
+@pytest.fixture
+def always_saving(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "LOST", 0.0)
+    monkeypatch.setattr(loop, "WORTH", 0.0)
+
+
+def test_it_learns_and_writes_what_it_says(small_data: Data, tmp_path: Path) -> None:
+    run = train(small_network(dropout=0.0), small_data, RECIPE.changed(epochs=8), out=tmp_path)
+    assert run.accuracy > 0.9
+    assert run.history[0].loss > 2 * run.history[-1].loss
+    with (tmp_path / "curves.csv").open() as file:
+        assert [float(row["test_accuracy"]) for row in csv.DictReader(file)] == [r.test_accuracy for r in run.history]
+    assert "<svg" in (tmp_path / "curves.svg").read_text()
+    assert any((tmp_path / "tensorboard").iterdir())
+    assert json.loads((tmp_path / "summary.json").read_text())["test_accuracy"] == run.accuracy
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    pixels = np.random.default_rng(0).standard_normal((4, 12, 12, 3)).astype(np.float32)
+    np.testing.assert_allclose(again(pixels), run.model(pixels), atol=1e-5)
+
+
+@pytest.mark.usefixtures("always_saving")
+def test_a_killed_run_goes_on_with_the_curve_of_an_unbroken_one(
+    small_data: Data, tmp_path: Path, unbroken: Run
+) -> None:
+    for seed, steps in ((0, 3), (9, 10)):  # within the first epoch, and between the second's end and its test
+        with pytest.raises(KilledError):
+            train(small_network(seed=seed), small_data, EVERYTHING, seed=3, out=tmp_path, step=killed_at(steps))
+    resumed = train(small_network(seed=9), small_data, EVERYTHING, seed=3, out=tmp_path)
+    np.testing.assert_allclose(curve(resumed), curve(unbroken), rtol=1e-5)
+    for ours, whole in zip(resumed.model.weights, unbroken.model.weights, strict=True):
+        np.testing.assert_allclose(ours, whole, rtol=1e-4, atol=1e-6, err_msg=whole.path)
+
+
+KILLED = """
+    from keras_cnnzoo.training import loop, train
+    loop.LOST = loop.WORTH = 0.0
+    from tests_conftest import coloured, small_network
+    from keras_cnnzoo.training import Data, Recipe
+    data = Data(coloured(100, 0), coloured(31, 1), ("red", "green", "blue"), (12, 12, 3), "coloured noise")
+    train(small_network(), data, Recipe(epochs=100000, batch=20, flip=False), out={out!r})
+"""
+
+
+def test_a_kill_at_any_instant_leaves_a_whole_checkpoint(small_data: Data, tmp_path: Path) -> None:
+    (tmp_path / "tests_conftest.py").write_text((Path(__file__).parent / "conftest.py").read_text())
+    code = textwrap.dedent(KILLED.format(out=str(tmp_path / "run")))
+    path = tmp_path / "run" / "checkpoint.safetensors"
+    child = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    try:
+        while not path.exists():
+            assert child.poll() is None, "it ended before its first checkpoint"
+            time.sleep(0.05)
+        time.sleep(0.517)  # in the midst of a save, most likely: it does little else
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    left = Recipe(epochs=100000, batch=20, flip=False)
+    session = loop._Session(small_network(), small_data, left, path.parent, 0, loop.PRESETS["torch"], float, print)
+    session.begin(force=False)
+    assert session.progress.step > 0
+    assert len(session.progress.history) == session.progress.step // 5 or session.progress.step % 5 == 0
+
+
+def test_ctrl_c_saves_and_says_so(small_data: Data, tmp_path: Path) -> None:
+    def interrupt(batches: float) -> None:
+        if batches:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match="interrupted after step 1; the same command goes on from there"):
+        train(small_network(), small_data, RECIPE, out=tmp_path, step=interrupt)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    refused = Checkpoint(tmp_path / "checkpoint.safetensors", small_network(), {"network": "other"})
+    with pytest.raises(InputError, match="its network is small, not other"):
+        refused.restore()
+
+
+def test_a_loss_that_is_no_number_stops_and_leaves_the_last_good_checkpoint(
+    small_data: Data, tmp_path: Path, always_saving: None
+) -> None:
+    wild = RECIPE.changed(learning_rate=1e38)
+    with pytest.raises(InputError, match=r"epoch 1, step \d+: .*smaller --learning-rate than 1e\+38") as error:
+        train(small_network(norm=False), small_data, wild, out=tmp_path)
+    assert "\n" not in str(error.value)
+    kept = tmp_path / "checkpoint.safetensors"
+    assert kept.exists() == ("holds the last good state" in str(error.value))
+    if kept.exists():
+        from safetensors.numpy import load_file
+
+        assert all(np.isfinite(value).all() for value in load_file(kept).values() if value.dtype.kind == "f")
+
+
+def test_another_recipe_s_checkpoint_is_refused_and_force_starts_anew(small_data: Data, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(small_network(), small_data, RECIPE, out=tmp_path, step=lambda n: n and os.kill(os.getpid(), 2))
+    other = RECIPE.changed(learning_rate=0.05)
+    with pytest.raises(InputError, match=r"its learning_rate is 0\.1, not 0\.05"):
+        train(small_network(), small_data, other, out=tmp_path)
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"half a file")
+    with pytest.raises(InputError, match="truncated, or no checkpoint"):
+        train(small_network(), small_data, RECIPE, out=tmp_path)
+
+
+def test_a_full_disk_stops_in_one_sentence_and_the_last_checkpoint_stays(
+    small_data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, always_saving: None
+) -> None:
+    def full(self: Path, content: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    def fill(batches: float) -> None:
+        if (tmp_path / "checkpoint.safetensors").exists():
+            monkeypatch.setattr(Path, "write_bytes", full)
+
+    with pytest.raises(InputError, match="could not be written \\(No space left on device\\)"):
+        train(small_network(), small_data, RECIPE, out=tmp_path, step=fill)
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["checkpoint.safetensors"]
+
+
+def test_data_that_do_not_fit_are_refused_before_anything_is_compiled(small_data: Data) -> None:
+    for changed, said in (
+        ({"shape": (16, 16, 3)}, r"reads \(12, 12, 3\), the data are \(16, 16, 3\)"),
+        ({"classes": ("a", "b")}, r"answers \(3,\), the data have 2 classes"),
+    ):
+        with pytest.raises(InputError, match=said):
+            train(small_network(), Data(**(vars(small_data) | changed)), RECIPE)
+    with pytest.raises(InputError, match="100 training images are fewer than a batch of 128"):
+        train(small_network(), small_data, RECIPE.changed(batch=128))
