@@ -1,7 +1,7 @@
 """Does the small file still answer like the big model? Parity and accuracy over the same images."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ BATCH, TOP = 50, 5
 SHARES = "agreement", "top1_model", "top1_file", "top5_model", "top5_file"
 Z = 1.959964  # of a 95 % interval
 Interval = tuple[float, float]
+Answers = tuple[list[np.ndarray], list[np.ndarray]]
+"""The outputs of the reference and of the file, each (n, ...)."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ def verify(
     *,
     prepare: Callable[[np.ndarray], np.ndarray] = lambda pixels: pixels,
     prepare_model: Callable[[np.ndarray], np.ndarray] | None = None,
+    answer: Callable[[np.ndarray], Answers] | None = None,
+    mapped: Callable[..., Iterable[Answers]] = map,
 ) -> Verification:
     """Runs a file and the model over the same images.
 
@@ -82,6 +86,8 @@ def verify(
         step: told how many images are done.
         prepare: the preprocessing, where it is not done already.
         prepare_model: the model's, where it is not the file's (a file may normalise its pixels itself).
+        answer: does what `both` does, elsewhere: what `mapped` may send to another process.
+        mapped: `map`, or that of an executor of concurrent.futures.
 
     Raises:
         InputError: the file does not fit the model, labels beyond the classes, or answers of NaN.
@@ -94,19 +100,27 @@ def verify(
     order = _matching(file, reference)
     expected: list[list[np.ndarray]] = [[] for _ in order]
     answers: list[list[np.ndarray]] = [[] for _ in order]
-    for start in range(0, len(inputs), BATCH):
-        chosen = inputs[start : start + BATCH]
-        part = prepare(chosen)
-        for collected, output in zip(expected, _run(reference, (prepare_model or prepare)(chosen)), strict=True):
+    parts = [inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH)]
+    for wanted, found in mapped(answer or both(file, reference, prepare, prepare_model or prepare), parts):
+        for collected, output in zip(expected, wanted, strict=True):
             collected.append(output)
-        found = _run(file, part)
         for collected, index in zip(answers, order, strict=True):
             collected.append(found[index])
-        step(len(part))
+        step(len(wanted[0]))
     first, *others = (
         compare(np.concatenate(e), np.concatenate(a), labels) for e, a in zip(expected, answers, strict=True)
     )
     return Verification(**(vars(first) | {"others": dict(zip(reference.names[1:], others, strict=True))}))
+
+
+def both(
+    file: Runner,
+    reference: Runner,
+    prepare: Callable[[np.ndarray], np.ndarray],
+    prepare_model: Callable[[np.ndarray], np.ndarray],
+) -> Callable[[np.ndarray], Answers]:
+    """What answers a part of the images: the reference's outputs and the file's."""
+    return lambda pixels: (_run(reference, prepare_model(pixels)), _run(file, prepare(pixels)))
 
 
 def _matching(file: Runner, reference: Runner) -> list[int]:

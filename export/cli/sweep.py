@@ -1,8 +1,6 @@
 """`cnnzoo-export sweep`: every network of the zoo to every format, each file compared with its model."""
 
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +17,9 @@ EXAMPLE = """
     cnnzoo-export sweep -o sweep/ --only 'resnet*'
 
     cnnzoo-export sweep -o sweep/ --discard --size default --jobs 4 --markdown sweep.md
+
+    cnnzoo-export sweep -o sweep/ --scheduler tcp://head:8786
 """
-NETWORKS_A_PROCESS = 8  # then a new one, so that no network's memory stays
 
 
 def sweep(
@@ -32,6 +31,9 @@ def sweep(
     size: Annotated[str, typer.Option(help="Height and width, at most; or `default`: each network's own.")] = "96",
     discard: Annotated[bool, typer.Option("--discard", help="Keep the rows, not the files.")] = False,
     jobs: Annotated[int, typer.Option(help="Processes at a time.", min=1)] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="A Dask scheduler, tcp://HOST:8786, whose workers see the same paths.")
+    ] = None,
     markdown: Annotated[Path | None, typer.Option(help="Writes the table here as well.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON instead of a table.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
@@ -41,6 +43,7 @@ def sweep(
     Exit codes: 0 all is well, 2 bad input, 3 a network that does not convert or does not answer alike.
     """
     from .. import sweep as work
+    from ..executors import executor
 
     wanted = [f for f in work.FORMATS if f in formats.split(",")]
     if unknown := set(formats.split(",")) - set(work.FORMATS):
@@ -50,16 +53,15 @@ def sweep(
     networks = work.chosen(only)
     write(output / ".writable", b"")
     (output / ".writable").unlink()
-    executor = ProcessPoolExecutor(jobs, get_context("spawn"), max_tasks_per_child=NETWORKS_A_PROCESS)
     rows: list[work.Row] = []
-    with executor, progress("sweep", len(networks), shown=not quiet) as step:
+    with executor(jobs, scheduler) as pool, progress("sweep", len(networks), shown=not quiet) as step:
         for done in work.sweep(
             networks,
             wanted,
-            executor,
+            pool,
             size=None if size == "default" else int(size),
             record=output / "rows.jsonl",
-            folder=None if discard else output,
+            folder=None if discard else output.absolute(),
         ):
             rows += done
             step(1)

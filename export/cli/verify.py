@@ -1,5 +1,7 @@
 """`cnnzoo-export verify FILE`: does it still answer like the network it was made of?"""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +17,7 @@ from ...preprocessing import Preprocessing, preprocessing
 if TYPE_CHECKING:
     from ...images import Images
     from ..card import Card
+    from ..comparison import Comparison
     from ..divergence import Layer
     from ..runners import Runner
     from ..verify import Verification
@@ -26,6 +29,8 @@ EXAMPLE = """
       --data test.npz --max-drop 0.5
 
     cnnzoo-export verify small.tflite --against my_model.keras --data photographs/ --preprocess torch --layers
+
+    cnnzoo-export verify small.tflite --against resnet50 --weights w.safetensors --data imagenet/ --scheduler tcp://head:8786
 """
 UNLIKE = 0.5  # a cosine below it: hardly the same network
 
@@ -81,6 +86,10 @@ def verify(
     threshold: Annotated[
         float, typer.Option(help="--layers names the first tensor whose SQNR is below it, in dB.")
     ] = 10.0,
+    jobs: Annotated[int, typer.Option(help="Processes at a time.", min=1)] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="A Dask scheduler, tcp://HOST:8786, whose workers see the same paths.")
+    ] = None,
     no_card: Annotated[bool, typer.Option("--no-card", help="Do not write the result into the file's card.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
@@ -91,6 +100,7 @@ def verify(
     top-5 of both, shares with Wilson's 95 % interval. The result goes into the file's card, where it has one, unless
     --no-card. Ties at the top score 1/k. Exit codes: 0 compared, 2 bad input, 3 a gate failed.
     """
+    from ..comparison import Comparison
     from ..runners import read_artifact, runner
     from ..verify import verify as compare
 
@@ -111,8 +121,11 @@ def verify(
             f"{data}: --max-drop needs labels; give a folder of pictures by class, a labels.json, or `labels` in the "
             ".npz file"
         )
-    with progress("compare", len(images), shown=not quiet) as step:
-        found = compare(artifact, reference, images.pixels, images.labels, step, prepare=spec, prepare_model=known)
+    job = Comparison(file.absolute(), against, weights, tuple(settings or ()), spec, known)
+    with progress("compare", len(images), shown=not quiet) as step, _elsewhere(job, jobs, scheduler) as elsewhere:
+        found = compare(
+            artifact, reference, images.pixels, images.labels, step, prepare=spec, prepare_model=known, **elsewhere
+        )
     traced = (
         _layers(content, against, reference, images.pixels[:layer_images], (spec, known), quiet) if layers else None
     )
@@ -126,6 +139,18 @@ def verify(
         _show(file, found, images, traced, threshold, gates)
     if not all(gate["passed"] for gate in gates):
         raise typer.Exit(FAILED_GATE)
+
+
+@contextmanager
+def _elsewhere(job: "Comparison", jobs: int, scheduler: str | None) -> Iterator[dict[str, Any]]:
+    """How `verify` sends its parts to other processes; nothing for one process, which is this one."""
+    if jobs == 1 and scheduler is None:
+        yield {}
+        return
+    from ..executors import executor
+
+    with executor(jobs, scheduler) as pool:
+        yield {"answer": job, "mapped": pool.map}
 
 
 def _require_own(card: "Card | None", content: bytes, path: Path) -> None:

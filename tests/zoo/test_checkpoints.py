@@ -87,12 +87,26 @@ def test_an_unknown_checkpoint_is_refused_with_those_there_are() -> None:
     with pytest.raises(InputError, match="it has 'torchvision:IMAGENET1K_V1', 'torchvision:IMAGENET1K_V2'"):
         zoo.ResNet50(weights="torchvision:V3", include_top=False, input_shape=(32, 32, 3))
     with pytest.raises(InputError, match="none is known for it; give a weights file"):
-        zoo.ResNet20(weights="imagenet")
+        zoo.Plain20(weights="imagenet")
 
 
 def test_weights_for_another_variant_are_refused(home: Path) -> None:
     with pytest.raises(InputError, match="other conventions; build it with variant='torch'"):
         zoo.MobileNetV2(weights="imagenet", variant="keras", input_shape=(32, 32, 3))
+
+
+def test_a_cifar_network_s_checkpoint_is_the_file_of_its_author(
+    data: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    row = checkpoint("akamaster:cifar10", "resnet20")
+    monkeypatch.setenv("CNNZOO_OFFLINE", "1")
+    download.cached(row).parent.mkdir(parents=True)
+    download.cached(row).write_bytes((data / "weights" / "resnet20-12fca82f.th").read_bytes())
+    model = zoo.ResNet20(weights="akamaster:cifar10")
+    trained = zoo.ResNet20(weights=data / "weights" / "cifar_resnet20.safetensors")
+    assert all(np.array_equal(value, state_of(trained)[name]) for name, value in state_of(model).items())
+    assert row.preprocessing.crop == 1
 
 
 # the download
