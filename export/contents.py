@@ -10,6 +10,9 @@ import numpy as np
 
 from ..errors import InputError
 
+CORRUPT = (AttributeError, IndexError, KeyError, MemoryError, OverflowError, TypeError, ValueError, struct.error)
+"""What the schema's classes raise over bytes that are no .tflite file."""
+
 
 @dataclass(frozen=True)
 class Operator:
@@ -48,15 +51,37 @@ def parse(content: bytes) -> Any:
         raise InputError("not a .tflite file (its identifier is not TFL3)")
     try:
         model = schema.ModelT.InitFromPackedBuf(content, 0)
-    except (struct.error, IndexError, ValueError, TypeError, MemoryError) as error:
+        if not model.subgraphs:
+            raise ValueError("no graph in it")
+        for buffer in model.buffers:
+            if buffer.offset > 1:  # litert-quantizer writes large data behind the flatbuffer
+                buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+                buffer.offset = buffer.size = 0
+        _follow_references(model)
+    except CORRUPT as error:
         raise InputError(f"a corrupt or truncated .tflite file ({error})") from error
-    if not model.subgraphs:
-        raise InputError("a corrupt .tflite file (no graph in it)")
-    for buffer in model.buffers:
-        if buffer.offset > 1:  # litert-quantizer writes large data behind the flatbuffer
-            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
-            buffer.offset = buffer.size = 0
     return model
+
+
+def _follow_references(model: Any) -> None:
+    """Raises one of CORRUPT where an index, a name or a type leads nowhere, so that who reads on need not look."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    types = {value for value in vars(schema.TensorType).values() if isinstance(value, int)}
+    graph = model.subgraphs[0]
+    for tensor in graph.tensors:
+        tensor.name = tensor.name or b""
+        tensor.name.decode()
+        if tensor.type not in types or not 0 <= tensor.buffer < len(model.buffers):
+            raise ValueError(f"the tensor {tensor.name.decode()} has no known type, or no data")
+    ends = [*graph.inputs, *graph.outputs]
+    for kind, operator in zip(operator_names(model), graph.operators or (), strict=True):
+        operator.inputs = np.zeros(0, np.int32) if operator.inputs is None else operator.inputs
+        if operator.outputs is None or not len(operator.outputs):
+            raise ValueError(f"an operator {kind} without output")
+        ends += [*operator.inputs, *operator.outputs]
+    if ends and not -1 <= min(ends) <= max(ends) < len(graph.tensors):
+        raise ValueError(f"an operator of a tensor that is not there, of {len(graph.tensors)}")
 
 
 def operator_names(model: Any) -> list[str]:

@@ -50,17 +50,28 @@ class LiteRT:
         return [by_tensor.get(output["index"], output["name"]) for output in self.outputs]
 
     def __call__(self, inputs: np.ndarray) -> list[np.ndarray]:
-        """Runs (n, ...) real-valued inputs through the file, batch by batch; one real-valued array for each output."""
+        """Runs (n, ...) real-valued inputs through the file, batch by batch; one real-valued array for each output.
+
+        Raises:
+            InputError: the inputs do not fill whole batches, or LiteRT cannot run the file.
+        """
         batch = self.input["shape"][0]
         if len(inputs) % batch:
             raise InputError(f"{len(inputs)} inputs do not divide into the file's batches of {batch}")
         answers: list[list[np.ndarray]] = [[] for _ in self.outputs]
         for start in range(0, len(inputs), batch):
-            self._interpreter.set_tensor(self.input["index"], quantized(inputs[start : start + batch], self.input))
-            self._interpreter.invoke()
-            for collected, output in zip(answers, self.outputs, strict=True):
-                collected.append(dequantized(self._interpreter.get_tensor(output["index"]), output))
+            try:
+                results = self._run(quantized(inputs[start : start + batch], self.input))
+            except (ValueError, RuntimeError) as error:
+                raise InputError(f"LiteRT cannot run the file ({error})") from error
+            for collected, output, result in zip(answers, self.outputs, results, strict=True):
+                collected.append(dequantized(result, output))
         return [np.concatenate(collected) for collected in answers]
+
+    def _run(self, values: np.ndarray) -> list[np.ndarray]:
+        self._interpreter.set_tensor(self.input["index"], values)
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(output["index"]) for output in self.outputs]
 
     def delegation(self) -> tuple[int, dict[str, int]]:
         """How many partitions the delegate took, and how many operators of each name it left."""

@@ -18,6 +18,11 @@ from ..errors import InputError
 
 State = dict[str, np.ndarray]
 
+BROKEN = (
+    AttributeError, EOFError, IndexError, KeyError, MemoryError, NotImplementedError, OSError, OverflowError,
+    RecursionError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile,
+)  # fmt: skip
+"""What numpy, h5py, zipfile and json raise over broken files."""
 TRUSTED = ("keras", "keras_cnnzoo", "builtins")
 
 
@@ -37,8 +42,11 @@ def read_state(path: str | PathLike) -> State:
         raise InputError(f"{path}: no such file")
     try:
         state = reader(path)
-    except (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: truncated, or not a {path.suffix} file of weights ({error})") from error
+    except InputError:
+        raise
+    except BROKEN as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: truncated, or not a {path.suffix} file of weights ({reason})") from error
     if not state:
         raise InputError(f"{path}: holds no weights")
     return state

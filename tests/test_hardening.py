@@ -1,0 +1,64 @@
+"""Mutated files in this process, a few of each kind: refused in one sentence, or answered. benchmarks/hardening.py has
+the long run, in child processes."""
+
+import importlib.util
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from keras_cnnzoo import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+KINDS = ["tflite, unrun", "card", "safetensors", "npz", "h5 weights", "keras weights", "image"]
+
+
+@pytest.fixture(scope="module")
+def hardening() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("hardening", ROOT / "benchmarks" / "hardening.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def files(hardening: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
+    return hardening.originals(tmp_path_factory.mktemp("originals"), KINDS)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", KINDS)
+def test_mutated_files_are_refused_in_a_sentence_or_answered(
+    hardening: ModuleType, files: dict[str, list[Path]], kind: str, tmp_path: Path
+) -> None:
+    rng, outcomes = random.Random(kind), Counter[str]()
+    for index in range(60):
+        source = files[kind][index % len(files[kind])]
+        path = tmp_path / f"mutated{''.join(source.suffixes)}"
+        if kind == "card":
+            shutil.copy(source.with_suffix(""), path.with_suffix(""))
+        mutate = hardening.mutated_card if kind == "card" else hardening.mutated
+        path.write_bytes(mutate(source.read_bytes(), rng))
+        outcomes[outcome(hardening.READERS[kind], path)] += 1
+    assert outcomes["refused"] > 5
+    assert outcomes["refused"] + outcomes["answered"] == 60, outcomes
+
+
+def outcome(read: Callable[[Path], None], path: Path) -> str:
+    try:
+        read(path)
+    except InputError as error:
+        return "refused" if "\n" not in str(error) else f"many lines: {error}"
+    return "answered"
+
+
+def test_the_originals_are_read(hardening: ModuleType, files: dict[str, list[Path]]) -> None:
+    for kind in KINDS:
+        for path in files[kind]:
+            hardening.READERS[kind](path)
