@@ -229,12 +229,9 @@ def tune(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Tries combinations of lowering passes on a machine and names the fastest, for `cnnzoo-export --lower`."""
-    from .app.tune import load, measuring, seconds_of, tune_model
-    from .mobile_bench import targets
+    from .app.tune import connected, load, measuring, seconds_of, tune_model
 
-    seconds = seconds_of(budget)
-    connection = targets.Settings(False, remote_python, benchmark_model, ssh_config)
-    targets.target(target, connection)  # refuses an address before any work
+    seconds, connection = seconds_of(budget), connected(target, remote_python, benchmark_model, ssh_config)
     if quantize not in ("float32", "int8"):
         raise InputError(f"--quantize {quantize}: passes are tuned for float32 or int8")
     with progress(f"build {model}", shown=not quiet):

@@ -19,6 +19,7 @@ from ..export.schemes import Scheme
 from ..export.tflite import emitted
 from ..mobile_bench import Estimate, benchmark
 from ..mobile_bench.targets import Settings
+from ..mobile_bench.targets import target as target_at
 
 if TYPE_CHECKING:
     import keras
@@ -82,6 +83,13 @@ def load(source: str, weights: str | None, settings: Sequence[str]) -> "keras.Mo
     from ..export import sources
 
     return sources.load(source, weights, settings)[0]
+
+
+def connected(target: str, remote_python: str | None, benchmark_model: str | None, ssh_config: str | None) -> Settings:
+    """How a target is reached; refuses an address that is none before any work."""
+    settings = Settings(False, remote_python, benchmark_model, ssh_config)
+    target_at(target, settings)
+    return settings
 
 
 def measuring(
