@@ -15,6 +15,11 @@ def threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def one_line(error: Exception) -> str:
+    """What a library says in several lines."""
+    return " ".join(str(error).split())
+
+
 class LiteRT:
     """A one-input .tflite file as a function on arrays.
 
@@ -32,11 +37,13 @@ class LiteRT:
             self._interpreter = Interpreter(model_content=content, num_threads=threads())
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise InputError(f"LiteRT cannot read the file ({error})") from error
+            raise InputError(f"LiteRT cannot read the file ({one_line(error)})") from error
         inputs = self._interpreter.get_input_details()
         if len(inputs) != 1:
             raise InputError(f"the file has {len(inputs)} inputs; files of one image are run")
         (self.input,) = inputs
+        if not len(self.input["shape"]) or min(self.input["shape"]) < 1:
+            raise InputError(f"the file reads {list(map(int, self.input['shape']))}; files of a fixed batch are run")
         self.outputs = self._interpreter.get_output_details()
 
     @property
@@ -63,7 +70,7 @@ class LiteRT:
             try:
                 results = self._run(quantized(inputs[start : start + batch], self.input))
             except (ValueError, RuntimeError) as error:
-                raise InputError(f"LiteRT cannot run the file ({error})") from error
+                raise InputError(f"LiteRT cannot run the file ({one_line(error)})") from error
             for collected, output, result in zip(answers, self.outputs, results, strict=True):
                 collected.append(dequantized(result, output))
         return [np.concatenate(collected) for collected in answers]
