@@ -9,6 +9,7 @@ more than 30 s is counted and replaced, so that the table always comes. Exit cod
 """
 
 import argparse
+import copy
 import json
 import os
 import random
@@ -229,7 +230,7 @@ def mutated_card(content: bytes, rng: random.Random) -> bytes:
         if rng.random() < 0.25 and isinstance(holder, dict):
             holder.pop(key, None)
         else:
-            holder[key] = rng.choice(ODD)
+            holder[key] = copy.deepcopy(rng.choice(ODD))
     return json.dumps(card).encode() if rng.random() < 0.98 else b"[" * 200_000
 
 
