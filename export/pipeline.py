@@ -55,12 +55,17 @@ def in_scheme(
         ranges = ranges_of(graph, data, options.estimator or "min-max", step)
     if learned is not None:
         ranges |= by_tensor(learned, graph, ranges)
-    ranges = seen_ranges(graph, ranges)
+    ranges = seen_ranges(graph, _alive(ranges))
     kept = _kept(graph, options, ranges, data, phase)
     kernels = _mended(graph, options, ranges, kept, data, phase)
     with phase("quantize", None):
         whole, nearest = emit(graph, batch=batch), learned is not None
         return quantize(whole, options, ranges, kept=kept, kernels=kernels, to_nearest=nearest), kept
+
+
+def _alive(ranges: Ranges) -> Ranges:
+    """What was 0 throughout, such as a dead ReLU's output, gets a range: by a scale of 0 no delegate can divide."""
+    return {name: limits if any(limits) else (0.0, 1.0) for name, limits in ranges.items()}
 
 
 def _kept(graph: Graph, options: Quantization, ranges: Ranges, data: Calibration, phase: Phase) -> tuple[str, ...]:

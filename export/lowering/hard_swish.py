@@ -31,6 +31,7 @@ LINEAR = {
     "ZeroPadding2D",
 }  # of one input: a positive factor passes
 SHIFT = {"scale": 1.0, "offset": 3.0}
+NARROWEST = 6 / 256  # XNNPACK refuses the sum x + 3 where the scale of x is 1000 times finer
 STEPS = 255  # between the least and the greatest int8 number
 
 
@@ -73,8 +74,8 @@ def seen_ranges(graph: Graph, ranges: dict[str, tuple[float, float]]) -> dict[st
             span = STEPS * 3 / int(STEPS * 3 / 6)
             ranges[source], ranges[shifted] = (-3.0, span - 3), (0.0, span)
         else:
-            low, high = ranges[source]
-            ranges[source] = max(low, -3.0), max(high, 0.0)
+            low, high = max(ranges[source][0], -3.0), max(ranges[source][1], 0.0)
+            ranges[source] = low, max(high, low + NARROWEST)
     return ranges
 
 

@@ -284,7 +284,12 @@ def hs2(x: Any) -> Any:
 def test_what_a_hard_swish_reads_begins_at_minus_three(run: Callable[[Graph], Graph]) -> None:
     graph = run(from_keras(model_of(lambda x: conv(4, name="last")(hs(conv(name="first")(x))))))
     others = {"hs/shifted": (0.0, 6.0), "hs": (-1.0, 9.0)}
-    for low, high, cut in ((-9.0, 7.3, (-3.0, 7.3)), (-0.2, 0.1, (-0.2, 0.1)), (-9.0, -4.0, (-3.0, 0.0))):
+    for low, high, cut in (
+        (-9.0, 7.3, (-3.0, 7.3)),
+        (-0.2, 0.1, (-0.2, 0.1)),
+        (-9.0, -4.0, (-3.0, 0.0)),
+        (0.0, 1e-6, (0.0, 6 / 256)),
+    ):
         assert seen_ranges(graph, {"first": (low, high), **others}) == {"first": cut, **others}
 
 

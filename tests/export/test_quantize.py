@@ -16,6 +16,7 @@ from keras_cnnzoo.export.graph import Graph, from_keras
 from keras_cnnzoo.export.interpreter import LiteRT
 from keras_cnnzoo.export.lowering import lower
 from keras_cnnzoo.export.quantize import quantize, with_boundary
+from keras_cnnzoo.export.tflite import emitted
 from keras_cnnzoo.layers import ChannelShuffle, ChannelSplit
 
 
@@ -179,3 +180,16 @@ def test_noise_says_that_it_is_noise() -> None:
 
 def test_every_operator_of_the_histogram_is_counted(int8: bytes) -> None:
     assert sum(histogram(operators(int8)).values()) == len(operators(int8))
+
+
+def test_a_layer_that_calibration_never_sees_alive_does_not_spoil_the_file(some_images: np.ndarray) -> None:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((32, 32, 3), name="image")
+    dead = layers.Conv2D(4, 3, activation="relu", bias_initializer=keras.initializers.Constant(-1e4), name="dead")(
+        image
+    )
+    model = keras.Model(image, layers.Add()([layers.Conv2D(4, 1)(dead), layers.Conv2D(4, 3)(image)]))
+    content = emitted(lower(from_keras(model)), "int8", Calibration(some_images[:4], "test"))
+    file = LiteRT(content)
+    assert file.delegation() == (1, {})
+    assert sqnr(np.asarray(model(some_images[:4])), file(some_images[:4])[0]) > 20
