@@ -66,9 +66,9 @@ def test_lowered_networks_have_the_operators_and_the_one_partition_that_they_hav
     from keras_cnnzoo.export.sweep import calibrate, pictures
     from keras_cnnzoo.registry import create
 
-    files, data = [], pictures(2, (32, 32, 3), seed=0)
+    files, data = [], pictures(4, (64, 64, 3), seed=0)
     for name, scheme in (("shufflenet_v1", "float32"), ("shufflenet_v1", "int8"), ("mobilenet_v3_small", "int8")):
-        model = create(name, classifier_activation=None, input_shape=(32, 32, 3))
+        model = create(name, classifier_activation=None, input_shape=(64, 64, 3))
         calibrate(model, data)
         files.append(tmp_path / f"{name}_{scheme}.tflite")
         passes = "auto,hard-swish" if scheme == "int8" else "auto"

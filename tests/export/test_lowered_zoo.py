@@ -18,11 +18,6 @@ from keras_cnnzoo.export.verify import correct, paired_difference
 from keras_cnnzoo.preprocessing import PRESETS
 from keras_cnnzoo.registry import create, list_models
 
-# what stays outside of the delegate in int8, and why
-OUTSIDE = {
-    "alexnet": {"LOCAL_RESPONSE_NORMALIZATION"},  # normalises over neighbouring channels; a float operator in LiteRT
-    "googlenet": {"LOCAL_RESPONSE_NORMALIZATION"},
-}
 # partitions do not depend on the size, but for an adaptive pool, which these have: of 7x7 it is none
 SMALLEST = {"inception": 96, "googlenet": 96, "xception": 96, "alexnet": 224, "vgg": 224}
 
@@ -30,7 +25,7 @@ SMALLEST = {"inception": 96, "googlenet": 96, "xception": 96, "alexnet": 224, "v
 def lowered_file(name: str) -> tuple[bytes, list[str]]:
     size = next((size for start, size in SMALLEST.items() if name.startswith(start)), 64)
     model = create(name, classifier_activation=None, input_shape=(size, size, 3))
-    images = pictures(2, (size, size, 3), seed=0)
+    images = pictures(4, (size, size, 3), seed=0)
     calibrate(model, images)  # a fresh network's activations vanish, and XNNPACK refuses scales that far apart
     graph = lower_under(from_keras(model), choose("auto,hard-swish", "int8")).graph
     if without_rule(graph):
@@ -49,9 +44,8 @@ MARKS = dict.fromkeys(QUICK, ()) | dict.fromkeys(SLOW, pytest.mark.slow)
 def test_an_int8_file_of_the_zoo_is_one_delegate_partition(name: str) -> None:
     content, layers = lowered_file(name)
     found = lint(content, layers)
-    outside = {finding.operator for finding in found.findings if finding.splits}
-    assert outside <= OUTSIDE.get(name, set()), found.findings
-    assert found.partitions == 1 or outside
+    assert [finding for finding in found.findings if finding.splits] == []
+    assert found.partitions == 1
 
 
 @pytest.mark.slow
