@@ -81,7 +81,7 @@ def verify(
 
 @app.command(epilog="**Example:** `cnnzoo weights convert resnet50-11ad3fa6.pth -b resnet50 -o resnet50.safetensors`")
 def convert(
-    source: Annotated[Path, typer.Argument(help="A .pth, .th, .safetensors, .npz, .weights.h5 or .keras file.")],
+    source: Annotated[Path, typer.Argument(help="A .pth, .th, .safetensors, .npz, .h5, .weights.h5 or .keras file.")],
     builder: Annotated[str, typer.Option("--builder", "-b", help="The network that it belongs to.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .safetensors or .npz file.")],
     preprocess: Annotated[
