@@ -102,7 +102,8 @@ def export(
         int, typer.Option(metavar="N", help="Keep the N layers whose quantization costs most.", min=0)
     ] = 0,
     estimator: Annotated[
-        Estimator | None, typer.Option(help="Of the activations' ranges; not given, min-max, of an ONNX file mse.")
+        Estimator | None,
+        typer.Option(help="Of the activations' ranges; not given, min-max, of an ONNX file percentile."),
     ] = None,
     corrections: Annotated[
         str | None,

@@ -2,6 +2,6 @@
 
 from .equalisation import equalise, pairs, peaks
 from .moments import Window, moments
-from .sequence import best_kernel, choose_kernels
+from .sequence import best_kernel, choose_kernels, within_reach
 
-__all__ = ["Window", "best_kernel", "choose_kernels", "equalise", "moments", "pairs", "peaks"]
+__all__ = ["Window", "best_kernel", "choose_kernels", "equalise", "moments", "pairs", "peaks", "within_reach"]

@@ -17,6 +17,7 @@ from .rounding import Objective, adaround, best_scale
 
 OF_4_BITS = {"CONV_2D", "FULLY_CONNECTED"}  # of these alone LiteRT has such kernels
 COUNT, MEMORY = 128, 1e9  # images at most, and bytes of activations
+LARGEST = 8192  # inputs of a layer whose second moments, (inputs, inputs), are taken
 
 
 def choose_kernels(
@@ -96,12 +97,21 @@ def _as_many_as_fit(images: np.ndarray, whole: bytes) -> np.ndarray:
 def _chosen(both: _Both, exact: Step, rounded: Step, bits: int, options: Quantization) -> Kernel:
     rows, bias = float_kernel(both.whole.model, exact.operator, exact.kind)
     shape = tuple(map(int, both.small.tensor(rounded.operator.inputs[1]).shape))
+    options = within_reach(options, rows.shape[1])
     second = bool({"clipping", "adaround"} & set(options.mends))
     x, z = both.inputs(exact, rounded)
     window = window_of(exact, shape, x.shape)
     if window is None:
         x, z = x.reshape(-1, shape[-1]), z.reshape(-1, shape[-1])
     return best_kernel(rows, bias, moments(window, x, z, second=second), bits, options)
+
+
+def within_reach(options: Quantization, inputs: int) -> Quantization:
+    """The corrections that a layer of so many inputs can have: beyond LARGEST, as of VGG's first dense layer, the bias
+    alone."""
+    if inputs <= LARGEST:
+        return options
+    return replace(options, corrections=tuple(name for name in options.mends if name == "bias"))
 
 
 def window_of(step: Step, kernel: tuple[int, ...], images: tuple[int, ...]) -> Window | None:

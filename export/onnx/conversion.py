@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from ...errors import InputError
-from ...files import refuse_overwrite, write
+from ...files import refuse_overwrite, replacing
 from ..calibration import Calibration, Ranges, representative
 from ..card import Card, calibration_facts, card_path
 from ..graph import Graph, from_keras
@@ -150,8 +150,9 @@ def to_onnx(
     passes = [] if missing else [run.__name__ for run in (*PASSES, explicit_padding, flatten_channels_first)]
     scheme = options.to_dict() | {"calibration": calibration_facts(data), "kept": list(kept)}
     card = described(model, small, content, Path(path).name, scheme, layout, origin, missing, passes, proof)
-    write(path, content, force=force)
-    card.write(path)
+    with replacing(path, force=force) as temporary:
+        temporary.write_bytes(content)
+        card.write(path)  # before the file takes its place: neither stands without the other
     return card
 
 

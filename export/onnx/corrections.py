@@ -12,7 +12,7 @@ import onnx
 from onnx import numpy_helper
 
 from ..calibration import Calibration, Ranges
-from ..corrections import Window, best_kernel, equalise, moments, pairs
+from ..corrections import Window, best_kernel, equalise, moments, pairs, within_reach
 from ..graph import Graph
 from ..kernels import Kernel
 from ..schemes import Quantization
@@ -69,16 +69,16 @@ def choose_kernels(
     exact = Pieces(model, images)
     # kernels of real numbers, which are put as their integers' real values: the same sums
     rounded = Pieces(quantized(model, ranges, bits=None, keep=kept), images)
-    second = bool({"clipping", "adaround"} & set(options.mends))
     found = {}
     for name in plan(model, kept).layers:
         node = layers[name]
         kernel = constants[node.input[1]]
         rows, bias = to_rows(kernel), constants[node.input[2]]
         source = node.input[0] if ranges is None else f"{node.input[0]}/dequantized"
-        window = window_of(node, kernel)
+        window, own = window_of(node, kernel), within_reach(options, rows.shape[1])
+        second = bool({"clipping", "adaround"} & set(own.mends))
         x, z = (_patched(values, window) for values in (exact.at(node.input[0]), rounded.at(source)))
-        found[name] = chosen = best_kernel(rows, bias, moments(window, x, z, second=second), bits, options)
+        found[name] = chosen = best_kernel(rows, bias, moments(window, x, z, second=second), bits, own)
         rounded.put(node.input[1], from_rows(chosen.rows, kernel.shape))
         rounded.put(node.input[2], chosen.bias)
         step(1)

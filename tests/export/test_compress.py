@@ -161,6 +161,15 @@ def exported(trained: Trained, images: np.ndarray, path: Path) -> bytes:
     return path.read_bytes()
 
 
+@pytest.fixture(scope="module")
+def pruned_file(
+    pruned: Trained, pictures: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    path = tmp_path_factory.mktemp("pruned") / "pruned.tflite"
+    exported(pruned, pictures[0], path)
+    return path
+
+
 def kernels(content: bytes) -> dict[str, np.ndarray]:
     """(filters, height, width, channels) integers or reals of each kernel, by layer."""
     model = parse(content)
@@ -178,10 +187,10 @@ def accuracy(answers: np.ndarray, labels: np.ndarray) -> float:
 
 
 def test_two_of_four_input_channels_are_zero_in_the_int8_file_and_no_operator_is_float(
-    pruned: Trained, network: keras.Model, pictures: tuple[np.ndarray, np.ndarray], tmp_path: Path
+    pruned: Trained, pruned_file: Path, network: keras.Model, pictures: tuple[np.ndarray, np.ndarray]
 ) -> None:
     images, labels = pictures
-    content = exported(pruned, images, tmp_path / "pruned.tflite")
+    content = pruned_file.read_bytes()
     require_integer(content)
     assert pruned.sparsity.keys() == {"grouped", "logits"}  # the stem's three channels are no four
     for name in pruned.sparsity:
@@ -189,26 +198,24 @@ def test_two_of_four_input_channels_are_zero_in_the_int8_file_and_no_operator_is
         assert ((fours != 0).sum(1) <= 2).all()
         assert (fours != 0).any()
     assert not ((kernels(content)["conv"] == 0).mean() > 0.3)
-    card = Card.read(card_path(tmp_path / "pruned.tflite"))
+    card = Card.read(card_path(pruned_file))
     assert card.model["training"]["method"] == "prune-2:4+qat"
     assert card.model["training"]["sparsity"]["grouped"] == 0.5
     assert accuracy(LiteRT(content)(images)[0], labels) > accuracy(np.asarray(network(images)), labels) - 0.1
 
 
 def test_the_int8_file_answers_like_the_network_that_was_trained_for_it(
-    pruned: Trained, pictures: tuple[np.ndarray, np.ndarray], tmp_path: Path
+    pruned: Trained, pruned_file: Path, pictures: tuple[np.ndarray, np.ndarray]
 ) -> None:
     images, _ = pictures
     expected = np.asarray(pruned.model(images))
-    answers = LiteRT(exported(pruned, images, tmp_path / "qat.tflite"))(images)[0]
+    answers = LiteRT(pruned_file.read_bytes())(images)[0]
     assert 10 * np.log10(np.square(expected).sum() / np.square(expected - answers).sum()) > 20
 
 
-def test_learned_ranges_reach_the_file(
-    pruned: Trained, pictures: tuple[np.ndarray, np.ndarray], tmp_path: Path
-) -> None:
+def test_learned_ranges_reach_the_file(pruned: Trained, pruned_file: Path) -> None:
     assert pruned.ranges is not None
-    graph = parse(exported(pruned, pictures[0], tmp_path / "ranges.tflite")).subgraphs[0]
+    graph = parse(pruned_file.read_bytes()).subgraphs[0]
     scales = {t.name.decode(): t.quantization.scale for t in graph.tensors if t.quantization is not None}
     for layer, tensor in (("gated", "gated"), ("relu_grouped", "grouped"), ("logits", "logits")):  # one is fused
         low, high = pruned.ranges[layer]

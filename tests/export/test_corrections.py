@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from keras_cnnzoo.export.calibration import Calibration, Ranges, min_max
-from keras_cnnzoo.export.corrections import choose_kernels, equalise, peaks
+from keras_cnnzoo.export.corrections import choose_kernels, equalise, peaks, sequence
 from keras_cnnzoo.export.corrections.equalisation import pairs
 from keras_cnnzoo.export.corrections.moments import Moments, moments
 from keras_cnnzoo.export.corrections.rounding import Objective, adaround, best_scale
@@ -16,7 +16,7 @@ from keras_cnnzoo.export.corrections.sequence import window_of
 from keras_cnnzoo.export.emit import emit
 from keras_cnnzoo.export.graph import Graph, from_keras
 from keras_cnnzoo.export.interpreter import LiteRT
-from keras_cnnzoo.export.kernels import largest_scale, nearest
+from keras_cnnzoo.export.kernels import float_kernels, largest_scale, nearest
 from keras_cnnzoo.export.layerwise import Layerwise
 from keras_cnnzoo.export.lowering import lower
 from keras_cnnzoo.export.quantize import quantize
@@ -63,6 +63,19 @@ def data(some_images: np.ndarray) -> Calibration:
 @pytest.fixture(scope="module")
 def ranges(graph: Graph, data: Calibration) -> Ranges:
     return min_max(graph, data)
+
+
+def test_a_layer_of_too_many_inputs_for_second_moments_gets_the_bias_alone(
+    graph: Graph, ranges: Ranges, data: Calibration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequence, "LARGEST", 20)  # the grouped convolution has 108
+    whole = emit(graph)
+    found = choose_kernels(whole, ranges, data.inputs[:8], Quantization("int4"))
+    plain = {name: nearest(rows, largest_scale(rows, 4, False), 4) for name, (rows, _) in float_kernels(whole).items()}
+    assert (found["pointwise"].integers != plain["pointwise"]).any()
+    assert (found["grouped"].integers == plain["grouped"]).all()
+    _, bias = float_kernels(whole)["grouped"]
+    assert not np.allclose(found["grouped"].bias, bias)
 
 
 def test_the_pairs_are_the_convolutions_with_relu_pools_and_nothing_else_between(graph: Graph) -> None:

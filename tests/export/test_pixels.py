@@ -73,7 +73,7 @@ def test_metadata_is_written_where_a_reader_of_it_would_feed_the_file_right(
 def test_mediapipe_answers_as_we_do_from_the_file_alone(
     resnet: keras.Model, pixels: np.ndarray, tmp_path: Path
 ) -> None:
-    mediapipe = pytest.importorskip("mediapipe", reason="mediapipe is not installed")
+    mediapipe = pytest.importorskip("mediapipe", reason="mediapipe is absent: install keras-cnnzoo[mediapipe]")
     from mediapipe.tasks.python import BaseOptions, vision
 
     for boundary in ("uint8", "float32"):

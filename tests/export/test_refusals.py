@@ -11,10 +11,11 @@ import pytest
 from keras import layers, ops
 
 from keras_cnnzoo import InputError
-from keras_cnnzoo.export import to_tflite
+from keras_cnnzoo.export import to_onnx, to_tflite
 from keras_cnnzoo.export.sources import load
 
 SHAPE = (8, 8, 3)
+WRITERS = [(to_tflite, ".tflite"), (to_onnx, ".onnx")]
 
 
 def network(*behind: Callable[[Any], Any]) -> keras.Model:
@@ -51,23 +52,27 @@ def test_an_operation_that_litert_lacks_is_refused_by_its_name(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("when", ["file", "card"])
-def test_a_full_disk_leaves_nothing_half_written(when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("export", "suffix"), WRITERS)
+def test_a_full_disk_leaves_nothing_half_written(
+    export: Callable[..., Any], suffix: str, when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write = Path.write_bytes
 
     def full(self: Path, data: Any) -> int:
-        if (b"TFL3" in bytes(data)[:8]) == (when == "file"):
+        if bytes(data)[:1] == b"{" if when == "card" else bytes(data)[:1] != b"{":
             write(self, bytes(data)[:10])
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(self, data)
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(InputError, match=r"could not be written \(No space left on device\)"):
-        to_tflite(network(), tmp_path / "m.tflite")
+        export(network(), tmp_path / f"m{suffix}")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("phase", ["emit", "lower"])
-def test_an_interrupt_leaves_nothing(phase: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("export", "suffix"), WRITERS)
+def test_an_interrupt_leaves_nothing(export: Callable[..., Any], suffix: str, phase: str, tmp_path: Path) -> None:
     from contextlib import contextmanager
 
     @contextmanager
@@ -77,5 +82,5 @@ def test_an_interrupt_leaves_nothing(phase: str, tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        to_tflite(network(), tmp_path / "m.tflite", phase=interrupted)
+        export(network(), tmp_path / f"m{suffix}", phase=interrupted)
     assert list(tmp_path.iterdir()) == []

@@ -102,6 +102,7 @@ def test_an_int8_file_is_symmetric_per_channel_and_quantizes_what_tensorrt_fuses
     # 19 convolutions and 1 dense layer; two blocks' skips are read by no convolution
     assert count["QuantizeLinear"] == 22
     assert card.artifact["bytes"] < 450_000
+    assert (card.quantization["estimator"], card.quantization["corrections"]) == ("percentile", [])
 
 
 def test_an_int8_file_answers_about_as_well_as_the_model(
