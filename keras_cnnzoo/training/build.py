@@ -2,6 +2,7 @@
 
 import inspect
 import os
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import keras
@@ -20,6 +21,7 @@ def network(
     *,
     weights: str | os.PathLike | None = None,
     precision: Precision = "float32",
+    devices: int = 1,
     seed: int = 0,
     **options: Any,
 ) -> keras.Model:
@@ -32,6 +34,7 @@ def network(
         data: its shape and classes are the network's.
         weights: to start from; the classifier stays new where the class count differs.
         precision: what layers compute in; variables and logits are float32 always.
+        devices: of this host, each of which takes its part of every batch (TensorFlow's MirroredStrategy).
         seed: of initialisation and dropout.
         options: those of the builder.
 
@@ -48,12 +51,31 @@ def network(
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        model = registry.create(name, **(chosen | options))
+        with mirrored(devices).scope() if devices > 1 else nullcontext():
+            model = registry.create(name, **(chosen | options))
     finally:
         keras.config.set_dtype_policy(before)
     if options.get("classes", len(data.classes)) != len(data.classes):
         raise InputError(f"classes={options['classes']}: the data have {len(data.classes)}; leave it out")
     return model
+
+
+def mirrored(devices: int) -> Any:
+    """A strategy over the first GPUs, or CPUs where there is no GPU; a model built under its scope trains on all.
+
+    Batch normalisations take the statistics of their own device's part; norm="sync_batch" those of the whole batch.
+
+    Raises:
+        InputError: fewer devices, or another backend than TensorFlow.
+    """
+    import tensorflow as tf
+
+    if keras.backend.backend() != "tensorflow":
+        raise InputError(f"devices={devices}: several devices are TensorFlow's here; set KERAS_BACKEND=tensorflow")
+    found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if devices > len(found):
+        raise InputError(f"devices={devices}: this host has {len(found)} of {found[0].device_type}")
+    return tf.distribute.MirroredStrategy([device.name for device in found[:devices]])
 
 
 def emulated(precision: Precision) -> bool:

@@ -73,6 +73,9 @@ def train(
         str | None, typer.Option(help="torch, tf, caffe, none or a JSON file; else what the weights say, or torch.")
     ] = None,
     precision: Annotated[str, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")] = "float32",
+    devices: Annotated[
+        int, typer.Option(help="GPUs of this host, each of which takes its part of a batch.", min=1)
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Of initialisation, order and augmentation.", min=0, max=2**31 - 1)] = 0,
     export: Annotated[
         str | None, typer.Option(help="Go on to a .tflite file: float32, float16, dynamic, int8.")
@@ -94,7 +97,7 @@ def train(
     with progress(f"read {data}", shown=not quiet):
         found = _data(data, test, size, channels, limit, seed)
     spec = _preprocessing(preprocess, weights, name)
-    result = _trained(name, found, chosen, out, options, weights, spec, precision, seed, force, quiet, as_json)
+    result = _trained(name, found, chosen, out, options, weights, spec, precision, devices, seed, force, quiet, as_json)
     if export is not None:
         from ..app.trained import export_run
 
@@ -111,6 +114,7 @@ def _trained(
     weights: str | None,
     spec: Preprocessing,
     precision: Any,
+    devices: int,
     seed: int,
     force: bool,
     quiet: bool,
@@ -122,7 +126,7 @@ def _trained(
         from .pipeline import steps_per_epoch
 
         total = chosen.epochs * steps_per_epoch(data.train, chosen.batch)
-        model = network(name, data, weights=weights, precision=precision, seed=seed, **options)
+        model = network(name, data, weights=weights, precision=precision, devices=devices, seed=seed, **options)
     if emulated(precision) and not quiet:
         terminal(stderr=True).print(f"{precision}: this processor has no such instructions; float32 is faster here")
     with progress(f"train {name}", total, shown=not quiet) as step:

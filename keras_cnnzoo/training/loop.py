@@ -108,7 +108,10 @@ def train(
     try:
         session.run()
     except tf.errors.InvalidArgumentError as error:
-        raise InputError(f"{data.name}: {_unreadable(data) or str(error).splitlines()[0]}") from error
+        broken = _unreadable(data)
+        if broken is None:
+            raise
+        raise InputError(f"{data.name}: {broken}") from error
     return session.finish()
 
 
@@ -283,7 +286,7 @@ def _compile(model: keras.Model, recipe: Recipe, steps: int) -> None:
         model.compile(
             optimizer(recipe, model, steps),
             keras.losses.CategoricalCrossentropy(from_logits=not probabilities),
-            metrics=["categorical_accuracy"],
+            metrics=[keras.metrics.CategoricalAccuracy()],  # a name would make its variables within the traced step
             jit_compile=False if on_tensorflow else "auto",  # TensorFlow's XLA compiles for longer than a try trains
         )
         model.optimizer.build(model.trainable_variables)
@@ -297,7 +300,8 @@ def _steps(model: keras.Model, batches: tf.data.Dataset, count: int) -> Iterator
             yield float(logs["loss"]), float(logs["categorical_accuracy"])
         return
     model.make_train_function()
-    iterator = iter(model.distribute_strategy.experimental_distribute_dataset(batches))
+    endless = batches.repeat()  # a last batch that is not whole, which there is none of, fails on several devices
+    iterator = iter(model.distribute_strategy.experimental_distribute_dataset(endless))
     for _ in range(count):
         model.reset_metrics()
         logs = model.train_function(iterator)  # train_on_batch would give each replica the whole batch

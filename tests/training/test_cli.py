@@ -1,0 +1,83 @@
+"""`cnnzoo train` and `cnnzoo shard` at the command line."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from keras_cnnzoo import InputError
+from keras_cnnzoo.cli import app
+from keras_cnnzoo.training import build
+
+from .conftest import coloured, small_network
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> str:
+    source = coloured(100, 0)
+    np.savez(tmp_path / "images.npz", images=source.pixels, labels=source.labels, classes=["red", "green", "blue"])
+    return str(tmp_path / "images.npz")
+
+
+def run(*arguments: str) -> str:
+    """Standard output; errors are raised."""
+    result = CliRunner().invoke(app, list(arguments), catch_exceptions=False, standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return result.stdout
+
+
+def test_training_prints_json_and_the_second_time_finds_it_done(
+    images: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "network", lambda *args, **options: small_network())
+    command = ["train", "resnet20", "--data", images, "--recipe", "resnet_cifar", "--epochs", "2", "--batch", "20"]
+    command += ["--out", str(tmp_path / "run"), "--set", "flip=false", "--json", "-q"]
+    found = json.loads(run(*command))
+    assert (found["recipe"]["flip"], found["recipe"]["epochs"], len(found["history"])) == (False, 2, 2)
+    assert json.loads(run(*command)) == found
+    with pytest.raises(InputError, match="of another run"):
+        run(*command, "--learning-rate", "0.01")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--recipe", "mobilnet"], "did you mean 'mobilenet'"),
+        (["--set", "mixup=many"], "--set 'mixup=many': expected"),
+        (["--set", "wdith=2"], "resnet20 has no option 'wdith'"),
+        (["--precision", "half"], "float32, mixed_bfloat16 or mixed_float16"),
+        (["--export", "int3"], "--export int3: float32, float16, dynamic or int8"),
+        (["--batch", "0"], "batch=0: 1 or more"),
+        (["--limit", "30", "--batch", "200"], "fewer than a batch of 200"),
+    ],
+)
+def test_bad_input_is_told_before_anything_is_built(
+    images: str, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    with pytest.raises(InputError) as error:
+        run("train", "resnet20", "--data", images, "--out", str(tmp_path / "run"), "-q", *arguments)
+    assert said in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_shards_are_written_and_read(images: str, tmp_path: Path) -> None:
+    found = json.loads(run("shard", images, "--out", str(tmp_path / "shards"), "--per-shard", "30", "--json", "-q"))
+    assert (found["train"], found["test"]) == (79, 21)
+    assert len(list((tmp_path / "shards").glob("*.tfrecord"))) == 4
+    with pytest.raises(InputError, match="exists already"):
+        run("shard", images, "--out", str(tmp_path / "shards"), "-q")
+
+
+@pytest.mark.slow
+def test_a_network_is_trained_in_mixed_precision_and_exported(images: str, tmp_path: Path) -> None:
+    command = ["train", "resnet20", "--data", images, "--recipe", "resnet_cifar", "--epochs", "1", "--batch", "40"]
+    command += ["--out", str(tmp_path), "--precision", "mixed_bfloat16", "--export", "int8", "--json", "-q"]
+    found = json.loads(run(*command))
+    assert found["artifact"]["verification"]["images"] == 21
+    assert (tmp_path / "resnet20_int8.tflite.json").exists()
+    model = keras.saving.load_model(tmp_path / "model.keras")
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
