@@ -84,9 +84,9 @@ def print_json(value: Any) -> None:
 @contextmanager
 def progress(description: str, total: float | None = None, *, shown: bool = True) -> Iterator[Step]:
     """A bar on standard error for work over two seconds; yields the function that advances it."""
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    columns += TimeElapsedColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=terminal(stderr=True), disable=not shown) as bar:
+    counted = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    timed = TimeElapsedColumn(), TimeRemainingColumn()
+    with Progress(*counted, *timed, console=terminal(stderr=True), disable=not shown) as bar:
         task = bar.add_task(description, total=total)
         yield lambda amount: bar.update(task, advance=amount)
         bar.update(task, total=total or 1, completed=total or 1)

@@ -78,8 +78,8 @@ class Preprocessing:
         """
         (height, width), (tall, wide) = size, self.enlarged(size)
         enlarge = max(tall / picture.height, wide / picture.width)
-        resized = (int(side * enlarge + ROUNDING) for side in picture.size)
-        picture = picture.resize(tuple(resized), getattr(Image.Resampling, self.interpolation.upper()))
+        across, down = (int(side * enlarge + ROUNDING) for side in picture.size)
+        picture = picture.resize((across, down), getattr(Image.Resampling, self.interpolation.upper()))
         left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
         return picture.crop((left, top, left + width, top + height))
 

@@ -137,7 +137,8 @@ def to_onnx(
         samples = images_of(shapes, PARITY_IMAGES * (batch or 1), None if data is None else data.inputs)
         expected = answers_of(model, samples)
         parity = _parity(whole, expected, samples, layout, FLOAT32)
-    small, kept = whole, ()
+    small = whole
+    kept: tuple[str, ...] = ()
     if options.scheme == "float16":
         small = _float16(graph, missing, form, (np.dtype(inputs), np.dtype(outputs)))
         parity = _parity(small, expected, samples, layout, FLOAT16)

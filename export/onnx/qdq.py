@@ -128,8 +128,9 @@ def quantized(
     pass_ = _Pass(constants, {node.name: node for node in result.graph.node})
     if ranges is not None:
         pass_.quantize_activations(found, ranges)
-    for name in found.layers if bits is not None else ():
-        pass_.quantize_kernel(name, bits, (kernels or {}).get(name))
+    if bits is not None:
+        for name in found.layers:
+            pass_.quantize_kernel(name, bits, (kernels or {}).get(name))
     nodes = _in_order(result.graph, pass_.added)
     del result.graph.node[:]
     result.graph.node.extend(nodes)

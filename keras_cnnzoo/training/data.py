@@ -205,7 +205,7 @@ def _fashion_mnist() -> Data:
     else:
         import keras
 
-        parts = _downloaded(keras.datasets.fashion_mnist.load_data, "Fashion-MNIST")
+        parts = list(_downloaded(keras.datasets.fashion_mnist.load_data, "Fashion-MNIST"))
     frame = [(0, 0), (2, 2), (2, 2)]
     train, test = (Arrays(np.pad(pixels, frame)[..., None], labels.astype(np.int64)) for pixels, labels in parts)
     return Data(train, test, FASHION, (32, 32, 1), "fashion_mnist")
@@ -329,5 +329,5 @@ def _scaled(arrays: Arrays, shape: tuple[int, int, int], name: str) -> Arrays:
     for image, target in zip(arrays.pixels, resized, strict=True):
         for channel in range(channels):
             plane = Image.fromarray(np.ascontiguousarray(image[..., channel]))
-            target[..., channel] = plane.resize((width, height), Image.Resampling.BILINEAR)
+            target[..., channel] = np.asarray(plane.resize((width, height), Image.Resampling.BILINEAR))
     return Arrays(resized, arrays.labels)

@@ -158,7 +158,8 @@ def _recipe(name: str, table: dict[str, Any]) -> Recipe:
     unknown = sorted(set(table) - FIELDS - {"paper"})
     if unknown:
         raise InputError(f"recipe {name}: no entry {unknown[0]!r}; there are {', '.join(sorted(FIELDS))}")
+    entries: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
     try:
-        return Recipe(name, **{key: tuple(v) if isinstance(v, list) else v for key, v in table.items()})
+        return Recipe(name, **entries)
     except TypeError as error:
         raise InputError(f"recipe {name}: a value of the wrong kind ({error})") from error

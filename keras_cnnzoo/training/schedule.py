@@ -1,6 +1,7 @@
 """The learning rate of each step."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -19,7 +20,7 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, recipe: Recipe, steps: int) -> None:
         self.recipe, self.steps = recipe, steps
 
-    def __call__(self, step: object) -> object:
+    def __call__(self, step: Any) -> Any:
         """The rate of the step after so many, as a tensor."""
         total, warmup = self.recipe.epochs * self.steps, self.recipe.warmup * self.steps
         step = ops.cast(step, "float32")
@@ -27,7 +28,7 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
         rising = ops.minimum((step + 1) / max(warmup, 1), 1.0)
         return self.recipe.learning_rate * rising * self._fallen(step, share)
 
-    def _fallen(self, step: object, share: object) -> object:
+    def _fallen(self, step: Any, share: Any) -> Any:
         recipe = self.recipe
         match recipe.schedule:
             case "constant":
