@@ -9,6 +9,8 @@ import numpy as np
 
 from ..errors import InputError
 
+LARGEST = 2**28  # numbers of an input; LiteRT would allocate what a broken file asks for
+
 
 def threads() -> int:
     """As many as this process may use."""
@@ -35,6 +37,9 @@ class LiteRT:
 
         try:
             self._interpreter = Interpreter(model_content=content, num_threads=threads())
+            for tensor in self._interpreter.get_input_details():
+                if np.prod(tensor["shape"], dtype=float) > LARGEST:
+                    raise ValueError(f"it reads {list(map(int, tensor['shape']))}, gigabytes a call")
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise InputError(f"LiteRT cannot read the file ({one_line(error)})") from error

@@ -26,8 +26,15 @@ FENCE = re.compile(
     r"(?:^[ ]*<!-- not run: (?P<reason>[^\n]+) -->\n)?^(?P<indent> *)```(?P<language>sh|python)\n(?P<text>.*?)^ *```",
     re.MULTILINE | re.DOTALL,
 )
+SHORT = ("index", "coming", "web", "weights", "onnx")  # pages that take seconds; the others are slow
 APPS = {"cnnzoo": cli.app, "cnnzoo-export": export_cli.app, "cnnzoo-bench": bench_cli.app}
-SMALLER = {"--budget 60s": "--budget 1s", "--budget 30s": "--budget 1s", "--runs 1000": "--runs 40", "--cpus 0": ""}
+SMALLER = {
+    "--threads 1 2": "--threads 1",
+    "--budget 60s": "--budget 1s",
+    "--budget 30s": "--budget 1s",
+    "--runs 1000": "--runs 40",
+    "--cpus 0": "",
+}
 NOT_RUN = {  # words of a command: why it is only parsed
     "weights download": "fetches",
     "weights verify": "what was fetched",
@@ -38,6 +45,8 @@ NOT_RUN = {  # words of a command: why it is only parsed
     "cnnzoo tune": "a minute of measuring",
     "train-aware": "minutes; tests/export/test_compress.py",
     "export sweep": "an hour",
+    "--auto-mixed": "a file for each layer; tests/export/test_sensitivity.py",
+    "export sensitivity": "a file for each layer; tests/export/test_sensitivity.py",
     "quant.tflite": "a file that is not ours",
     "--target": "a board or phone",
     "--backend": "frameworks that may be absent",
@@ -218,7 +227,7 @@ def runnable(page: Path) -> Iterator[tuple[str, str]]:
 def run_page(page: Path) -> int:
     import keras
 
-    names: dict[str, Any] = {"images": np.zeros((2, 224, 224, 3), np.float32)}
+    names: dict[str, Any] = {"images": np.random.default_rng(0).standard_normal((2, 224, 224, 3), np.float32)}
     if page.name == "lowering.md":
         names["model"] = keras.saving.load_model("my_model.keras", compile=False)
     count = 0
@@ -231,14 +240,14 @@ def run_page(page: Path) -> int:
     return count
 
 
-@pytest.mark.parametrize("name", ["index", "coming", "web", "weights", "onnx"])
+@pytest.mark.parametrize("name", SHORT)
 def test_the_blocks_of_a_page_run(name: str, here: Path) -> None:
     page = ROOT / "docs" / f"{name}.md"
     assert run_page(page) or not [b for b in blocks(page) if b.reason is None and b.language == "python"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [p for p in PAGES if p.stem not in ("index", "coming", "web", "weights", "onnx")])
+@pytest.mark.parametrize("page", [p for p in PAGES if p.stem not in SHORT], ids=lambda p: p.name)
 def test_the_blocks_of_a_longer_page_run(page: Path, here: Path) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     assert run_page(page) > 0 or not blocks(page) or page.stem in ("sweep", "choosing", "errors", "training")
