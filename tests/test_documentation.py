@@ -27,6 +27,7 @@ FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 SHORT = ("index", "coming", "web", "weights", "onnx")  # pages that take seconds; the others are slow
+LONGEST = ("export", "lowering", "phone", "quantization")  # minutes of exports
 APPS = {"cnnzoo": cli.app, "cnnzoo-export": export_cli.app, "cnnzoo-bench": bench_cli.app}
 SMALLER = {
     "--threads 1 2": "--threads 1",
@@ -246,8 +247,14 @@ def test_the_blocks_of_a_page_run(name: str, here: Path) -> None:
     assert run_page(page) == len(list(runnable(page)))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", [p for p in PAGES if p.stem not in SHORT], ids=lambda p: p.name)
+LONG = [
+    pytest.param(page, id=page.name, marks=pytest.mark.nightly if page.stem in LONGEST else pytest.mark.slow)
+    for page in PAGES
+    if page.stem not in SHORT
+]
+
+
+@pytest.mark.parametrize("page", LONG)
 def test_the_blocks_of_a_longer_page_run(page: Path, here: Path) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     assert run_page(page) == len(list(runnable(page)))
