@@ -7,8 +7,8 @@ XNNPACK has no int8 HARD_SWISH: each one splits the graph. In float the operator
 x < -3 the second factor is 0. The sixth passes through what is linear (pads, pools, a gate's product) to the
 convolutions; where something else reads it, it is a factor of its own.
 
-In int8 the two more roundings cost less than what `seen_ranges` brings, where nothing below -3 is kept: the product
-has 0.6 dB more than the operator on a MobileNetV3-small.
+In int8 the two more roundings cost 0.14 dB on a MobileNetV3-small of 96 pixels; `seen_ranges`, where nothing below -3
+is kept, brings 0.8 to either form.
 """
 
 from dataclasses import replace
