@@ -206,7 +206,9 @@ def run(line: str) -> None:
     for long, short in SMALLER.items():
         line = line.replace(long, short)
     name, *words = shlex.split(spelled_out(line))
-    words = [match for word in words for match in (sorted(map(str, Path().glob(word))) if "*" in word else [word])]
+    words = [
+        match for word in words for match in (sorted(map(str, Path().glob(word))) if "*" in word else []) or [word]
+    ]
     try:
         code = APPS[name](words, standalone_mode=False)
     except InputError as error:
