@@ -1,7 +1,7 @@
 """Q/DQ ONNX files in ONNX Runtime against float Keras and against the int8 .tflite on LiteRT, on CIFAR-10.
 
     python benchmarks/onnx_accuracy.py DATA [--networks resnet20,resnet56] [--count 5000] [--calibrate 500] [--seeds 3]
-      [--schemes min-max mse mse/bias mse/clipping+bias+adaround]
+      [--schemes percentile min-max mse mse/bias mse/clipping+bias+adaround]
 
 DATA holds cifar10/train.npz, cifar10/test.npz and weights/cifar_resnet20.safetensors, cifar_resnet56.safetensors.
 A scheme is an estimator of ranges and, behind a stroke, its corrections. Prints one line for each network, seed and
@@ -28,7 +28,7 @@ from keras_cnnzoo.images import read_images
 from keras_cnnzoo.preprocessing import PRESETS
 
 SIZE, TORCH = (32, 32, 3), PRESETS["torch"]
-SCHEMES = ("min-max", "mse", "mse/bias", "mse/clipping+bias+adaround")
+SCHEMES = ("percentile", "min-max", "mse", "mse/bias", "mse/clipping+bias+adaround")
 
 
 def main() -> None:
