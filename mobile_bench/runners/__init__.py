@@ -144,7 +144,7 @@ RUNNERS = {
     "keras": Kind(
         ("keras", "KerasRunner"), (".keras",), "keras", "pip install keras", ("backend", "mode", "precision", "batch")
     ),
-    "tensorrt": Kind(("tensorrt", "TensorRTRunner"), (".onnx",), None, "it comes with TensorRT"),
+    "tensorrt": Kind(("tensorrt", "tensorrt_runner"), (".onnx",), None, "it comes with TensorRT"),
     "web": Kind(("web", "WebRunner"), (".tflite",), None, "", ("accelerator", "litertjs", "install")),
     "micro": Kind(("micro", "MicroRunner"), (".tflite",), "tflite_micro", "pip install tflite-micro"),
 }

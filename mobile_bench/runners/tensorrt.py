@@ -1,4 +1,4 @@
-"""Runs an .onnx file through TensorRT's own `trtexec`, which builds the engine and times its calls.
+"""Runs an .onnx file by TensorRT's own `trtexec`, which builds the engine and times its calls; else by its module.
 
 Tested against a stand-in that speaks trtexec's options and its file of times; no GPU has run it yet.
 """
@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,31 +20,46 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ..measure import TimedCalls
-from . import Description, Tensor
+from . import Description, Runner, Tensor
 
 BUILD_SECONDS, RUN_SECONDS = 3600, 600
 
 
-class TensorRTRunner:
+def tensorrt_runner(path: str | os.PathLike, *, threads: int = 1, seed: int = 0) -> Runner:
+    """By trtexec where it is on the PATH, else by the modules `tensorrt` and `cuda`.
+
+    Raises:
+        InputError: there is neither.
+        RuntimeError: the engine cannot be built.
+    """
+    program = shutil.which("trtexec")
+    if program is not None:
+        return TrtexecRunner(path, program)
+    if find_spec("tensorrt") is None or find_spec("cuda") is None:
+        raise InputError(
+            "the runner tensorrt needs trtexec on the PATH, or Python's tensorrt and cuda; "
+            "pip install tensorrt cuda-python, on a machine with an NVIDIA GPU"
+        )
+    from .tensorrt_module import TensorRTModuleRunner
+
+    return TensorRTModuleRunner(path, threads=threads, seed=seed)
+
+
+class TrtexecRunner:
     """An engine that trtexec built; its inputs are trtexec's random ones.
 
     Args:
         path: of the .onnx file, strongly typed: its own precision is kept.
-        threads: of no meaning here; the GPU does the work.
-        seed: trtexec draws its own.
+        program: trtexec.
 
     Raises:
-        InputError: there is no trtexec.
         RuntimeError: it cannot build the engine.
     """
 
     inputs: tuple[Tensor, ...] = ()
 
-    def __init__(self, path: str | os.PathLike, *, threads: int = 1, seed: int = 0) -> None:
-        found = shutil.which("trtexec")
-        if found is None:
-            raise InputError("the runner tensorrt needs trtexec, which is not on the PATH; it comes with TensorRT")
-        self.program, self.folder = found, tempfile.TemporaryDirectory()
+    def __init__(self, path: str | os.PathLike, program: str) -> None:
+        self.program, self.folder = program, tempfile.TemporaryDirectory()
         self.engine = Path(self.folder.name) / "model.engine"
         build = [f"--onnx={path}", f"--saveEngine={self.engine}", "--skipInference", "--stronglyTyped"]
         self.log = self._run(build, BUILD_SECONDS)

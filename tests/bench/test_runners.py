@@ -171,7 +171,8 @@ def test_an_engine_that_cannot_be_built_says_why(tmp_path: Path) -> None:
         open_runner(Configuration(tmp_path / "bad.onnx", "tensorrt"))
 
 
-def test_without_trtexec_there_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_tensorrt_there_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match="needs trtexec, which is not on the PATH"):
+    monkeypatch.setattr("keras_cnnzoo.mobile_bench.runners.tensorrt.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="needs trtexec on the PATH, or Python's tensorrt and cuda"):
         open_runner(Configuration(tmp_path / "a.onnx", "tensorrt"))
