@@ -96,6 +96,9 @@ def train(
     _require(precision, export)
     with progress(f"read {data}", shown=not quiet):
         found = _data(data, test, size, channels, limit, seed)
+    if batch is None and len(found.train) < chosen.batch:
+        chosen = chosen.changed(batch=len(found.train))
+        terminal(stderr=True).print(f"a batch is all of the {len(found.train)} training images; see --batch")
     spec = _preprocessing(preprocess, weights, name)
     result = _trained(name, found, chosen, out, options, weights, spec, precision, devices, seed, force, quiet, as_json)
     if export is not None:

@@ -20,7 +20,6 @@ HELD_OUT = 0.2
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of the package dataset-fashion-mnist
 FASHION = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-DECODED = SUFFIXES - {".ppm", ".webp"}  # what TensorFlow decodes
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,8 @@ class Pictures:
     def unreadable(self) -> str | None:
         """The first picture that cannot be decoded, in words."""
         for number, item in enumerate(self.encoded):
-            try:
-                with Image.open(item if isinstance(item, str) else io.BytesIO(item)) as picture:
-                    picture.load()
-            except (OSError, ValueError, SyntaxError) as error:
-                return f"{item if isinstance(item, str) else f'picture {number}'} ({error})"
+            if fault := fault_of(item):
+                return f"{item if isinstance(item, str) else f'picture {number}'} ({fault})"
         return None
 
 
@@ -70,6 +66,12 @@ class Records:
 
     def __len__(self) -> int:
         return sum(self.counts)
+
+    def unreadable(self) -> str | None:
+        """The first file that breaks off, or record whose picture cannot be decoded, in words."""
+        from .records import unreadable
+
+        return unreadable(self)
 
 
 Source = Arrays | Pictures | Records
@@ -98,6 +100,16 @@ class Data:
     def limited(self, count: int, seed: int = 0) -> "Data":
         """At most `count` pictures of either part, drawn by `seed`; of TFRecords, whole files."""
         return replace(self, train=_limited(self.train, count, seed), test=_limited(self.test, count, seed))
+
+
+def fault_of(picture: str | bytes) -> str | None:
+    """Why a file, or the bytes of one, cannot be decoded; None where it can."""
+    try:
+        with Image.open(picture if isinstance(picture, str) else io.BytesIO(picture)) as opened:
+            opened.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return str(error)
+    return None
 
 
 def _limited(source: Source, count: int, seed: int) -> Source:
@@ -259,11 +271,14 @@ def _npz(path: Path, seed: int) -> Data:
 
 def _jpeg_npz(path: Path, found: dict[str, np.ndarray], seed: int) -> Data:
     content, offsets, labels = found["bytes"].tobytes(), found["offsets"], found["labels"].astype(np.int64)
-    if len(offsets) != len(labels) + 1 or offsets[-1] > len(content):
+    if not len(labels) or len(offsets) != len(labels) + 1 or offsets[-1] > len(content):
         raise InputError(f"{path}: `offsets` must be one more than the {len(labels)} labels, and end within `bytes`")
     encoded = tuple(content[a:b] for a, b in pairwise(offsets))
-    with Image.open(io.BytesIO(encoded[0])) as first:
-        shape = first.height, first.width, 1 if first.mode == "L" else 3
+    try:
+        with Image.open(io.BytesIO(encoded[0])) as first:
+            shape = first.height, first.width, 1 if first.mode == "L" else 3
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: its first picture cannot be decoded ({error})") from error
     classes = tuple(map(str, found["classes"])) if "classes" in found else _numbered(labels)
     return _split(Pictures(encoded, labels), classes, shape, path.name, seed)
 
@@ -288,10 +303,10 @@ def _by_class(path: Path) -> tuple[Pictures, tuple[str, ...], int]:
     """Pictures of a folder with one folder a class, the classes' names, and how many files are no pictures."""
     folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
     found = [
-        (f, i) for i, folder in enumerate(folders) for f in sorted(folder.iterdir()) if f.suffix.lower() in DECODED
+        (f, i) for i, folder in enumerate(folders) for f in sorted(folder.iterdir()) if f.suffix.lower() in SUFFIXES
     ]
     if len({label for _, label in found}) < 2:
-        raise InputError(f"{path}: needs pictures in two folders or more, one a class ({', '.join(sorted(DECODED))})")
+        raise InputError(f"{path}: needs pictures in two folders or more, one a class ({', '.join(sorted(SUFFIXES))})")
     readable = [(str(file), label) for file, label in found if _is_picture(file)]
     if not readable:
         raise InputError(f"{path}: none of its {len(found)} pictures can be read")

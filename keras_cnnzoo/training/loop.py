@@ -5,7 +5,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from os import PathLike
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from ..errors import InputError
@@ -21,7 +22,7 @@ from ..preprocessing import PRESETS, Preprocessing
 from ..weights import save_weights
 from .checkpoint import Checkpoint, Progress
 from .curve import Row, TensorBoard, to_svg, write_csv
-from .data import Data, Pictures
+from .data import Arrays, Data
 from .optimizer import optimizer
 from .pipeline import steps_per_epoch, test_batches, training_batches
 from .recipes import Recipe
@@ -107,7 +108,7 @@ def train(
     session.begin(force)
     try:
         session.run()
-    except tf.errors.InvalidArgumentError as error:
+    except tf.errors.OpError as error:
         broken = _unreadable(data)
         if broken is None:
             raise
@@ -315,12 +316,23 @@ def _averaged(model: keras.Model, *, keep: bool = False) -> Iterator[None]:
     if not inner.use_ema:
         yield
         return
-    before = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
-    inner.finalize_variable_values(model.trainable_variables)
-    yield
-    if not keep:
-        for variable, value in zip(model.trainable_variables, before, strict=True):
-            variable.assign(value)
+    before, averages = (_copied(variables) for variables in (model.trainable_variables, inner.averages))
+    _assign(model.trainable_variables, averages)
+    try:
+        yield
+    finally:
+        if not keep:
+            _assign(model.trainable_variables, before)
+
+
+def _copied(variables: Sequence[Any]) -> list[np.ndarray]:
+    """Values that share no memory with variables: torch's would change with these, JAX's vanish once these are used."""
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def _assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def _inner(model: keras.Model) -> Any:
@@ -367,6 +379,6 @@ def in_float32(model: keras.Model) -> keras.Model:
 
 
 def _unreadable(data: Data) -> str | None:
-    found = (part.unreadable() for part in (data.train, data.test) if isinstance(part, Pictures))
+    found = (part.unreadable() for part in (data.train, data.test) if not isinstance(part, Arrays))
     broken = next((text for text in found if text), None)
     return None if broken is None else f"cannot decode {broken}; remove it"

@@ -34,6 +34,19 @@ class PerVariable(keras.optimizers.Optimizer):
             self.assign_sub(variable, variable * (decay * learning_rate))
         super().update_step(gradient, variable, learning_rate)
 
+    @property
+    def averages(self) -> Sequence[Any]:
+        """The moving averages, in the trainable variables' order; none without use_ema."""
+        return self._model_variables_moving_average if self.use_ema else ()
+
+    def _update_model_variables_moving_average(self, trainable_variables: Sequence[Any]) -> None:
+        """Once a step of the optimizer; Keras averages once a batch, of which `accumulate` make a step."""
+        batches = self.gradient_accumulation_steps or 1
+        momentum = ops.where(self._iterations < batches, 0.0, self.ema_momentum)
+        momentum = ops.where((self._iterations + 1) % batches == 0, momentum, 1.0)
+        for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
+            average.assign(momentum * average + (1 - momentum) * variable)
+
 
 class SGD(PerVariable, keras.optimizers.SGD):
     coupled = True

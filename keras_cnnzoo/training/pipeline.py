@@ -1,9 +1,11 @@
 """tf.data pipelines in which each batch is a function of seed and step, so that a run goes on where it was left."""
 
+import io
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from ..errors import InputError
 from ..preprocessing import Preprocessing
@@ -11,7 +13,8 @@ from .augment import Draws, augmented, boxes, mixed
 from .data import Arrays, Data, Pictures, Records, Source
 from .recipes import Recipe
 
-SHUFFLED, READERS = 8192, 16  # records in the shuffle buffer, files read at once
+JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG"  # how their files begin
+SHUFFLED, READERS = 4096, 16  # records in a window that is shuffled, files read at once
 
 
 def steps_per_epoch(source: Source, batch: int) -> int:
@@ -111,7 +114,10 @@ def _training_pictures(
 
 
 def _shuffled_records(source: Records, order: _Order, start: int) -> tf.data.Dataset:
-    """Serialized records, epoch after epoch: the files in random order, several at once, through a shuffle buffer."""
+    """Serialized records, epoch after epoch: the files in random order, several at once, shuffled window by window.
+
+    tf.data's own shuffle draws by TensorFlow's global seed as well, and so is no function of ours.
+    """
     files = tf.constant(source.files)
 
     def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -120,9 +126,14 @@ def _shuffled_records(source: Records, order: _Order, start: int) -> tf.data.Dat
         records = tf.data.Dataset.from_tensor_slices(shuffled).interleave(
             tf.data.TFRecordDataset, cycle_length=READERS, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
-        seed = tf.cast(order.seed, tf.int64) * 1_000_003 + epoch
-        mixed_up = records.shuffle(SHUFFLED, seed=seed, reshuffle_each_iteration=False)
-        return mixed_up.take(order.steps * order.batch)
+
+        def mixed_up(number: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+            return tf.random.experimental.stateless_shuffle(
+                window, tf.random.experimental.stateless_fold_in(key, number)
+            )
+
+        windows = records.batch(SHUFFLED).enumerate().map(mixed_up).prefetch(1)
+        return windows.unbatch().take(order.steps * order.batch)
 
     first, done = divmod(start, order.steps)
     return tf.data.Dataset.range(first, order.total // order.steps).flat_map(epoch_of).skip(done * order.batch)
@@ -178,11 +189,30 @@ def _decoded(encoded: tf.Tensor, crops: tf.Tensor | None, shape: tuple[int, int,
     windows = tf.tile(whole, (tf.size(encoded), 1)) if crops is None else crops
 
     def decode(pair: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        picture = tf.io.decode_image(pair[0], shape[2], expand_animations=False)
-        picture = tf.ensure_shape(picture, (None, None, shape[2]))
+        picture = _pixels(pair[0], shape[2])
         return _fitted(picture, shape) if crops is None else _window(picture, pair[1], shape)
 
     return tf.map_fn(decode, (encoded, windows), fn_output_signature=tf.TensorSpec(shape, tf.uint8))
+
+
+def _pixels(encoded: tf.Tensor, channels: int) -> tf.Tensor:
+    """A picture's bytes -> (h, w, channels) uint8: JPEG and PNG by TensorFlow, in parallel, the rest by Pillow."""
+    by_tensorflow = tf.reduce_any([tf.strings.substr(encoded, 0, len(magic)) == magic for magic in (JPEG, PNG)])
+    picture = tf.cond(
+        by_tensorflow,
+        lambda: tf.io.decode_image(encoded, channels, expand_animations=False),
+        lambda: tf.numpy_function(lambda content: _by_pillow(content, channels), [encoded], tf.uint8),
+    )
+    return tf.ensure_shape(picture, (None, None, channels))
+
+
+def _by_pillow(content: bytes, channels: int) -> np.ndarray:
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            pixels = np.asarray(picture.convert("RGB" if channels == 3 else "L"))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(str(error)) from error  # which TensorFlow tells as an invalid argument
+    return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def _window(picture: tf.Tensor, box: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:

@@ -23,7 +23,9 @@ def small_data() -> Data:
     return Data(coloured(100, 0), coloured(31, 1), ("red", "green", "blue"), (SIZE, SIZE, 3), "coloured noise")
 
 
-def small_network(name: str = "small", *, seed: int = 0, norm: bool = True, dropout: float = 0.2) -> keras.Model:
+def small_network(
+    name: str = "small", *, seed: int = 0, norm: bool = True, dropout: float = 0.2, classes: int = CLASSES
+) -> keras.Model:
     """Convolution, normalisation, depthwise convolution, average, dropout, dense: logits."""
     keras.utils.set_random_seed(seed)
     image = keras.Input((SIZE, SIZE, 3))
@@ -32,4 +34,4 @@ def small_network(name: str = "small", *, seed: int = 0, norm: bool = True, drop
     x = keras.layers.DepthwiseConv2D(3, name="depthwise")(keras.layers.ReLU()(x))
     x = keras.layers.GlobalAveragePooling2D()(x)
     x = keras.layers.Dropout(dropout)(x) if dropout else x
-    return keras.Model(image, keras.layers.Dense(CLASSES, name="fc")(x), name=name)
+    return keras.Model(image, keras.layers.Dense(classes, name="fc")(x), name=name)

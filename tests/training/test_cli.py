@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from keras_cnnzoo import InputError
@@ -70,6 +71,33 @@ def test_shards_are_written_and_read(images: str, tmp_path: Path) -> None:
     assert len(list((tmp_path / "shards").glob("*.tfrecord"))) == 4
     with pytest.raises(InputError, match="exists already"):
         run("shard", images, "--out", str(tmp_path / "shards"), "-q")
+
+
+def test_a_try_with_fewer_images_than_a_batch_trains_on_all_of_them(
+    images: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "network", lambda *args, **options: small_network())
+    command = ["train", "resnet20", "--data", images, "--recipe", "mobilenet", "--epochs", "1", "--limit", "32"]
+    found = json.loads(run(*command, "--out", str(tmp_path / "run"), "--json", "-q"))
+    assert (found["recipe"]["batch"], found["history"][0]["step"]) == (32, 1)
+
+
+@pytest.mark.slow
+def test_the_modern_recipe_trains_weights_that_fine_tuning_starts_from(images: str, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    command = ["train", "resnet20", "--data", images, "--size", "16", "--epochs", "1", "--json", "-q"]
+    modern = json.loads(run(*command, "--recipe", "modern", "--batch", "20", "--out", str(first)))
+    assert modern["history"][0]["step"] == 3
+    assert np.isfinite(modern["history"][0]["test_loss"])
+    weights = ["--weights", str(first / "weights.safetensors")]
+    tuned = json.loads(run(*command, "--recipe", "fine_tune", "--batch", "20", *weights, "--out", str(second)))
+    assert tuned["recipe"]["unfreeze"] == 3.0
+    before, after = (load_file(folder / "weights.safetensors") for folder in (first, second))
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert "linear/kernel" in changed
+    assert not [
+        name for name in changed if name.startswith("layer1_") or ("/kernel" not in name and "linear" not in name)
+    ]
 
 
 @pytest.mark.slow

@@ -128,14 +128,17 @@ def test_a_kill_at_any_instant_leaves_a_whole_checkpoint(small_data: Data, tmp_p
     assert len(session.progress.history) == session.progress.step // 5 or session.progress.step % 5 == 0
 
 
-def test_ctrl_c_saves_and_says_so(small_data: Data, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_save_and_say_so(small_data: Data, tmp_path: Path, number: signal.Signals) -> None:
+    handler = signal.getsignal(number)
+
     def interrupt(batches: float) -> None:
         if batches:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
 
     with pytest.raises(KeyboardInterrupt, match="interrupted after step 1; the same command goes on from there"):
         train(small_network(), small_data, RECIPE, out=tmp_path, step=interrupt)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(number) is handler
     refused = Checkpoint(tmp_path / "checkpoint.safetensors", small_network(), {"network": "other"})
     with pytest.raises(InputError, match="its network is small, not other"):
         refused.restore()
@@ -180,6 +183,45 @@ def test_a_full_disk_stops_in_one_sentence_and_the_last_checkpoint_stays(
     with pytest.raises(InputError, match="could not be written \\(No space left on device\\)"):
         train(small_network(), small_data, RECIPE, out=tmp_path, step=fill)
     assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["checkpoint.safetensors"]
+
+
+def test_a_test_that_fails_leaves_the_trained_weights_in_their_place() -> None:
+    model = small_network()
+    loop._compile(model, RECIPE.changed(ema=0.9), 5)
+    before = [np.array(v) + 1 for v in model.trainable_variables]
+    for variable, value in zip(model.trainable_variables, before, strict=True):
+        variable.assign(value)
+
+    def failing_test() -> None:
+        with loop._averaged(model):
+            assert not np.array_equal(model.trainable_variables[0], before[0])
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        failing_test()
+    for variable, value in zip(model.trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+
+
+@pytest.mark.usefixtures("always_saving")
+def test_half_precision_learns_by_a_scaled_loss_and_goes_on_after_a_kill(small_data: Data, tmp_path: Path) -> None:
+    def network() -> keras.Model:
+        keras.config.set_dtype_policy("mixed_float16")
+        try:
+            return small_network(dropout=0.0)
+        finally:
+            keras.config.set_dtype_policy("float32")
+
+    recipe = RECIPE.changed(epochs=4, ema=0.5, accumulate=2)
+    whole = train(network(), small_data, recipe)
+    assert isinstance(whole.model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert whole.history[-1].loss < 0.8 * whole.history[0].loss
+    with pytest.raises(KilledError):
+        train(network(), small_data, recipe, out=tmp_path, step=killed_at(7))
+    resumed = train(network(), small_data, recipe, out=tmp_path)
+    np.testing.assert_allclose(curve(resumed), curve(whole), rtol=1e-3)
+    kept = keras.saving.load_model(tmp_path / "model.keras")
+    assert {layer.dtype_policy.name for layer in kept.layers} == {"float32"}
 
 
 def test_data_that_do_not_fit_are_refused_before_anything_is_compiled(small_data: Data) -> None:

@@ -44,8 +44,9 @@ def test_adamw_s_decay_is_decoupled() -> None:
         np.testing.assert_allclose(after, plain[path][1] - shrunk, atol=1e-6, err_msg=path)
 
 
-def test_accumulated_gradients_are_those_of_the_larger_batch(small_data: Data) -> None:
-    whole = Recipe(epochs=1, batch=20, schedule="constant", learning_rate=0.05, flip=False)
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_accumulated_gradients_and_averages_are_those_of_the_larger_batch(small_data: Data, ema: float) -> None:
+    whole = Recipe(epochs=1, batch=20, schedule="constant", learning_rate=0.05, flip=False, ema=ema)
     halves = whole.changed(batch=10, accumulate=2)
     one, two = (train(small_network(norm=False, dropout=0.0), small_data, recipe) for recipe in (whole, halves))
     for a, b in zip(one.model.weights, two.model.weights, strict=True):
