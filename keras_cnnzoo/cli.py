@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from .app.lab import cli as lab
 from .console import print_json, progress, run, terminal
 from .errors import InputError
 from .registry import builder_of, create, info, list_models
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.add_typer(weights, name="weights")
 app.command(epilog=training.EXAMPLE)(training.train)
 app.command(epilog=training.SHARD_EXAMPLE)(training.shard)
+app.command(epilog=lab.EXAMPLE)(lab.lab)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Settings = Annotated[
     list[str] | None,

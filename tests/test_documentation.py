@@ -41,6 +41,7 @@ NOT_RUN = {  # words of a command: why it is only parsed
     "weights verify": "what was fetched",
     "in.pth": "torch",
     "cnnzoo demo": "minutes; tests/app/test_demo.py runs it",
+    "cnnzoo lab": "minutes; tests/app/test_lab.py",
     "cnnzoo train": "minutes; tests/training",
     "cnnzoo shard": "tests/training",
     "cnnzoo tune": "a minute of measuring",

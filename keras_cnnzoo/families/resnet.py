@@ -197,6 +197,8 @@ def resnet_cifar(
     name: str | None = None,
     *,
     features: bool = False,
+    depth: int | None = None,
+    width: int | None = None,
     residual: Residual | None = None,
     shortcut: Shortcut | None = None,
     se_ratio: int | None = None,
@@ -209,6 +211,9 @@ def resnet_cifar(
     """A residual network for CIFAR-10: 3x3 stem, three stages (strides 1, 2, 4), head. 32x32, 10 classes by default.
 
     Args:
+        depth: 6n + 2 for n basic units in each stage, 9n + 2 for bottlenecks; None is the network's own.
+        width: channels of the stem and of the first stage's 3x3 convolutions, which double from stage to stage; None is
+            the network's own.
         residual: where a unit's norms and activations stand: "original", "bn_after_add", "relu_before_add",
             "relu_only_preact" or "full_preact" (https://arxiv.org/abs/1603.05027, figure 4); None is the network's own.
         shortcut: where a unit changes the shape, "A" subsamples and pads with zero channels, "B" projects by a strided
@@ -221,6 +226,9 @@ def resnet_cifar(
         padding: "torch" (symmetric) or "same" (TensorFlow's).
     """
     row = CIFAR_VARIANTS[network]
+    count = row.depth if depth is None else units_of(depth, 6 if row.unit == "basic" else 9)
+    if width is not None and width < 1:
+        raise InputError(f"width={width!r}: expected 1 channel or more")
     units = Units(
         Kit(norm, activation, padding),
         row.names,
@@ -232,15 +240,26 @@ def resnet_cifar(
     )
 
     def convolutions(stage: int, stride: int) -> Convs:
-        filters = row.width * 16 << stage
+        filters = (width or 16 * row.width) << stage
         return basic(filters, stride) if row.unit == "basic" else bottleneck(filters, 4 * filters, stride)
 
     head = Head(include_top, pooling, classes, classifier_activation, row.names.classifier)
     image = image_input(input_tensor, input_shape, size=32, minimum=8)
-    x = stem(units, image, 16, small_input=True)
-    x, stages = residual_stages(units, x, plan((row.depth,) * 3, convolutions))
+    x = stem(units, image, width or 16, small_input=True)
+    x, stages = residual_stages(units, x, plan((count,) * 3, convolutions))
     x = head(x)
     return assemble(image, x, head, stages=stages if features else None, weights=weights, network=network, name=name)
+
+
+def units_of(depth: int, layers: int) -> int:
+    """Units in each of three stages of a network whose three units have so many layers together.
+
+    Raises:
+        InputError: no such depth.
+    """
+    if depth < layers + 2 or depth % layers != 2:
+        raise InputError(f"depth={depth!r}: expected {layers}n + 2, e.g. {layers + 2} or {3 * layers + 2}")
+    return depth // layers
 
 
 ResNet18 = preset(resnet, "resnet18", "ResNet18")

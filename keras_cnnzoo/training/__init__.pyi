@@ -5,6 +5,7 @@ from .data import Data as Data
 from .data import Pictures as Pictures
 from .data import Records as Records
 from .data import dataset as dataset
+from .loop import Diverged as Diverged
 from .loop import Run as Run
 from .loop import train as train
 from .recipes import Recipe as Recipe

@@ -17,6 +17,7 @@ SMALL = 64  # pixels up to which the stem does not subsample
 
 def network(
     name: str,
+    /,
     data: Data,
     *,
     weights: str | os.PathLike | None = None,
@@ -36,7 +37,7 @@ def network(
         precision: what layers compute in; variables and logits are float32 always.
         devices: of this host, each of which takes its part of every batch (TensorFlow's MirroredStrategy).
         seed: of initialisation and dropout.
-        options: those of the builder.
+        options: those of the builder, its `name` too.
 
     Raises:
         InputError: no such network or option, or weights that do not fit.

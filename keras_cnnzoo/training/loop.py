@@ -30,6 +30,10 @@ from .recipes import Recipe
 LOST, WORTH = 30.0, 20.0  # a kill costs so many seconds of work at most, or so many times what a checkpoint costs
 
 
+class Diverged(InputError):  # noqa: N818
+    """A loss or a weight that is no longer a number."""
+
+
 @dataclass(frozen=True)
 class Run:
     """A finished run.
@@ -98,8 +102,8 @@ def train(
         The run; `model` is trained.
 
     Raises:
-        InputError: data that do not fit the model, a loss that is no number (the last good checkpoint stays), a
-            checkpoint of another run, or a file that cannot be written.
+        Diverged: a loss that is no number; the last good checkpoint stays.
+        InputError: data that do not fit the model, a checkpoint of another run, or a file that cannot be written.
         KeyboardInterrupt: at Ctrl-C or SIGTERM, after the step under way and a checkpoint.
     """
     _require_fit(model, data)
@@ -239,13 +243,13 @@ class _Session:
     def _save(self) -> None:
         began = time.monotonic()
         if not self.checkpoint.save(self.progress):
-            raise InputError(self._diverged("a weight is no longer a number"))
+            raise Diverged(self._diverged("a weight is no longer a number"))
         self.saved_at = time.monotonic()
         self.cost = self.saved_at - began
 
     def _require_finite(self, loss: float) -> None:
         if not math.isfinite(loss):
-            raise InputError(self._diverged(f"the loss is {loss}"))
+            raise Diverged(self._diverged(f"the loss is {loss}"))
 
     def _diverged(self, what: str) -> str:
         epoch, step = divmod(self.progress.step, self.steps)

@@ -258,3 +258,16 @@ def test_every_variable_learns_in_one_step(residual: str, assert_learns: Callabl
 
 def test_a_gated_preactivated_network_learns(assert_learns: Callable) -> None:
     assert_learns(zoo.ResNet18V2(small_input=True, se_ratio=16, drop_path=0.1, input_shape=(16, 16, 3), classes=10))
+
+
+def test_a_cifar_network_of_any_depth_and_width_is_the_table_s_where_they_agree() -> None:
+    deep, table = zoo.create("resnet20", depth=56, width=16), zoo.create("resnet56")
+    assert [w.shape for w in deep.weights] == [w.shape for w in table.weights]
+    thin = zoo.create("plain20", depth=8, width=4, input_shape=(8, 8, 3))
+    kernels = [(3, 3, 3, 4), *[(3, 3, 4, 4)] * 2, (3, 3, 4, 8), (3, 3, 8, 8), (3, 3, 8, 16), (3, 3, 16, 16)]
+    assert [tuple(layer.kernel.shape) for layer in thin.layers if "conv" in layer.name and layer.weights] == kernels
+    assert zoo.create("preresnet164", depth=11, input_shape=(8, 8, 3)).count_params() > 0
+    with pytest.raises(zoo.InputError, match=r"depth=16: expected 6n \+ 2"):
+        zoo.create("resnet20", depth=16)
+    with pytest.raises(zoo.InputError, match="width=0"):
+        zoo.create("resnet20", width=0)

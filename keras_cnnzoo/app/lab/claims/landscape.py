@@ -1,0 +1,123 @@
+"""The loss surface: https://arxiv.org/abs/1712.09913, section 4 (filter-wise normalised random directions)."""
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..figures import COLOURS, STYLE, panels
+from ..framework import Cell, Claim, Lab, Preset, Row, Rows, Setup
+from ..networks import OVERFLOWED, cifar
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SAMPLES, INNER = 512, 0.5  # images, radius of the disc over which the surface's rise is taken
+
+
+def experiment(setup: Setup, cell: Cell, seed: int) -> Iterable[Row]:
+    """Losses over a grid of the plane through the trained weights, with the moving averages as they are."""
+    import keras
+
+    kind = cell["kind"]
+    options = {"norm": "none"} if kind.endswith("without normalisation") else {}
+    model = cifar(setup, kind.split()[0], cell["depth"], seed, **options)
+    changes = {"learning_rate": setup.preset.rate / 10} if options else {}
+    setup.train(model, seed, **changes)
+    images, labels = setup.test_images(SAMPLES)
+    centre = [np.asarray(v) for v in model.trainable_variables]
+    rng = np.random.default_rng(seed)
+    across, along = direction(centre, rng), direction(centre, rng)
+    loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    places = np.linspace(-1, 1, cell["points"])
+    for x in places:
+        for y in places:
+            for variable, w, a, b in zip(model.trainable_variables, centre, across, along, strict=True):
+                variable.assign(w + x * a + y * b)
+            loss = float(loss_of(labels, model.predict_on_batch(images)))
+            yield {"x": float(x), "y": float(y), "loss": loss if math.isfinite(loss) else OVERFLOWED}
+
+
+def direction(weights: list[Any], rng: np.random.Generator) -> list[Any]:
+    """Random, each filter as long as the network's own; 0 for biases and normalisations."""
+    chosen = []
+    for w in weights:
+        d = rng.standard_normal(w.shape) if w.ndim > 1 else np.zeros(w.shape)
+        if w.ndim > 1:
+            others = tuple(range(w.ndim - 1))
+            d *= np.linalg.norm(w.reshape(-1, w.shape[-1]), axis=0) / np.sqrt((d**2).sum(others) + 1e-12)
+        chosen.append(d.astype(np.float32))
+    return chosen
+
+
+def steepness(rows: Rows, kind: str) -> float:
+    """The mean rise of the loss's logarithm from the centre over the inner disc."""
+    here = rows.where(kind=kind, depth=rows.distinct("depth")[-1])
+    near = Rows(row for row in here if 0 < math.hypot(row["x"], row["y"]) <= max(INNER, least(here)))
+    return float(np.log(near.values("loss") + 1e-6).mean() - math.log(here.mean("loss", x=0.0, y=0.0) + 1e-6))
+
+
+def least(rows: Rows) -> float:
+    """The distance of neighbouring points."""
+    places = rows.distinct("x")
+    return places[1] - places[0] + 1e-9
+
+
+def figures(rows: Rows) -> dict[str, "Figure"]:
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    kinds = rows.distinct("kind")
+    contour, axes = panels(*kinds, x="first direction", y="second direction")
+    with rc_context(STYLE):
+        solid = Figure(figsize=(3.6 * len(kinds), 3.6), layout="constrained")
+    for i, (axis, kind) in enumerate(zip(axes, kinds, strict=True)):
+        here = rows.where(kind=kind, seed=0, depth=rows.distinct("depth")[-1])
+        places = here.distinct("x")
+        surface = np.log10(here.values("loss").reshape(len(places), -1).T + 1e-6)
+        lines = axis.contour(places, places, surface, levels=12, cmap="viridis")
+        axis.clabel(lines, fontsize=6)
+        with rc_context(STYLE):
+            drawn: Any = solid.add_subplot(1, len(kinds), i + 1, projection="3d")
+        drawn.patch.set_alpha(0)
+        for side in (drawn.xaxis, drawn.yaxis, drawn.zaxis):
+            side.pane.set_alpha(0)
+        drawn.plot_wireframe(*np.meshgrid(places, places), surface, color=COLOURS[i], linewidth=0.7)
+        drawn.set_title(kind, fontsize=10)
+        drawn.set_zlabel("log10 loss")
+    return {"contour": contour, "surface": solid}
+
+
+def claim(says: str, rough: str) -> Claim:
+    return Claim(
+        f"The loss rises less steeply around a residual network than around a {says}.",
+        lambda rows: steepness(rows, rough) - steepness(rows, "residual"),
+        "nats of the loss's logarithm",
+    )
+
+
+BARE = "residual without normalisation"
+KINDS = ("residual", "plain", BARE)
+LAB = Lab(
+    name="landscape",
+    title="Shortcuts and normalisation smooth the loss surface",
+    chinese="损失地形",
+    claim="Shortcuts and batch normalisation make the loss surface around the trained weights smooth and wide.",
+    source="https://arxiv.org/abs/1712.09913",
+    presets={
+        "quick": Preset(
+            {"kind": KINDS, "depth": (8,), "points": (5,)}, images=64, width=4, epochs=2, batch=16, seeds=1
+        ),
+        "standard": Preset({"kind": KINDS, "depth": (56,), "points": (13,)}, images=5000, epochs=20),
+        "full": Preset({"kind": KINDS, "depth": (56,), "points": (51,)}, 32, 50000, 16, 164, 128, seeds=5),
+    },
+    experiment=experiment,
+    claims=(
+        claim("plain network of the same depth", "plain"),
+        claim("residual one without normalisation", BARE),
+    ),
+    figures=figures,
+    measures=("loss",),
+    caveat="The network without normalisation is trained at a tenth of the rate. One random plane a seed.",
+)

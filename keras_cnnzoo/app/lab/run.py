@@ -1,0 +1,183 @@
+"""Runs a lab: cell by cell, each kept when it is done; then statistics, figures and page."""
+
+import csv
+import io
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import InputError
+from ...files import write
+from ...training import dataset
+from .figures import require, save
+from .framework import Cell, Lab, Rows, Setup
+from .page import write_index, write_page
+from .verdict import Verdict, decide
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a lab found.
+
+    Args:
+        lab: which.
+        preset: its name.
+        data: where the pictures came from, in words.
+        verdicts: of its claims.
+        rows: all that was measured.
+        seconds: of work, all sittings together.
+        folder: of all labs.
+    """
+
+    lab: Lab
+    preset: str
+    data: str
+    verdicts: tuple[Verdict, ...]
+    rows: Rows
+    seconds: float
+    folder: Path
+
+    @property
+    def page(self) -> Path:
+        return self.folder / f"{self.lab.name}.html"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON knows it, without the rows."""
+        return {
+            "lab": self.lab.name,
+            "title": self.lab.title,
+            "chinese": self.lab.chinese,
+            "preset": self.preset,
+            "data": self.data,
+            "seeds": len(self.rows.distinct("seed")),
+            "seconds": round(self.seconds, 1),
+            "settings": self.lab.presets[self.preset].settings(),
+            "verdicts": [asdict(verdict) for verdict in self.verdicts],
+            "page": self.page.name,
+        }
+
+
+class Journal:
+    """The cells that are done, a JSON line each, behind a line that says of which experiment. It is written whole."""
+
+    def __init__(self, path: Path, identity: dict[str, Any], *, force: bool) -> None:
+        self.path, self.identity = path, json.loads(json.dumps(identity))
+        self.entries: dict[str, dict[str, Any]] = {}
+        if path.is_file() and not force:
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            found, *entries = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+            self.entries = {_key(entry["cell"], entry["seed"]): entry for entry in entries}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self.path}: no journal of a lab ({error}); --force starts anew") from error
+        if found != self.identity:
+            differs = next(k for k in self.identity | found if self.identity.get(k) != found.get(k))
+            raise InputError(
+                f"{self.path} is of another experiment (its {differs} is {found.get(differs)}, not "
+                f"{self.identity.get(differs)}); choose another --out, or --force to start anew"
+            )
+
+    def has(self, cell: Cell, seed: int) -> bool:
+        return _key(cell, seed) in self.entries
+
+    def add(self, cell: Cell, seed: int, rows: list[dict[str, Any]], seconds: float) -> None:
+        self.entries[_key(cell, seed)] = {"cell": cell, "seed": seed, "seconds": round(seconds, 2), "rows": rows}
+        write(self.path, "".join(f"{json.dumps(line)}\n" for line in (self.identity, *self.entries.values())))
+
+    def rows(self, cells: list[Cell], seeds: int) -> Rows:
+        """What was measured, each row with its cell and seed, in the grid's order."""
+        entries = [self.entries[_key(cell, seed)] for seed in range(seeds) for cell in cells]
+        return Rows({**e["cell"], "seed": e["seed"], **row} for e in entries for row in e["rows"])
+
+    @property
+    def seconds(self) -> float:
+        return sum(entry["seconds"] for entry in self.entries.values())
+
+
+def _key(cell: Cell, seed: int) -> str:
+    return json.dumps([cell, seed], sort_keys=True)
+
+
+Watch = Callable[[float, float], object]
+
+
+def run_lab(
+    lab: Lab,
+    source: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    preset: str = "standard",
+    seeds: int | None = None,
+    force: bool = False,
+    watch: Watch = lambda done, total: None,
+) -> Result:
+    """Runs what of a lab is not done yet, and writes its results, figures and page, and the index of all labs.
+
+    Args:
+        lab: of `claims.lab`.
+        source: "fashion_mnist", "cifar10", a folder with one folder a class, or an .npz file.
+        out: a folder for all labs; networks that one trained serve the others.
+        preset: "quick" (the code path; shows nothing), "standard" or "full".
+        seeds: repetitions; the preset's unless given.
+        force: start the lab anew (trained networks stay).
+        watch: told of cells done, and of how many there are.
+
+    Raises:
+        InputError: no such preset or data, results of another experiment in `out`, or no matplotlib.
+    """
+    require()
+    chosen, folder = lab.preset(preset), Path(out)
+    count = chosen.seeds if seeds is None else seeds
+    data = dataset(source, size=chosen.size).limited(chosen.images)
+    identity = {"lab": lab.name, "preset": preset, "data": data.name, "images": len(data.train), **chosen.settings()}
+    journal = Journal(folder / lab.name / "cells.jsonl", identity, force=force)
+    cells = chosen.cells()
+    waiting = [(cell, seed) for seed in range(count) for cell in cells]
+    for done, (cell, seed) in enumerate(waiting):
+        watch(done, len(waiting))
+        if journal.has(cell, seed):
+            continue
+        began, counter = time.monotonic(), _Counter(done, len(waiting), watch)
+        rows = list(lab.experiment(Setup(data, chosen, folder, counter.step), cell, seed))
+        journal.add(cell, seed, rows, time.monotonic() - began)
+    watch(len(waiting), len(waiting))
+    rows = journal.rows(cells, count)
+    verdicts = tuple(decide(claim, rows) for claim in lab.claims)
+    result = Result(lab, preset, data.name, verdicts, rows, journal.seconds, folder)
+    _write(result)
+    return result
+
+
+class _Counter:
+    """Adds shares of a cell up, and never to the whole of it."""
+
+    def __init__(self, done: int, total: int, watch: Watch) -> None:
+        self.done, self.total, self.watch, self.share = done, total, watch, 0.0
+
+    def step(self, share: float) -> None:
+        self.share = min(self.share + share, 0.99)
+        self.watch(self.done + self.share, self.total)
+
+
+def _write(result: Result) -> None:
+    folder, said = result.folder / result.lab.name, result.to_dict()
+    write(folder / "results.json", json.dumps(said | {"rows": result.rows}, indent=1, ensure_ascii=False) + "\n")
+    write(folder / "results.csv", _csv(result.rows))
+    drawn = {name: save(figure, folder / name) for name, figure in result.lab.figures(result.rows).items()}
+    write_page(result.lab, said, result.rows, drawn, result.page)
+    write_index(result.folder)
+
+
+def _csv(rows: Rows) -> str:
+    text = io.StringIO(newline="")
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,265 @@
+"""The lab: every quick preset runs, goes on after a break, and writes its page; verdicts keep their rates."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from keras_cnnzoo import InputError, cli
+from keras_cnnzoo.app.lab.claims import NAMES, lab
+from keras_cnnzoo.app.lab.framework import Cell, Claim, Lab, Preset, Row, Rows, Setup
+from keras_cnnzoo.app.lab.verdict import Verdict, decide, interval, student
+
+TIMED = ("kernels", "separable")  # they export and measure
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """150 of 16x16: noise, brighter in the channel of its class."""
+    rng, count = np.random.default_rng(0), 150
+    labels = np.arange(count) % 3
+    pixels = rng.integers(0, 160, (count, 16, 16, 3))
+    pixels[np.arange(count), :, :, labels] += 60
+    path = tmp_path_factory.mktemp("pictures") / "pictures.npz"
+    np.savez(path, images=pixels.astype(np.uint8), labels=labels)
+    return path
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of all labs: what one trained serves the others."""
+    return tmp_path_factory.mktemp("lab")
+
+
+def broken_off(name: str, pictures: Path, folder: Path) -> None:
+    """Runs a lab until its first cell is done."""
+    from keras_cnnzoo.app.lab.run import run_lab
+
+    def interrupt(done: float, total: float) -> None:
+        if done >= 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_lab(lab(name), pictures, folder, preset="quick", watch=interrupt)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in TIMED else ()) for n in NAMES])
+def test_a_quick_lab_goes_on_after_a_cell_and_writes_a_page_that_fetches_nothing(
+    name: str, pictures: Path, folder: Path
+) -> None:
+    pytest.importorskip("matplotlib", reason="pip install -e .[lab]")
+    from keras_cnnzoo.app.lab.run import run_lab
+
+    broken_off(name, pictures, folder)
+    journal = folder / name / "cells.jsonl"
+    first = journal.read_text().splitlines()
+    assert len(first) == 2
+    assert not (folder / f"{name}.html").exists()
+
+    result = run_lab(lab(name), pictures, folder, preset="quick")
+    lines = journal.read_text().splitlines()
+    assert lines[:2] == first
+    assert len(lines) == 1 + len(lab(name).presets["quick"].cells())
+    assert [v.word for v in result.verdicts] == ["not shown"] * len(lab(name).claims)  # of one seed
+    assert all(np.isfinite(v.effect) for v in result.verdicts)
+
+    kept = json.loads((folder / name / "results.json").read_text())
+    assert len(kept["rows"]) == len((folder / name / "results.csv").read_text().splitlines()) - 1 == len(result.rows)
+    assert {p.suffix for p in (folder / name).iterdir()} == {".jsonl", ".json", ".csv", ".svg", ".png"}
+    check_page(folder / f"{name}.html", lab(name).chinese)
+    check_page(folder / "index.html", lab(name).chinese)
+
+
+def check_page(path: Path, chinese: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    asked = re.findall(r"(?:src|href)=[\"']([^\"'#][^\"']*)", text)
+    assert [each for each in asked if ":" in each or not (path.parent / each).is_file()] == []
+    assert not re.search(r"url\((?!#)|@import|<script|xmlns", text)
+    assert chinese in text
+    assert "prefers-color-scheme: dark" in text
+    assert 'name="viewport"' in text
+    assert len(re.findall(r"<figure", text)) == len(re.findall(r"<svg", text))
+
+
+# ---- the framework, by an experiment that costs nothing
+
+
+def measured(setup: Setup, cell: Cell, seed: int) -> Iterable[Row]:
+    CALLS.append((cell["kind"], seed))
+    yield {"error": seed + (0.5 if cell["kind"] == "b" else 0.0)}
+
+
+def drawn(rows: Rows) -> dict[str, Any]:
+    from keras_cnnzoo.app.lab.figures import bars, panels
+
+    figure, (axis,) = panels("both", x="kind", y="error")
+    bars(axis, ("a", "b"), [rows.values("error", kind=kind) for kind in "ab"])
+    return {"error": figure}
+
+
+CALLS: list[tuple[str, int]] = []
+PRESET = Preset({"kind": ("a", "b")}, seeds=2)
+TRIED = Lab(
+    name="tried", title="b errs more", chinese="试", claim="", source="", measures=("error",),
+    presets={"quick": PRESET, "standard": PRESET, "full": PRESET}, experiment=measured, figures=drawn,
+    claims=(Claim("b errs more", lambda rows: rows.mean("error", kind="b") - rows.mean("error", kind="a"), "points"),),
+)  # fmt: skip
+
+
+def test_more_seeds_add_their_cells_and_no_cell_runs_twice(pictures: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pip install -e .[lab]")
+    from keras_cnnzoo.app.lab.run import run_lab
+
+    CALLS.clear()
+    assert run_lab(TRIED, pictures, tmp_path, preset="quick").verdicts[0].word == "confirmed"
+    assert CALLS == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
+    found = run_lab(TRIED, pictures, tmp_path, preset="quick", seeds=3)
+    assert CALLS[4:] == [("a", 2), ("b", 2)]
+    assert found.rows.values("error", kind="b").tolist() == [0.5, 1.5, 2.5]
+    assert found.verdicts[0] == Verdict("b errs more", "confirmed", 0.5, 0.5, 0.5, 3, "points")
+
+
+def test_results_of_another_experiment_are_refused_and_forced_away(pictures: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pip install -e .[lab]")
+    from keras_cnnzoo.app.lab.run import run_lab
+
+    run_lab(TRIED, pictures, tmp_path, preset="quick", seeds=1)
+    with pytest.raises(InputError, match="its preset is quick, not full"):
+        run_lab(TRIED, pictures, tmp_path, preset="full", seeds=1)
+    (tmp_path / "tried" / "cells.jsonl").write_text("{")
+    with pytest.raises(InputError, match="no journal of a lab"):
+        run_lab(TRIED, pictures, tmp_path, preset="quick", seeds=1)
+    run_lab(TRIED, pictures, tmp_path, preset="full", seeds=1, force=True)
+    with pytest.raises(InputError, match="--preset slow: one of quick, standard, full"):
+        run_lab(TRIED, pictures, tmp_path, preset="slow")
+
+
+def test_every_lab_has_three_presets_of_one_grid_and_three_seeds_in_the_standard_one() -> None:
+    for name in NAMES:
+        found = lab(name)
+        assert found.name == name
+        assert list(found.presets) == ["quick", "standard", "full"]
+        assert len({tuple(preset.grid) for preset in found.presets.values()}) == 1
+        assert found.presets["standard"].seeds >= 3
+        assert re.search("[一-鿿]", found.chinese)
+    with pytest.raises(InputError, match="did you mean 'degradation'"):
+        lab("degradatoin")
+
+
+# ---- verdicts
+
+
+def test_student_s_quantiles_are_those_of_the_tables() -> None:
+    tables = {1: 12.706, 2: 4.303, 4: 2.776, 9: 2.262, 10: 2.228, 15: 2.131, 30: 2.042, 120: 1.980}
+    for freedom, value in tables.items():
+        assert student(freedom) == pytest.approx(value, abs=1e-3)
+
+
+@pytest.mark.parametrize(("seeds", "effect", "least"), [(3, 6.0, 0.85), (5, 3.0, 0.9), (10, 1.5, 0.9)])
+def test_an_effect_is_found_and_none_is_found_in_a_twentieth_where_there_is_none(
+    seeds: int, effect: float, least: float
+) -> None:
+    rng = np.random.default_rng(seeds)
+    claim = Claim("", lambda rows: rows.mean("effect"), "")
+
+    def words(mean: float, count: int = 1500) -> list[str]:
+        draws = rng.normal(mean, 1, (count, seeds))
+        return [decide(claim, Rows({"seed": i, "effect": x} for i, x in enumerate(draw))).word for draw in draws]
+
+    none, some = words(0.0), words(effect)
+    assert 0.033 < 1 - none.count("not shown") / len(none) < 0.067  # 0.05, and three standard deviations
+    assert 0.01 < none.count("confirmed") / len(none) < 0.04
+    assert some.count("confirmed") / len(some) > least
+    assert words(-effect, 200).count("contradicted") > 200 * (least - 0.1)
+
+
+def test_one_seed_or_a_value_that_is_no_number_shows_nothing() -> None:
+    assert interval([3.0]) == (None, None)
+    assert interval([3.0, float("nan")]) == (None, None)
+
+
+def curves(plain: float, residual: float, noise: float) -> Rows:
+    """Final losses of networks of 20 and 56 layers: how much more the deeper ones have."""
+    rng = np.random.default_rng(1)
+    return Rows(
+        {"seed": s, "kind": k, "depth": d, "loss": 1 + growth * (d == 56) + noise * rng.standard_normal(), "epoch": 1}
+        for s in range(5)
+        for k, growth in (("plain", plain), ("residual", residual))
+        for d in (20, 56)
+    )
+
+
+def test_degradation_is_confirmed_contradicted_or_not_shown_as_the_losses_say() -> None:
+    claims = lab("degradation").claims
+    assert [decide(c, curves(0.4, -0.2, 0.02)).word for c in claims] == ["confirmed"] * 3
+    assert [decide(c, curves(-0.4, 0.2, 0.02)).word for c in claims] == ["contradicted"] * 3
+    assert [decide(c, curves(0.0, 0.0, 0.02)).word for c in claims] == ["not shown"] * 3
+
+
+def test_batchnorm_counts_doublings_of_the_rate_that_still_trains() -> None:
+    shares = {("batch", 0.1): 0.2, ("batch", 0.4): 0.3, ("none", 0.1): 0.4, ("none", 0.4): 1.0}
+    rows = Rows(
+        {"seed": 0, "norm": norm, "rate": rate, "gain": gain, "depth": 8, "share": share, "epoch": 1}
+        for (norm, rate), share in shares.items()
+        for gain in (1.0, 2.0)
+    )
+    assert [claim.effect(rows) for claim in lab("batchnorm").claims] == pytest.approx([2.0, 0.2, 0.0])
+
+
+# ---- deletions of the ensemble lab
+
+
+def test_a_deleted_block_passes_on_what_it_reads() -> None:
+    import keras
+
+    from keras_cnnzoo.app.lab.claims.ensemble import DELETE, REMOVABLE
+    from keras_cnnzoo.registry import create
+
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((2, 8, 8, 3)).astype(np.float32)
+    for kind, network in (("plain", "plain20"), ("residual", "resnet20")):
+        model = create(network, depth=14, width=4, input_shape=(8, 8, 3))
+        model.set_weights([w + rng.uniform(0, 0.2, w.shape) for w in model.get_weights()])
+        assert REMOVABLE[kind](model) == ["layer1_0", "layer1_1", "layer2_1", "layer3_1"]
+        DELETE[kind](model, "layer2_1")
+        both = [model.get_layer(f"layer2_{i}_relu").output for i in (0, 1)]
+        before, after = (np.asarray(x) for x in keras.Model(model.input, both)(images))
+        assert np.abs(before).max() > 0.1
+        np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-6)
+
+
+# ---- the command
+
+
+def test_the_command_lists_the_labs_without_a_framework() -> None:
+    code = (
+        "import sys; sys.argv = ['cnnzoo', 'lab', '--list', '--json']\nfrom keras_cnnzoo import cli\n"
+        "try: cli.main()\nexcept SystemExit: pass\n"
+        "print({'tensorflow', 'keras', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    listed, _, loaded = done.stdout.rstrip().rpartition("\n")
+    assert [each["name"] for each in json.loads(listed)] == list(NAMES)
+    assert loaded == "set()"
+
+
+def test_the_command_refuses_what_is_no_lab_and_prints_what_it_found(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib", reason="pip install -e .[lab]")
+    runner = CliRunner()
+    assert "name a lab" in str(runner.invoke(cli.app, ["lab"]).exception)
+    assert "there are degradation" in str(runner.invoke(cli.app, ["lab", "xyz"]).exception)
+    monkeypatch.setattr("keras_cnnzoo.app.lab.claims.lab", lambda name: TRIED)
+    line = ["lab", "se", "--data", str(pictures), "--preset", "quick", "--out", str(tmp_path), "-q"]
+    found = runner.invoke(cli.app, [*line, "--json"])
+    assert found.exit_code == 0
+    assert json.loads(found.stdout)["verdicts"][0]["word"] == "confirmed"
+    assert "confirmed" in runner.invoke(cli.app, line).stdout
