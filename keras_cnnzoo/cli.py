@@ -133,17 +133,17 @@ def compare_block(as_json: AsJson = False) -> None:
 
 @app.command(
     epilog="**Examples:** `cnnzoo demo`, `cnnzoo demo --data photographs/ --size 64 --out report/`, "
-    "`cnnzoo demo --data cifar10 --seconds 300`"
+    "`cnnzoo demo --data cifar10 --epochs 3`"
 )
 def demo(
     data: Annotated[
         str,
         typer.Option(
-            help="digits (scikit-learn's), cifar10 (keras.datasets), a folder of pictures by class, or an .npz file."
+            help="digits (scikit-learn's), cifar10, fashion_mnist, a folder of pictures by class, or an .npz file."
         ),
     ] = "digits",
     out: Annotated[Path, typer.Option(help="The folder for artifacts, cards and the report page.")] = Path("demo"),
-    seconds: Annotated[float, typer.Option(help="Training time, after some 15 s of tracing.", min=1.0)] = 45.0,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.", min=1)] = 6,
     size: Annotated[int, typer.Option(help="Height and width of the network's input.", min=16, max=256)] = 32,
     seed: Annotated[int, typer.Option(help="Of the split, the initialisation and the order of images.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
@@ -153,7 +153,7 @@ def demo(
     """The main job in a minute: trains a small ShuffleNetV2, exports float32 and int8, verifies and measures both."""
     from .app.demo import run_demo
 
-    result = run_demo(data, out, seconds=seconds, size=size, seed=seed, force=force, shown=not quiet)
+    result = run_demo(data, out, epochs=epochs, size=size, seed=seed, force=force, shown=not quiet)
     if as_json:
         print_json(result.to_dict())
     else:

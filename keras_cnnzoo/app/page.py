@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,19 +12,22 @@ import numpy as np
 from PIL import Image
 
 from ..files import write
-from .datasets import Split
 from .result import Demo
 
 PICTURES, PICTURE_SIZE = 24, 64
 
 
-def write_page(demo: Demo, split: Split, answers: list[np.ndarray]) -> None:
+def write_page(
+    demo: Demo, pixels: np.ndarray, labels: np.ndarray, classes: Sequence[str], answers: list[np.ndarray]
+) -> None:
     """Writes report.html into the demonstration's folder; it needs no network and no other file.
 
     Args:
         demo: what was found.
-        split: the data.
-        answers: for each artifact, the classes that it names for the first held-out images.
+        pixels: of held-out images to choose from, (n, height, width, channels) uint8.
+        labels: theirs, (n,).
+        classes: the classes' names.
+        answers: for each artifact, the classes that it names for these images.
     """
     environment = jinja2.Environment(loader=jinja2.PackageLoader(__package__, "."), autoescape=True)
     page = environment.get_template("report.html").render(
@@ -33,25 +37,25 @@ def write_page(demo: Demo, split: Split, answers: list[np.ndarray]) -> None:
         threads=sorted({m.threads for m in demo.measured}),
         slowest=max(m.summary.p90.value for m in demo.measured),
         largest=max(card.artifact["bytes"] for card in demo.cards),
-        pictures=_pictures(split, answers),
+        pictures=_pictures(pixels, labels, classes, answers),
         cards=[(card.artifact["file"], json.dumps(asdict(card), indent=2)) for card in demo.cards],
         environment=asdict(demo.environment),
     )
     write(demo.folder / "report.html", page)
 
 
-def _pictures(split: Split, answers: list[np.ndarray]) -> list[dict[str, Any]]:
+def _pictures(
+    pixels: np.ndarray, labels: np.ndarray, classes: Sequence[str], answers: list[np.ndarray]
+) -> list[dict[str, Any]]:
     """Held-out pictures with their class and what each file answers; those that int8 changed come first."""
-    labels = split.test.labels
-    assert labels is not None
     changed = np.any([answer != answers[0] for answer in answers], axis=0)
-    wrong = answers[0] != labels[: len(changed)]
+    wrong = answers[0] != labels
     order = np.lexsort((np.arange(len(changed)), ~wrong, ~changed))[:PICTURES]
     return [
         {
-            "source": _data_url(split.test.pixels[i]),
-            "label": split.classes[labels[i]],
-            "answers": [(split.classes[answer[i]], bool(answer[i] == labels[i])) for answer in answers],
+            "source": _data_url(pixels[i]),
+            "label": classes[labels[i]],
+            "answers": [(classes[answer[i]], bool(answer[i] == labels[i])) for answer in answers],
         }
         for i in order
     ]

@@ -1,4 +1,4 @@
-"""A run's weights on to an artifact."""
+"""A trained network on to an artifact, verified on the test images."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import registry
 from ..console import progress
-from ..export import Calibration, Origin, to_tflite, verify
+from ..export import Calibration, Card, Origin, to_tflite, verify
 from ..preprocessing import Preprocessing
 from ..training.data import Data
 from ..training.pipeline import test_batches, training_images
@@ -43,7 +43,23 @@ def export_run(
     registry.builder_of(network)  # registers the zoo's layers
     model = keras.saving.load_model(Path(folder) / "model.keras", compile=False)
     path = Path(folder) / f"{network}_{scheme}.tflite"
-    inputs, labels = _test_images(data, spec)
+    card = exported(model, path, network, data, options, spec, scheme, shown=shown)
+    return {"file": str(path), "bytes": path.stat().st_size, "verification": card.verification}
+
+
+def exported(
+    model: keras.Model,
+    path: Path,
+    network: str,
+    data: Data,
+    options: dict[str, Any],
+    spec: Preprocessing,
+    scheme: Any,
+    *,
+    shown: bool = True,
+) -> Card:
+    """Writes a trained model as `path`, calibrated on training images, verified on test images. See `export_run`."""
+    inputs, labels = held_out(data, spec, VERIFIED)
 
     def proof(content: bytes) -> dict[str, Any]:
         with progress(f"verify {path.name}", len(inputs), shown=shown) as step:
@@ -51,7 +67,7 @@ def export_run(
 
     with progress(f"export {scheme}", shown=shown):
         calibration = Calibration(training_images(data, spec, CALIBRATION), data.name) if scheme == "int8" else None
-    card = to_tflite(
+    return to_tflite(
         model,
         path,
         quantize=scheme,
@@ -60,12 +76,10 @@ def export_run(
         verification=proof,
         force=True,
     )
-    found = card.verification
-    return {"file": str(path), "bytes": path.stat().st_size, "verification": found}
 
 
-def _test_images(data: Data, spec: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
-    """At most so many, as the network reads them."""
-    batches = test_batches(data, spec, 100).take(VERIFIED // 100).as_numpy_iterator()
+def held_out(data: Data, spec: Preprocessing, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first `count` test images, as the network reads them, and their labels."""
+    batches = test_batches(data, spec, 100).take(-(-count // 100)).as_numpy_iterator()
     images, targets = zip(*batches, strict=True)
-    return np.concatenate(images), np.concatenate(targets).argmax(-1)
+    return np.concatenate(images)[:count], np.concatenate(targets).argmax(-1)[:count]

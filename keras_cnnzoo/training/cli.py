@@ -36,7 +36,7 @@ Source = Annotated[
     str,
     typer.Option(
         "--data",
-        help="fashion_mnist, cifar10, an .npz file, a folder with one folder a class, or TFRecords of `shard`.",
+        help="fashion_mnist, cifar10, digits, an .npz file, a folder with one folder a class, or TFRecords of `shard`.",
     ),
 ]
 Test = Annotated[str | None, typer.Option("--test", help="Images to test on; else the set's own, or a fifth.")]

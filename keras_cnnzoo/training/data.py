@@ -134,9 +134,10 @@ def dataset(
     """The data that a name or a path means.
 
     Args:
-        source: "fashion_mnist" (28x28 in a black frame of 32x32, 1 channel), "cifar10", an .npz file (`images` uint8
-            NHWC and `labels`, or JPEG bytes as `bytes`, `offsets` and `labels`), a folder with one folder a class (or
-            with such folders below train/ and test/ or val/), or a folder of TFRecords that `write_shards` wrote.
+        source: "fashion_mnist" (28x28 in a black frame of 32x32, 1 channel), "cifar10", "digits" (scikit-learn's, 8x8,
+            1 channel), an .npz file (`images` uint8 NHWC and `labels`, or JPEG bytes as `bytes`, `offsets` and
+            `labels`), a folder with one folder a class (or with such folders below train/ and test/ or val/), or a
+            folder of TFRecords that `write_shards` wrote.
         test: what to test on, an .npz file or a folder; else the set's own test images, or a fifth of each class.
         size: height and width of the network's input; else the pictures' own, and 224 for a folder's.
         channels: of a folder's pictures, 1 or 3.
@@ -146,7 +147,7 @@ def dataset(
         InputError: no such data, nothing readable in it, fewer than two classes, or labels out of range.
     """
     name = str(source)
-    named = {"fashion_mnist": _fashion_mnist, "cifar10": _cifar10}
+    named = {"fashion_mnist": _fashion_mnist, "cifar10": _cifar10, "digits": lambda: _digits(seed)}
     if name in named:
         data = named[name]()
     elif (Path(name) / "dataset.json").is_file():
@@ -240,6 +241,17 @@ def _cifar10() -> Data:
     parts = _downloaded(keras.datasets.cifar10.load_data, "CIFAR-10")
     train, test = (Arrays(pixels, labels.reshape(-1).astype(np.int64)) for pixels, labels in parts)
     return Data(train, test, CIFAR10, (32, 32, 3), "cifar10")
+
+
+def _digits(seed: int) -> Data:
+    """scikit-learn's 1,797 handwritten digits."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise InputError("the digits come with scikit-learn: pip install 'keras-cnnzoo[demo]'") from error
+    found = load_digits()
+    pixels = np.round(found.images * (255 / 16)).astype(np.uint8)[..., None]
+    return _split(Arrays(pixels, found.target), tuple("0123456789"), (8, 8, 1), "scikit-learn digits", seed)
 
 
 def _downloaded(load: Callable, title: str) -> tuple:

@@ -1,6 +1,7 @@
 """Data sets: folders, .npz files and TFRecords give the same pictures, and a mistake is one sentence."""
 
 import io
+import pickle
 import re
 from collections import Counter
 from dataclasses import replace
@@ -171,7 +172,7 @@ def lost_shard(folder: Path) -> Path:
         (unlabelled, "without `labels`"),
         (no_pictures, "none of its 20 pictures can be read"),
         (lost_shard, "train-00001.tfrecord: missing"),
-        (lambda folder: folder / "nowhere", "expected fashion_mnist, cifar10, an .npz file, or a folder"),
+        (lambda folder: folder / "nowhere", "expected fashion_mnist, cifar10, digits, an .npz file, or a folder"),
     ],
 )
 def test_bad_data_are_one_sentence(folder: Path, make: object, said: str) -> None:
@@ -246,3 +247,52 @@ def test_the_shared_training_images_are_read(data: Path) -> None:
 def test_files_that_are_no_pictures_are_counted(folder: Path) -> None:
     (folder / "cat" / "3.png").write_text("no picture")
     assert dataset(folder, size=SIZE).skipped == 1
+
+
+def test_the_digits_are_split_by_class_and_scaled() -> None:
+    pytest.importorskip("sklearn")
+    found = dataset("digits", size=32)
+    assert isinstance(found.train, Arrays)
+    assert isinstance(found.test, Arrays)
+    assert (found.train.pixels.shape, len(found.test)) == ((1438, 32, 32, 1), 359)
+    assert found.classes == tuple("0123456789")
+    assert np.bincount(found.test.labels).min() >= 34
+    assert found.train.pixels.max() == 255
+
+
+def test_cifar10_comes_from_keras_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache is filled with batches of the right form; that Keras would find them intact is taken as given."""
+    batches = tmp_path / "cifar-10-batches-py"
+    batches.mkdir()
+    for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]:
+        content = {b"data": np.zeros((10000, 3072), np.uint8), b"labels": [i % 10 for i in range(10000)]}
+        (batches / name).write_bytes(pickle.dumps(content))
+    monkeypatch.setattr("keras.src.datasets.cifar10.get_file", lambda *a, **k: str(tmp_path))
+    found = dataset("cifar10")
+    assert (len(found.train), len(found.test), found.shape) == (50_000, 10_000, (32, 32, 3))
+    assert found.classes[0] == "airplane"
+
+
+def test_cifar10_that_cannot_be_had_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: object, **options: object) -> str:
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr("keras.src.datasets.cifar10.get_file", fails)
+    with pytest.raises(InputError, match="neither in Keras' cache nor to be downloaded"):
+        dataset("cifar10")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"images": np.zeros((4, 32, 32, 3), np.float32), "labels": np.arange(4)}, "uint8"),
+        ({"images": np.zeros((4, 32, 32, 3), np.uint8), "labels": np.arange(3)}, "expected 4 integers"),
+        ({"pictures": np.zeros(3)}, "no `images`"),
+        ({"bytes": np.zeros(9, np.uint8), "offsets": np.array([0, 9]), "labels": np.zeros(1)}, "cannot be decoded"),
+        ({"bytes": np.zeros(9, np.uint8), "offsets": np.array([0]), "labels": np.zeros(0)}, "one more than the 0"),
+    ],
+)
+def test_an_npz_file_that_will_not_do_is_refused_in_a_sentence(arrays: dict, words: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", **arrays)
+    with pytest.raises(InputError, match=words):
+        dataset(tmp_path / "data.npz")
