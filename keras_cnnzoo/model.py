@@ -29,7 +29,7 @@ IMAGENET, CIFAR10 = Unchosen(1000), Unchosen(10)
 ARGUMENTS = """\
     include_top: with the classifier.
     weights: None for random initialisation, a .safetensors, .npz, .weights.h5, .keras, .h5 or .pth file, "imagenet", or
-        a checkpoint of `cnnzoo weights list`, such as "torchvision:IMAGENET1K_V2".
+        a checkpoint of `cnnzoo weights list`, such as "torchvision:IMAGENET1K_V2" or "fashion_mnist".
     input_tensor: a Keras tensor to read instead of a new input.
     input_shape: (height, width, channels); height and width may be None.
     pooling: without the classifier, "avg", "max" or None for the last stage's map.

@@ -101,7 +101,7 @@ def create(name: str, /, **options: Any) -> "keras.Model":
     Args:
         name: as in `list_models()`.
         options: those of its builder, e.g. `weights`, `classes`, `input_shape`; a published checkpoint chooses the
-            `variant` that it needs.
+            `variant` that it needs, bundled weights the input shape, the classes and whatever else is theirs.
 
     Raises:
         InputError: no such network, no such option, or an argument out of its limits.
@@ -113,12 +113,17 @@ def create(name: str, /, **options: Any) -> "keras.Model":
         near = difflib.get_close_matches(unknown[0], known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise InputError(f"{info(name).name} has no option {unknown[0]!r}; {hint}it takes {', '.join(known)}")
+    from .weights.bundled import DATA_SETS, bundled
+
     if "variant" in known and "variant" not in options:
         from .weights.catalogue import variant_of
 
         if variant := variant_of(options.get("weights"), info(name).name):
             options["variant"] = variant
-    return build(**{"name": info(name).name, **info(name).options, **options})
+    own: dict[str, Any] = {}
+    if options.get("weights") in DATA_SETS:
+        own = bundled(options["weights"], info(name).name).defaults()
+    return build(**{"name": info(name).name, **info(name).options, **own, **options})
 
 
 def _plain(name: str) -> str:

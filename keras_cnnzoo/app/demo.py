@@ -20,7 +20,7 @@ NETWORK, SCHEMES = "shufflenet_v2_x0_5", ("float32", "int8")
 SHOWN, RUNS = 1000, 200  # images that the page chooses from, calls
 PREPROCESSING = PRESETS["tf"]
 # SGD, whose step takes TensorFlow 15 s less to trace than AdamW's
-RECIPE = Recipe("demo", batch=32, learning_rate=0.05, nesterov=True, weight_decay=5e-4, flip=False, shift=0.08)
+RECIPE = Recipe("demo", batch=16, learning_rate=0.05, nesterov=True, weight_decay=5e-4, flip=False, shift=0.08)
 
 
 def run_demo(data: str, folder: Path, *, epochs: int, size: int, seed: int, force: bool, shown: bool) -> Demo:

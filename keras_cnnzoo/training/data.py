@@ -88,6 +88,7 @@ class Data:
         shape: (height, width, channels) of the network's input.
         name: where it came from, in words.
         skipped: files that are no pictures.
+        cut: whether the test images were taken from the training images, not given as such.
     """
 
     train: Source
@@ -96,6 +97,7 @@ class Data:
     shape: tuple[int, int, int]
     name: str
     skipped: int = 0
+    cut: bool = False
 
     def limited(self, count: int, seed: int = 0) -> "Data":
         """At most `count` pictures of either part, drawn by `seed`; of TFRecords, whole files."""
@@ -162,7 +164,8 @@ def dataset(
         raise InputError(f"{name}: expected {', '.join(named)}, an .npz file, or a folder of pictures or TFRecords")
     if test is not None:
         held = dataset(test, size=size, channels=data.shape[2], seed=seed)
-        data = replace(data, test=_all_of(held), name=f"{data.name}, tested on {held.name}")
+        name, whole = f"{data.name}, tested on {held.name}", _all_of(data) if data.cut else data.train
+        data = replace(data, train=whole, test=_all_of(held), name=name, cut=False)
     data = _of_size(data, size)
     _check(data)
     return data
@@ -205,7 +208,8 @@ def _split(source: Source, classes: tuple[str, ...], shape: tuple[int, int, int]
         held[members[: round(HELD_OUT * len(members))]] = True
     if not held.any():
         raise InputError(f"{name}: too few images to hold some out; give three or more of a class, or test data")
-    return Data(source.chosen(np.flatnonzero(~held)), source.chosen(np.flatnonzero(held)), classes, shape, name)
+    train, test = (source.chosen(np.flatnonzero(part)) for part in (~held, held))
+    return Data(train, test, classes, shape, name, cut=True)
 
 
 def _fashion_mnist() -> Data:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from ..console import print_json, terminal
 from ..errors import InputError
+from .bundled import Bundled, all_bundled
 from .catalogue import Checkpoint, checkpoint, of_network
 from .download import cached, fetch_shown, verified
 
@@ -27,19 +28,22 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """Lists the checkpoints: published top-1, licence, and whether they are here; `*` is what imagenet means."""
-    rows = list(of_network(pattern))
-    if not rows:
+    rows, ours = list(of_network(pattern)), _bundled(pattern)
+    if not rows and not ours:
         raise InputError(
             f"{pattern}: no checkpoint is known of a network of that name; `cnnzoo list` shows the networks"
         )
     if as_json:
-        print_json([_facts(row) for row in rows])
+        print_json([_facts(row) for row in rows] + [asdict(row) | {"path": str(row.path)} for row in ours])
         return
     table = Table("network", "checkpoint", "top-1 %", "size", "licence", "here")
     for row in rows:
         here = "yes" if cached(row).is_file() else ""
         top1 = "" if row.top1 is None else f"{row.top1:.2f}"
         table.add_row(row.network, f"{row.spec}{' *' if row.imagenet else ''}", top1, str(row.size), row.licence, here)
+    for shipped in ours:
+        size = str(shipped.input_shape[0])
+        table.add_row(shipped.network, shipped.data, f"{shipped.top1:.2f}", size, "Apache-2.0", "in the package")
     terminal().print(table)
 
 
@@ -110,6 +114,13 @@ def convert(
             raise InputError(f"{warning}; give --set classes=... or input_shape=... as the file has them") from warning
     save_weights(model, output, preprocessing=spec, force=force)
     terminal().print(str(output), soft_wrap=True)
+
+
+def _bundled(pattern: str) -> list[Bundled]:
+    from ..registry import list_models
+
+    wanted = set(list_models(pattern))
+    return [row for row in all_bundled() if row.network in wanted]
 
 
 def _row(network: str, spec: str) -> Checkpoint:

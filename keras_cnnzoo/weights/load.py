@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..files import replacing
 from ..preprocessing import Preprocessing
 from .applications import from_applications, is_applications, require_their_function
+from .bundled import DATA_SETS, bundled
 from .catalogue import checkpoint, is_named, require_conventions
 from .download import fetch_shown
 from .files import State, read_state
@@ -110,6 +111,8 @@ def located(weights: str | PathLike, network: str, model: "keras.Model", variant
     Raises:
         InputError: no such checkpoint, not to be fetched, or of another network.
     """
+    if weights in DATA_SETS:
+        return bundled(str(weights), network).path
     if not is_named(weights):
         return weights
     row = checkpoint(str(weights), network)
@@ -126,6 +129,8 @@ def located(weights: str | PathLike, network: str, model: "keras.Model", variant
 
 def preprocessing_of(path: str | PathLike, network: str | None = None) -> Preprocessing | None:
     """What a weights file, or a network's checkpoint, says that it was trained on; None where it says nothing."""
+    if network is not None and path in DATA_SETS:
+        path = bundled(str(path), network).path
     if network is not None and is_named(path):
         return checkpoint(str(path), network).preprocessing
     if not str(path).endswith(".safetensors") or not Path(path).is_file():

@@ -108,7 +108,7 @@ def test_another_file_may_be_tested_on(tmp_path: Path) -> None:
     for name, count in (("train", 20), ("test", 10)):
         np.savez(tmp_path / f"{name}.npz", images=pictures(count), labels=np.arange(count) % 2)
     data = dataset(tmp_path / "train.npz", test=tmp_path / "test.npz", size=16)
-    assert (len(data.train), len(data.test), data.shape) == (16, 10, (16, 16, 3))
+    assert (len(data.train), len(data.test), data.shape) == (20, 10, (16, 16, 3))
 
 
 def test_the_clothes_stand_in_a_frame() -> None:
