@@ -1,10 +1,12 @@
 """A training step here against torch's on the same machine, interleaved; and the input pipeline against the step.
 
-    python benchmarks/training_step.py --network shufflenet_v2_x0_5 --size 32 --batch 64 --rounds 10
+    python benchmarks/training_step.py                                  # ShuffleNetV2 x0.5, some 90 s on 2 cores
+    python benchmarks/training_step.py --network resnext50_32x4d --batch 4
 
-Needs torch and torchvision (make references). Both train the same architecture in float32 by SGD with momentum, batches
-alternating in blocks, so that what else the machine does meets both. Threads as the environment has them
-(OMP_NUM_THREADS, TF_NUM_INTRAOP_THREADS).
+Needs torch and torchvision (make references). Both train the same architecture in float32 by SGD with momentum, in
+blocks of a few steps that alternate and change their order each round, so that what else the machine does meets both;
+the ratio is the median over the rounds. Threads as the environment has them (OMP_NUM_THREADS,
+TF_NUM_INTRAOP_THREADS).
 """
 
 import argparse
@@ -21,6 +23,7 @@ from keras_cnnzoo.training import Arrays, Data, recipe
 from keras_cnnzoo.training.pipeline import training_batches
 
 CLASSES, BLOCK = 10, 3  # steps a block
+PULLED = 10  # batches of the input pipeline that are timed
 
 
 def ours(name: str, size: int, batch: int) -> Callable[[], None]:
@@ -69,6 +72,14 @@ def seconds(step: Callable[[], None], count: int = BLOCK) -> float:
     return (time.perf_counter() - start) / count
 
 
+def pair(one: Callable[[], None], other: Callable[[], None], *, turned: bool) -> tuple[float, float]:
+    """Seconds a step of either, measured one after the other."""
+    if turned:
+        second = seconds(other)
+        return seconds(one), second
+    return seconds(one), seconds(other)
+
+
 def pipeline(name: str, size: int, batch: int) -> float:
     """Images a second of the input pipeline of a recipe."""
     rng = np.random.default_rng(0)
@@ -76,21 +87,21 @@ def pipeline(name: str, size: int, batch: int) -> float:
     data = Data(source, source, tuple(map(str, range(CLASSES))), (size, size, 3), "noise")
     chosen = recipe(name).changed(batch=batch, epochs=1000)
     iterator = iter(training_batches(data, chosen, PRESETS["torch"], 0, 0))
-    seconds(lambda: next(iterator), 8)
-    return batch / seconds(lambda: next(iterator), 30)
+    seconds(lambda: next(iterator), 5)  # traces, and empties what was fetched ahead
+    return batch / seconds(lambda: next(iterator), PULLED)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", default="shufflenet_v2_x0_5")
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=8)
     asked = parser.parse_args()
     keras_step, torch_step = (make(asked.network, asked.size, asked.batch) for make in (ours, torchs))
     for step in (keras_step, torch_step):
         seconds(step, 2)  # traces, and fills caches
-    pairs = np.array([(seconds(keras_step), seconds(torch_step)) for _ in range(asked.rounds)])
+    pairs = np.array([pair(keras_step, torch_step, turned=bool(i % 2)) for i in range(asked.rounds)])
     ratios = pairs[:, 0] / pairs[:, 1]
     own, other = np.median(pairs, axis=0)
     print(
