@@ -162,9 +162,10 @@ def named(state: State, model: "keras.Model", path: Any, variant: str | None = N
     layers = {layer.name: layer for layer in model.layers}
     if is_torch(state):
         return from_torch(state, layers)
-    if is_applications(state, layers):
+    trained = {name: layer for name, layer in layers.items() if layer.weights}  # VGG's ReLUs are numbered, too
+    if is_applications(state, trained):
         require_their_function(model, variant, path)
-        state = from_applications(state, layers)
+        state = from_applications(state, trained)
     return {_variable_name(name, model): value for name, value in state.items()}
 
 

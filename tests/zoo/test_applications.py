@@ -40,12 +40,22 @@ class Twin:
         for layer in model.layers:  # fresh biases are 0, and any mistake in them would pass
             if isinstance(layer, keras.layers.Conv2D) and layer.use_bias:
                 layer.bias.assign(rng.normal(0, 0.1, layer.bias.shape))
+        if not any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers):
+            widen(model)
         calibrate(model)
         return model
 
     def read(self, path: Path, **options: Any) -> keras.Model:
         options = {"variant": "keras", "input_shape": (self.size, self.size, 3)} | options
         return zoo.create(self.ours, weights=path, **LOGITS, **options)
+
+
+def widen(model: keras.Model) -> None:
+    """He's variance in place of Glorot's: without norms, sixteen layers of the latter leave nothing but the biases."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
+            height, width, inputs, outputs = (1, 1, *layer.kernel.shape)[-4:]
+            layer.kernel.assign(layer.kernel * (1 + outputs / inputs) ** 0.5)
 
 
 V3 = {"include_preprocessing": False}
