@@ -54,7 +54,7 @@ def widen(model: keras.Model) -> None:
     """He's variance in place of Glorot's: without norms, sixteen layers of the latter leave nothing but the biases."""
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
-            height, width, inputs, outputs = (1, 1, *layer.kernel.shape)[-4:]
+            inputs, outputs = layer.kernel.shape[-2:]
             layer.kernel.assign(layer.kernel * (1 + outputs / inputs) ** 0.5)
 
 
