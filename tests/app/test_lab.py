@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("lab")
 
 
+def require_extra() -> None:
+    for package in ("matplotlib", "nbformat"):
+        pytest.importorskip(package, reason="pip install -e .[lab]")
+
+
 def broken_off(name: str, pictures: Path, folder: Path) -> None:
     """Runs a lab until its first cell is done."""
     from keras_cnnzoo.app.lab.run import run_lab
@@ -52,9 +58,9 @@ def broken_off(name: str, pictures: Path, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in TIMED else ()) for n in NAMES])
 def test_a_quick_lab_goes_on_after_a_cell_and_writes_a_page_that_fetches_nothing(
-    name: str, pictures: Path, folder: Path
+    name: str, pictures: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("matplotlib", reason="pip install -e .[lab]")
+    require_extra()
     from keras_cnnzoo.app.lab.run import run_lab
 
     broken_off(name, pictures, folder)
@@ -75,6 +81,23 @@ def test_a_quick_lab_goes_on_after_a_cell_and_writes_a_page_that_fetches_nothing
     assert {p.suffix for p in (folder / name).iterdir()} == {".jsonl", ".json", ".csv", ".svg", ".png"}
     check_page(folder / f"{name}.html", lab(name).chinese)
     check_page(folder / "index.html", lab(name).chinese)
+    assert run_notebook(folder / f"{name}.ipynb", monkeypatch) == sorted((folder / name).glob("*.svg"))
+    assert lab(name).claims[0].says in capsys.readouterr().out
+
+
+def run_notebook(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Runs its code on the results that are there; returns the pictures that it shows."""
+    import nbformat
+
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    shown: list[Path] = []
+    display = SimpleNamespace(SVG=lambda file: path.parent / file, display=shown.append)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(display=display))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    monkeypatch.chdir(path.parent)
+    exec("\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code"), {})
+    return sorted(shown)
 
 
 def check_page(path: Path, chinese: str) -> None:
@@ -114,7 +137,7 @@ TRIED = Lab(
 
 
 def test_more_seeds_add_their_cells_and_no_cell_runs_twice(pictures: Path, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="pip install -e .[lab]")
+    require_extra()
     from keras_cnnzoo.app.lab.run import run_lab
 
     CALLS.clear()
@@ -127,7 +150,7 @@ def test_more_seeds_add_their_cells_and_no_cell_runs_twice(pictures: Path, tmp_p
 
 
 def test_results_of_another_experiment_are_refused_and_forced_away(pictures: Path, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="pip install -e .[lab]")
+    require_extra()
     from keras_cnnzoo.app.lab.run import run_lab
 
     run_lab(TRIED, pictures, tmp_path, preset="quick", seeds=1)
@@ -253,7 +276,7 @@ def test_the_command_lists_the_labs_without_a_framework() -> None:
 def test_the_command_refuses_what_is_no_lab_and_prints_what_it_found(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("matplotlib", reason="pip install -e .[lab]")
+    require_extra()
     runner = CliRunner()
     assert "name a lab" in str(runner.invoke(cli.app, ["lab"]).exception)
     assert "there are degradation" in str(runner.invoke(cli.app, ["lab", "xyz"]).exception)

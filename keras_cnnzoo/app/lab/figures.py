@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,13 +37,10 @@ STYLE: dict[str, Any] = {
 
 
 def require() -> None:
-    """Raises InputError where matplotlib is not installed: before hours of work, not behind them."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            "the lab draws by matplotlib, which is not installed; pip install 'keras-cnnzoo[lab]'"
-        ) from error
+    """Raises InputError where the extra `lab` is not installed: before hours of work, not behind them."""
+    missing = [name for name in ("matplotlib", "nbformat") if find_spec(name) is None]
+    if missing:
+        raise InputError(f"the lab needs {missing[0]}, which is not installed; pip install 'keras-cnnzoo[lab]'")
 
 
 def panels(*titles: str, x: str, y: str, share: bool = True) -> tuple["Figure", list["Axes"]]:
@@ -79,6 +77,12 @@ def bars(axis: "Axes", labels: Sequence[str], values: Sequence[np.ndarray], *, c
     for place, array in enumerate(values):
         axis.plot([place] * len(array), array, ".", color=INK, markersize=3)
     axis.set_xticks(range(len(labels)), labels, rotation=20, ha="right")
+
+
+def doublings(axis: "Axes", values: Sequence[int]) -> None:
+    """A logarithmic axis of x with a tick at each value."""
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(values, [str(value) for value in values])
 
 
 def legend(*axes: "Axes") -> None:

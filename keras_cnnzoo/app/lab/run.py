@@ -15,6 +15,7 @@ from ...files import write
 from ...training import dataset
 from .figures import require, save
 from .framework import Cell, Lab, Rows, Setup
+from .notebook import write_notebook
 from .page import write_index, write_page
 from .verdict import Verdict, decide
 
@@ -129,13 +130,13 @@ def run_lab(
         watch: told of cells done, and of how many there are.
 
     Raises:
-        InputError: no such preset or data, results of another experiment in `out`, or no matplotlib.
+        InputError: no such preset or data, results of another experiment in `out`, or the extra `lab` is not installed.
     """
     require()
     chosen, folder = lab.preset(preset), Path(out)
     count = chosen.seeds if seeds is None else seeds
     data = dataset(source, size=chosen.size).limited(chosen.images)
-    identity = {"lab": lab.name, "preset": preset, "data": data.name, "images": len(data.train), **chosen.settings()}
+    identity = {"lab": lab.name, "preset": preset, "data": data.name, "pictures": len(data.train), **chosen.settings()}
     journal = Journal(folder / lab.name / "cells.jsonl", identity, force=force)
     cells = chosen.cells()
     waiting = [(cell, seed) for seed in range(count) for cell in cells]
@@ -150,7 +151,7 @@ def run_lab(
     rows = journal.rows(cells, count)
     verdicts = tuple(decide(claim, rows) for claim in lab.claims)
     result = Result(lab, preset, data.name, verdicts, rows, journal.seconds, folder)
-    _write(result)
+    _write(result, source, count)
     return result
 
 
@@ -165,12 +166,14 @@ class _Counter:
         self.watch(self.done + self.share, self.total)
 
 
-def _write(result: Result) -> None:
+def _write(result: Result, source: str | os.PathLike, seeds: int) -> None:
     folder, said = result.folder / result.lab.name, result.to_dict()
     write(folder / "results.json", json.dumps(said | {"rows": result.rows}, indent=1, ensure_ascii=False) + "\n")
     write(folder / "results.csv", _csv(result.rows))
     drawn = {name: save(figure, folder / name) for name, figure in result.lab.figures(result.rows).items()}
     write_page(result.lab, said, result.rows, drawn, result.page)
+    notebook = result.folder / f"{result.lab.name}.ipynb"
+    write_notebook(result.lab, source, result.preset, seeds, drawn, notebook)
     write_index(result.folder)
 
 

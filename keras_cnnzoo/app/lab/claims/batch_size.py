@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..figures import curve, legend, panels
+from ..figures import curve, doublings, legend, panels
 from ..framework import Cell, Claim, Lab, Preset, Row, Rows, Setup
 from ..networks import cifar, trained
 
@@ -31,7 +31,7 @@ def figures(rows: Rows) -> dict[str, "Figure"]:
     ends = Rows(row for row in rows if row["epoch"] == rows.distinct("epoch")[-1])
     for i, norm in enumerate(rows.distinct("norm")):
         curve(axis, ends.where(norm=norm), "batch", "test_error", label=f"{norm} normalisation", colour=i)
-    axis.set_xscale("log", base=2)
+    doublings(axis, rows.distinct("batch"))
     legend(axis)
     return {"test_error": figure}
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..figures import COLOURS, curve, legend, panels
+from ..figures import COLOURS, curve, doublings, legend, panels
 from ..framework import Cell, Claim, Lab, Preset, Row, Rows, Setup
 from ..networks import cifar
 
@@ -65,7 +65,7 @@ def figures(rows: Rows) -> dict[str, "Figure"]:
     figure, (axis,) = panels("one network", x="batch size in inference", y="accuracy")
     for i, measure in enumerate(("batch_statistics", "moving_averages")):
         curve(axis, rows, "batch_size", measure, label=measure.replace("_", " "), colour=i)
-    axis.set_xscale("log", base=2)
+    doublings(axis, rows.distinct("batch_size"))
     legend(axis)
     steps, axes = panels(*STEPS, x="value", y="share of the pixels", share=False)
     for i, (axis, step) in enumerate(zip(axes, STEPS, strict=True)):

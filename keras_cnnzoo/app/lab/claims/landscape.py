@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..figures import COLOURS, STYLE, panels
+from ..figures import COLOURS, INK, STYLE, panels
 from ..framework import Cell, Claim, Lab, Preset, Row, Rows, Setup
 from ..networks import OVERFLOWED, cifar
 
@@ -30,13 +30,14 @@ def experiment(setup: Setup, cell: Cell, seed: int) -> Iterable[Row]:
     rng = np.random.default_rng(seed)
     across, along = direction(centre, rng), direction(centre, rng)
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    places = np.linspace(-1, 1, cell["points"])
+    places, rows = np.linspace(-1, 1, cell["points"]), Rows()
     for x in places:
         for y in places:
             for variable, w, a, b in zip(model.trainable_variables, centre, across, along, strict=True):
                 variable.assign(w + x * a + y * b)
             loss = float(loss_of(labels, model.predict_on_batch(images)))
-            yield {"x": float(x), "y": float(y), "loss": loss if math.isfinite(loss) else OVERFLOWED}
+            rows.append({"x": float(x), "y": float(y), "loss": loss if math.isfinite(loss) else OVERFLOWED})
+    return [*rows, {"centre_loss": rows.mean("loss", x=0.0, y=0.0), "rise": rise(rows)}]
 
 
 def direction(weights: list[Any], rng: np.random.Generator) -> list[Any]:
@@ -51,11 +52,10 @@ def direction(weights: list[Any], rng: np.random.Generator) -> list[Any]:
     return chosen
 
 
-def steepness(rows: Rows, kind: str) -> float:
-    """The mean rise of the loss's logarithm from the centre over the inner disc."""
-    here = rows.where(kind=kind, depth=rows.distinct("depth")[-1])
-    near = Rows(row for row in here if 0 < math.hypot(row["x"], row["y"]) <= max(INNER, least(here)))
-    return float(np.log(near.values("loss") + 1e-6).mean() - math.log(here.mean("loss", x=0.0, y=0.0) + 1e-6))
+def rise(rows: Rows) -> float:
+    """By how much the loss's logarithm rises from the centre to the mean over the inner disc of one surface."""
+    near = Rows(row for row in rows if 0 < math.hypot(row["x"], row["y"]) <= max(INNER, least(rows)))
+    return float(np.log(near.values("loss") + 1e-6).mean() - math.log(rows.mean("loss", x=0.0, y=0.0) + 1e-6))
 
 
 def least(rows: Rows) -> float:
@@ -73,7 +73,7 @@ def figures(rows: Rows) -> dict[str, "Figure"]:
     with rc_context(STYLE):
         solid = Figure(figsize=(3.6 * len(kinds), 3.6), layout="constrained")
     for i, (axis, kind) in enumerate(zip(axes, kinds, strict=True)):
-        here = rows.where(kind=kind, seed=0, depth=rows.distinct("depth")[-1])
+        here = rows.where(kind=kind, seed=0).having("x")
         places = here.distinct("x")
         surface = np.log10(here.values("loss").reshape(len(places), -1).T + 1e-6)
         lines = axis.contour(places, places, surface, levels=12, cmap="viridis")
@@ -85,14 +85,14 @@ def figures(rows: Rows) -> dict[str, "Figure"]:
             side.pane.set_alpha(0)
         drawn.plot_wireframe(*np.meshgrid(places, places), surface, color=COLOURS[i], linewidth=0.7)
         drawn.set_title(kind, fontsize=10)
-        drawn.set_zlabel("log10 loss")
+    solid.supylabel("log10 of the loss", color=INK, fontsize=10)
     return {"contour": contour, "surface": solid}
 
 
 def claim(says: str, rough: str) -> Claim:
     return Claim(
         f"The loss rises less steeply around a residual network than around a {says}.",
-        lambda rows: steepness(rows, rough) - steepness(rows, "residual"),
+        lambda rows: rows.mean("rise", kind=rough) - rows.mean("rise", kind="residual"),
         "nats of the loss's logarithm",
     )
 
@@ -118,6 +118,6 @@ LAB = Lab(
         claim("residual one without normalisation", BARE),
     ),
     figures=figures,
-    measures=("loss",),
+    measures=("centre_loss", "rise"),
     caveat="The network without normalisation is trained at a tenth of the rate. One random plane a seed.",
 )
