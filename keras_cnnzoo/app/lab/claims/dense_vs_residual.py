@@ -20,8 +20,8 @@ def experiment(setup: Setup, cell: Cell, seed: int) -> Iterable[Row]:
 
     depth, growth = cell["depth"], setup.preset.width + 4
     if cell["family"] == "dense":
-        options = {"depth": depth + 2, "growth_rate": growth, "name": f"dense{depth + 2}-k{growth}"}
-        model = network("densenet_bc_100_12", setup.data, seed=seed, **options)
+        name = f"dense{depth + 2}-k{growth}"
+        model = network("densenet_bc_100_12", setup.data, depth=depth + 2, growth_rate=growth, name=name, seed=seed)
     else:
         model = cifar(setup, "residual", depth, seed)
     cost = complexity(model)

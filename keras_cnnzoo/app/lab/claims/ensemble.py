@@ -37,9 +37,9 @@ def dense(setup: Setup, depth: int, seed: int) -> "keras.Model":
     """A DenseNet-BC of about as many layers: 6n + 4 for 6n + 2."""
     from ....training import network
 
-    name = f"dense{depth + 2}-k{setup.preset.width}"
-    options = {"depth": depth + 2, "growth_rate": setup.preset.width}
-    return network("densenet_bc_100_12", setup.data, name=name, seed=seed, **options)
+    growth = setup.preset.width
+    name = f"dense{depth + 2}-k{growth}"
+    return network("densenet_bc_100_12", setup.data, depth=depth + 2, growth_rate=growth, name=name, seed=seed)
 
 
 def units(model: "keras.Model") -> list[str]:

@@ -23,8 +23,7 @@ def experiment(setup: Setup, cell: Cell, seed: int) -> Iterable[Row]:
     kind = cell["kind"]
     options = {"norm": "none"} if kind.endswith("without normalisation") else {}
     model = cifar(setup, kind.split()[0], cell["depth"], seed, **options)
-    changes = {"learning_rate": setup.preset.rate / 10} if options else {}
-    setup.train(model, seed, **changes)
+    setup.train(model, seed, learning_rate=setup.preset.rate / (10 if options else 1))
     images, labels = setup.test_images(SAMPLES)
     centre = [np.asarray(v) for v in model.trainable_variables]
     rng = np.random.default_rng(seed)
