@@ -16,22 +16,36 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 class Draws:
-    """Random numbers that are a function of seed, step and how many were drawn in that step before."""
+    """Random numbers that are a function of seed, step and how many were drawn in that step before.
 
-    def __init__(self, seed: int, step: tf.Tensor) -> None:
+    Args:
+        seed: of the run.
+        step: of the run.
+        part: (number, of how many equal ones): which pictures of the batch, whose draws have a number a picture.
+    """
+
+    def __init__(self, seed: int, step: tf.Tensor, part: tuple[int, int] = (0, 1)) -> None:
         self.key, self.drawn = tf.stack([tf.constant(seed, tf.int64), tf.cast(step, tf.int64)]), 0
+        self.part = part
 
     def _next(self) -> tf.Tensor:
         self.drawn += 1
         return tf.random.experimental.stateless_fold_in(self.key, self.drawn)
 
+    def _own(self, draw: Callable[[tuple], tf.Tensor], shape: tuple) -> tf.Tensor:
+        """Draws for the whole batch, and keeps the part's."""
+        if not shape:
+            return draw(())
+        (number, parts), count = self.part, shape[0]
+        return draw((parts * count, *shape[1:]))[number * count : (number + 1) * count]
+
     def uniform(self, shape: tuple, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
         """float32 in [low, high)."""
-        return tf.random.stateless_uniform(shape, self._next(), low, high)
+        return self._own(lambda whole: tf.random.stateless_uniform(whole, self._next(), low, high), shape)
 
     def integers(self, shape: tuple, high: int) -> tf.Tensor:
         """int32 in 0..high-1."""
-        return tf.random.stateless_uniform(shape, self._next(), 0, high, tf.int32)
+        return self._own(lambda whole: tf.random.stateless_uniform(whole, self._next(), 0, high, tf.int32), shape)
 
     def coin(self, shape: tuple) -> tf.Tensor:
         """bool, true half of the time."""
@@ -39,7 +53,9 @@ class Draws:
 
     def beta(self, shape: tuple, alpha: float) -> tf.Tensor:
         """float32 of Beta(alpha, alpha)."""
-        one, other = (tf.random.stateless_gamma(shape, self._next(), alpha) for _ in range(2))
+        one, other = (
+            self._own(lambda whole: tf.random.stateless_gamma(whole, self._next(), alpha), shape) for _ in range(2)
+        )
         return one / tf.maximum(one + other, 1e-30)
 
 

@@ -1,5 +1,6 @@
 """`cnnzoo train` and `cnnzoo shard`."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,6 +77,14 @@ def train(
     devices: Annotated[
         int, typer.Option(help="GPUs of this host, each of which takes its part of a batch.", min=1)
     ] = 1,
+    hosts: Annotated[
+        int,
+        typer.Option(help="Processes on hosts that share --out, one a device, each with this command (JAX).", min=1),
+    ] = 1,
+    coordinator: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Of the first process; else what Slurm or MPI say.")
+    ] = None,
+    process_id: Annotated[int | None, typer.Option(help="Of this process, from 0; else the same.", min=0)] = None,
     seed: Annotated[int, typer.Option(help="Of initialisation, order and augmentation.", min=0, max=2**31 - 1)] = 0,
     export: Annotated[
         str | None, typer.Option(help="Go on to a .tflite file: float32, float16, dynamic, int8.")
@@ -100,7 +109,11 @@ def train(
         chosen = chosen.changed(batch=len(found.train))
         terminal(stderr=True).print(f"a batch is all of the {len(found.train)} training images; see --batch")
     spec = _preprocessing(preprocess, weights, name)
+    first = _first_of(hosts, coordinator, process_id)
+    quiet, as_json = quiet or not first, as_json or not first
     result = _trained(name, found, chosen, out, options, weights, spec, precision, devices, seed, force, quiet, as_json)
+    if not first:
+        return
     if export is not None:
         from ..app.trained import export_run
 
@@ -142,6 +155,19 @@ def _trained(
             model, data, chosen, out=out, seed=seed, preprocessing=spec, force=force, step=step, watch=watch
         )
     return run.to_dict()
+
+
+def _first_of(hosts: int, coordinator: str | None, process: int | None) -> bool:
+    """Meets the other processes, where there are some; whether this is the first."""
+    if hosts == 1:
+        if coordinator is not None or process is not None:
+            raise InputError("--coordinator and --process-id are of one of several processes; give --hosts, too")
+        return True
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    from .hosts import join, part
+
+    join(hosts, coordinator, process)
+    return part()[0] == 0
 
 
 def _require(precision: str, export: str | None) -> None:

@@ -23,6 +23,7 @@ from ..weights import save_weights
 from .checkpoint import Checkpoint, Progress
 from .curve import Row, TensorBoard, to_svg, write_csv
 from .data import Arrays, Data
+from .hosts import any_of_all, part, require_same_step
 from .optimizer import optimizer
 from .pipeline import steps_per_epoch, test_batches, training_batches
 from .recipes import Recipe
@@ -137,6 +138,10 @@ class _Session:
         self.steps = steps_per_epoch(data.train, recipe.batch)
         self.total = self.steps * recipe.epochs
         self.progress = Progress()
+        self.tensorboard: TensorBoard | None = None
+        self.part = part()
+        if recipe.batch % self.part[1]:
+            raise InputError(f"batch={recipe.batch}: a multiple of the {self.part[1]} hosts; see --batch")
         self.saved_at, self.cost, self.evaluation = math.inf, 0.0, 0.0  # seconds
 
     def begin(self, force: bool) -> None:
@@ -146,21 +151,22 @@ class _Session:
             return
         self.checkpoint = Checkpoint(self.folder / "checkpoint.safetensors", self.model, self._identity())
         refuse_overwrite(self.checkpoint.path, force=True)
-        if force:
-            self.checkpoint.path.unlink(missing_ok=True)
-        found = self.checkpoint.restore()
+        found = None if force else self.checkpoint.restore()
         if found is None:
             refuse_overwrite(self.folder / "weights.safetensors", force=force)
         self.progress = found or self.progress
+        require_same_step(self.progress.step)
+        if force and self._writes:
+            self.checkpoint.path.unlink(missing_ok=True)
         self.step(self.progress.step)
-        self.tensorboard = TensorBoard(self.folder / "tensorboard")
+        self.tensorboard = TensorBoard(self.folder / "tensorboard") if self._writes else None
 
     def run(self) -> None:
         progress, started = self.progress, time.monotonic() - self.progress.seconds
         self.saved_at = before = time.monotonic()
         if progress.step == (len(progress.history) + 1) * self.steps:  # it was killed while it tested
             self._end_epoch()
-        batches = training_batches(self.data, self.recipe, self.preprocessing, self.seed, progress.step)
+        batches = training_batches(self.data, self.recipe, self.preprocessing, self.seed, progress.step, self.part)
         with _signals() as stopped:
             for loss, accuracy in _steps(self.model, batches, self.total - progress.step):
                 began = time.monotonic()
@@ -174,17 +180,17 @@ class _Session:
                 before = began
                 if ended:
                     self._end_epoch()
-                if stopped():
+                if any_of_all(stopped()):
                     self._stop()
 
     def finish(self) -> Run:
         """The last checkpoint, and what was kept as files."""
-        if self.folder is not None:
-            self._save()
+        self._save()
         with _averaged(self.model, keep=True):
             run = Run(tuple(self.progress.history), self.model, self.recipe, self.seed, self.folder)
         if self.folder is not None:
-            plain = in_float32(self.model)
+            plain = in_float32(self.model)  # on each host: what all hold, all must make
+        if self.folder is not None and self._writes:
             save_weights(plain, self.folder / "weights.safetensors", preprocessing=self.preprocessing)
             with replacing(self.folder / "model.keras") as temporary:
                 plain.save(temporary)
@@ -209,7 +215,7 @@ class _Session:
     def _end_epoch(self) -> None:
         progress, began = self.progress, time.monotonic()
         with _averaged(self.model):
-            batches = test_batches(self.data, self.preprocessing, self.recipe.batch)
+            batches = test_batches(self.data, self.preprocessing, self.recipe.batch // self.part[1])  # of all, on each
             tested = self.model.evaluate(batches, verbose=0, return_dict=True)
         self.evaluation = time.monotonic() - began
         progress.seconds += self.evaluation
@@ -225,11 +231,16 @@ class _Session:
         )
         progress.history.append(row)
         progress.loss = progress.correct = 0.0
-        if self.folder is not None:
+        if self.folder is not None and self.tensorboard is not None:
             write_csv(progress.history, self.folder / "curves.csv")
             write(self.folder / "curves.svg", to_svg(progress.history, f"{self.model.name} on {self.data.name}"))
             self.tensorboard(row)
         self.watch(row)
+
+    @property
+    def _writes(self) -> bool:
+        """Whether this process writes files: the first of all, if a folder was asked for."""
+        return self.folder is not None and self.part[0] == 0
 
     def rate(self, step: int) -> float:
         return _inner(self.model)._learning_rate(step)
@@ -237,10 +248,12 @@ class _Session:
     def _save_if_due(self, ahead: float) -> None:
         """Saves where a kill during the `ahead` seconds of what comes next would cost too much work."""
         lost = time.monotonic() - self.saved_at + ahead + self.cost
-        if self.folder is not None and lost >= max(LOST, WORTH * self.cost):
+        if lost >= max(LOST, WORTH * self.cost):
             self._save()
 
     def _save(self) -> None:
+        if not self._writes:
+            return
         began = time.monotonic()
         if not self.checkpoint.save(self.progress):
             raise Diverged(self._diverged("a weight is no longer a number"))

@@ -29,7 +29,12 @@ def steps_per_epoch(source: Source, batch: int) -> int:
 
 
 def training_batches(
-    data: Data, recipe: Recipe, preprocessing: Preprocessing, seed: int, start: int
+    data: Data,
+    recipe: Recipe,
+    preprocessing: Preprocessing,
+    seed: int,
+    start: int,
+    part: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """From step `start` to the last one: ((n, h, w, c) float32 images, (n, classes) float32 targets).
 
@@ -39,18 +44,21 @@ def training_batches(
         preprocessing: normalises pixels 0..255.
         seed: of order and augmentation.
         start: steps done.
+        part: (number, of how many equal ones) of each batch that is wanted: a host's. Mixup and cutmix then mix within
+            the part.
     """
-    order = _Order(len(data.train), recipe.batch, steps_per_epoch(data.train, recipe.batch), recipe.epochs, seed)
+    steps = steps_per_epoch(data.train, recipe.batch)
+    order = _Order(len(data.train), recipe.batch, steps, recipe.epochs, seed, part)
     normalised, spread = _normaliser(preprocessing, data.shape[2]), recipe.label_smoothing / len(data.classes)
 
     def finished(step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        draws = Draws(seed, step)
+        draws = Draws(seed, step, part)
         images = normalised(augmented(images, draws, recipe))
         targets = tf.one_hot(labels, len(data.classes), 1 - recipe.label_smoothing + spread, spread)
         return mixed(images, targets, draws, recipe)
 
     def crops(step: tf.Tensor) -> tf.Tensor | None:
-        return boxes(Draws(seed + 1, step), tf.constant(recipe.batch), recipe.area) if recipe.area < 1 else None
+        return boxes(Draws(seed + 1, step, part), order.own, recipe.area) if recipe.area < 1 else None
 
     batches = _training_pictures(data.train, order, start, data.shape, crops)
     return batches.map(finished, tf.data.AUTOTUNE, deterministic=True).prefetch(4)
@@ -83,14 +91,16 @@ def _in_order(source: Source, data: Data, preprocessing: Preprocessing, batch: i
 
 
 class _Order:
-    """Which pictures a step sees: in each epoch another permutation, cut into batches."""
+    """Which pictures a step sees: in each epoch another permutation, cut into batches, of which a host takes a part."""
 
-    def __init__(self, count: int, batch: int, steps: int, epochs: int, seed: int) -> None:
+    def __init__(self, count: int, batch: int, steps: int, epochs: int, seed: int, part: tuple[int, int]) -> None:
         self.count, self.batch, self.steps, self.total, self.seed = count, batch, steps, steps * epochs, seed
+        self.own = batch // part[1]
+        self.first = self.own * part[0]
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        """(batch,) int64 indices."""
-        positions = step % self.steps * self.batch + tf.range(self.batch, dtype=tf.int64)
+        """(own,) int64 indices."""
+        positions = step % self.steps * self.batch + self.first + tf.range(self.own, dtype=tf.int64)
         return tf.random.experimental.index_shuffle(positions, self.key(step // self.steps), self.count - 1)
 
     def key(self, epoch: tf.Tensor) -> tf.Tensor:
@@ -107,7 +117,9 @@ def _training_pictures(
         read = _parsed(shape)
         records = _shuffled_records(source, order, start).batch(order.batch, drop_remainder=True)
         return tf.data.Dataset.zip(steps, records).map(
-            lambda step, batch: (step, *read(batch, crops(step))), tf.data.AUTOTUNE, deterministic=True
+            lambda step, batch: (step, *read(batch[order.first :][: order.own], crops(step))),
+            tf.data.AUTOTUNE,
+            deterministic=True,
         )
     of = _reader(source, shape)
     return steps.map(lambda step: (step, *of(order(step), crops(step))), tf.data.AUTOTUNE, deterministic=True)

@@ -34,6 +34,17 @@ def test_a_batch_is_a_function_of_seed_and_step_however_it_was_reached(small_dat
     assert all(np.allclose(targets.sum(-1), 1, atol=1e-5) for _, targets in whole)
 
 
+def test_the_parts_of_a_batch_that_hosts_take_are_the_batch(small_data: Data) -> None:
+    recipe = STRONG.changed(mixup=0.0, cutmix=0.0)
+    whole, *parts = (
+        next(training_batches(small_data, recipe, PRESETS["torch"], 5, 3, part).as_numpy_iterator())
+        for part in ((0, 1), (0, 2), (1, 2))
+    )
+    assert len(parts[0][0]) == 10
+    for value, first, second in zip(whole, *parts, strict=True):
+        np.testing.assert_allclose(np.concatenate([first, second]), value, atol=1e-5)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("spec", [*PRESETS.values(), Preprocessing(1 / 255, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7), "bgr")])
 def test_images_are_normalised_as_the_spec_says(small_data: Data, channels: int, spec: Preprocessing) -> None:

@@ -51,14 +51,17 @@ def test_training_prints_json_and_the_second_time_finds_it_done(
         (["--set", "mixup=many"], "--set 'mixup=many': expected"),
         (["--set", "wdith=2"], "resnet20 has no option 'wdith'"),
         (["--precision", "half"], "float32, mixed_bfloat16 or mixed_float16"),
+        (["--coordinator", "a:1"], "give --hosts, too"),
+        (["--hosts", "2", "--coordinator", "a:1", "--process-id", "0"], "set KERAS_BACKEND=jax"),
         (["--export", "int3"], "--export int3: float32, float16, dynamic or int8"),
         (["--batch", "0"], "batch=0: 1 or more"),
         (["--limit", "30", "--batch", "200"], "fewer than a batch of 200"),
     ],
 )
 def test_bad_input_is_told_before_anything_is_built(
-    images: str, tmp_path: Path, arguments: list[str], said: str
+    images: str, tmp_path: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())
     with pytest.raises(InputError) as error:
         run("train", "resnet20", "--data", images, "--out", str(tmp_path / "run"), "-q", *arguments)
     assert said in str(error.value)
