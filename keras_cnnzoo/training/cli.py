@@ -97,6 +97,8 @@ def train(
 
     Exit codes: 0 trained, 2 bad input (a loss that is no number, too), 130 interrupted.
     """
+    if hosts > 1:
+        os.environ.setdefault("KERAS_BACKEND", "jax")  # before the builders load keras
     chosen = recipe(recipe_)
     of_recipe = [text for text in settings or [] if text.partition("=")[0] in FIELDS]
     chosen = chosen.changed(of_recipe, epochs=epochs, batch=batch, learning_rate=learning_rate)
@@ -163,7 +165,6 @@ def _first_of(hosts: int, coordinator: str | None, process: int | None) -> bool:
         if coordinator is not None or process is not None:
             raise InputError("--coordinator and --process-id are of one of several processes; give --hosts, too")
         return True
-    os.environ.setdefault("KERAS_BACKEND", "jax")
     from .hosts import join, part
 
     join(hosts, coordinator, process)

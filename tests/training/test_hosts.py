@@ -96,3 +96,28 @@ def _progress(path: Path) -> str:
 
     with safe_open(path, "numpy") as file:
         return file.metadata()["progress"]
+
+
+BACKEND = """
+    import os
+    from pathlib import Path
+    os.environ.pop("KERAS_BACKEND", None)
+    from keras_cnnzoo.training import cli
+
+    def told(*arguments):
+        import keras
+        raise SystemExit("backend " + keras.backend.backend())
+
+    cli._first_of = told
+    cli.train("resnet20", "x.npz", Path("run"), hosts=2, quiet=True)
+"""
+
+
+@pytest.mark.slow
+def test_the_command_chooses_jax_before_keras_is_loaded(tmp_path: Path) -> None:
+    pytest.importorskip("jax")
+    np.savez(tmp_path / "x.npz", images=np.zeros((10, 32, 32, 3), np.uint8), labels=np.arange(10) % 2)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(BACKEND)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stderr.splitlines()[-1] == "backend jax"
