@@ -88,10 +88,10 @@ def _list(labs: list[Any], as_json: bool) -> None:
 
 
 def _tell(result: dict[str, Any]) -> None:
-    title = f"{result['title']} ({result['data']}, preset {result['preset']}, {result['seeds']} seeds)"
+    title = f"{result['title']} ({result['data']}, preset {result['preset']}, seeds: {result['seeds']})"
     table = Table("claim", "verdict", "effect", "interval", title=title, title_justify="left")
     for found in result["verdicts"]:
         low, high = found["low"], found["high"]
-        between = "of two seeds or more" if low is None else f"{low:.3g} to {high:.3g}"
+        between = "needs two seeds" if low is None else f"{low:.3g} to {high:.3g}"
         table.add_row(found["says"], found["word"], f"{found['effect']:.3g} {found['unit']}", between)
     terminal().print(table)

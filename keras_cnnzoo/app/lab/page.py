@@ -64,13 +64,11 @@ def summary(lab: Lab, rows: Rows) -> tuple[list[str], list[str], list[list[str]]
     """The table's conditions, its measures, and its rows: the mean over seeds, and their standard deviation."""
     conditions = [*lab.presets["full"].grid, *lab.by]
     measures = [name for name in lab.measures if rows.having(name)]
-    counted = Rows(row for row in rows if any(name in row for name in measures))
-    cells = list({json.dumps([row.get(c, "") for c in conditions]): row for row in counted}.values())
-    table = []
-    for cell in cells:
-        alike = counted.where(**{c: cell[c] for c in conditions if c in cell})
-        said = [str(cell.get(c, "")) for c in conditions]
-        table.append([*said, *(_over_seeds(alike, measure) for measure in measures)])
+    cells: dict[tuple[Any, ...], Rows] = {}
+    for row in rows:
+        if any(name in row for name in measures):
+            cells.setdefault(tuple(row.get(name, "") for name in conditions), Rows()).append(row)
+    table = [[*map(str, cell), *(_over_seeds(alike, measure) for measure in measures)] for cell, alike in cells.items()]
     return conditions, measures, table
 
 

@@ -30,7 +30,7 @@ class Result:
         data: where the pictures came from, in words.
         verdicts: of its claims.
         rows: all that was measured.
-        seconds: of work, all sittings together.
+        seconds: of the sittings in which its cells were finished; what was trained before is not counted.
         folder: of all labs.
     """
 

@@ -18,14 +18,17 @@ STEPS = ("x", "x - mean", "x by deviation", "gamma x + beta")
 
 
 def experiment(setup: Setup, cell: Cell, seed: int) -> Iterable[Row]:
+    import tensorflow as tf
+
     model = cifar(setup, cell["kind"], cell["depth"], seed)
     setup.train(model, seed)
     images, labels = setup.test_images(TESTED)
     weights = model.get_weights()
     moving = float(np.mean(np.asarray(model(images, training=False)).argmax(-1) == labels))
+    answer = tf.function(lambda batch: model(batch, training=True))  # traced once a size
     for size in (size for size in SIZES if size <= len(images)):
         batches = [slice(i, i + size) for i in range(0, len(images) - size + 1, size)]
-        answers = [np.asarray(model(images[batch], training=True)).argmax(-1) for batch in batches]
+        answers = [np.asarray(answer(tf.constant(images[batch]))).argmax(-1) for batch in batches]
         right = np.mean(np.concatenate(answers) == labels[: size * len(batches)])
         model.set_weights(weights)  # training mode moved the averages
         yield {"batch_size": size, "batch_statistics": float(right), "moving_averages": moving}

@@ -23,14 +23,16 @@ def experiment(setup: Setup, cell: Cell, seed: int) -> Iterable[Row]:
     setup.train(model, seed)
     images, labels = setup.test_images(TESTED)
     weights, blocks = model.get_weights(), REMOVABLE[kind](model)
-    rng = np.random.default_rng(seed)
+    rng, rows = np.random.default_rng(seed), Rows()
     for count in range(len(blocks) + 1):
         for _ in range(DRAWS if 0 < count < len(blocks) else 1):
             for block in rng.choice(blocks, count, replace=False):
                 DELETE[kind](model, str(block))
             wrong = model.predict_on_batch(images).argmax(-1) != labels
-            yield {"deleted": count, "test_error": float(wrong.mean()), "guess": 1 - 1 / len(setup.data.classes)}
+            rows.append({"deleted": count, "test_error": float(wrong.mean()), "guess": 1 - 1 / len(setup.data.classes)})
             model.set_weights(weights)
+    names = {"whole": 0, "without_one_block": 1, "without_any": len(blocks)}
+    return [*rows, {name: rows.mean("test_error", deleted=count) for name, count in names.items()}]
 
 
 def dense(setup: Setup, depth: int, seed: int) -> "keras.Model":
@@ -130,6 +132,6 @@ LAB = Lab(
         ),
     ),
     figures=figures,
-    measures=("test_error",),
-    caveat="The table's error is that of the network without any of its blocks; units that change the shape stay.",
+    measures=("whole", "without_one_block", "without_any"),
+    caveat="Test errors; units that change the shape of what they read stay.",
 )
