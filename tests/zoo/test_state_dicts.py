@@ -16,5 +16,5 @@ LISTINGS = sorted((Path(__file__).parent / "state_dicts").glob("*.json"))
 def test_every_name_and_shape_of_the_reference_has_its_variable(listing: Path) -> None:
     state = {key: np.empty(shape, np.float32) for key, shape in json.loads(listing.read_text()).items()}
     model = keras_cnnzoo.create(listing.stem)
-    translated = {name: value.shape for name, value in named(state, model).items()}
+    translated = {name: value.shape for name, value in named(state, model, "reference").items()}
     assert translated == {name: value.shape for name, value in state_of(model).items()}
