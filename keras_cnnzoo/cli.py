@@ -143,7 +143,7 @@ def demo(
         ),
     ] = "digits",
     out: Annotated[Path, typer.Option(help="The folder for artifacts, cards and the report page.")] = Path("demo"),
-    epochs: Annotated[int, typer.Option(help="Passes over the training images.", min=1)] = 4,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.", min=1)] = 3,
     size: Annotated[int, typer.Option(help="Height and width of the network's input.", min=16, max=256)] = 32,
     seed: Annotated[int, typer.Option(help="Of the split, the initialisation and the order of images.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
