@@ -21,13 +21,11 @@ Point = tuple[str, float, float]
 
 
 def on_config(config: Any) -> Any:
-    """Lays the packages out as they install, and takes pages into the navigation that may be absent."""
+    """Lays the packages out as they install."""
     shutil.rmtree(TREE, ignore_errors=True)
     for package, folder in STUBS.items():
         only = shutil.ignore_patterns("__pycache__", "*.json", "*.txt")
         shutil.copytree(ROOT / folder, TREE / package.replace(".", "/"), ignore=only)
-    if (ROOT / "docs" / "training.md").is_file():
-        config["nav"].insert(-2, {"Training": "training.md"})
     return config
 
 
