@@ -20,13 +20,12 @@ TREE = ROOT / "build" / "api"  # the packages as they install, for a reader that
 Point = tuple[str, float, float]
 
 
-def on_config(config: Any) -> Any:
-    """Lays the packages out as they install."""
+def on_startup(**_: Any) -> None:
+    """Lays the packages out as they install, before mkdocstrings asks whether the folder is there."""
     shutil.rmtree(TREE, ignore_errors=True)
     for package, folder in STUBS.items():
         only = shutil.ignore_patterns("__pycache__", "*.json", "*.txt")
         shutil.copytree(ROOT / folder, TREE / package.replace(".", "/"), ignore=only)
-    return config
 
 
 def on_files(files: Any, config: Any) -> Any:
