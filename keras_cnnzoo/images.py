@@ -14,6 +14,8 @@ from .errors import InputError
 from .preprocessing import PRESETS, Preprocessing
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm"}
+UNDECODABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+"""What Pillow raises over a file that is no picture, or is broken."""
 
 
 @dataclass(frozen=True)
@@ -143,14 +145,18 @@ def _from_folder(
 
 
 def _labelled_files(path: Path) -> tuple[list[tuple[Path, int | None]], tuple[str, ...] | None]:
-    folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-    by_class: list[tuple[Path, int | None]] = [
-        (file, label) for label, folder in enumerate(folders) for file in _pictures(folder)
-    ]
+    by_class, classes = files_by_class(path)
     if by_class:
-        return by_class, tuple(folder.name for folder in folders)
+        return [*by_class], classes
     index = _label_index(path / "labels.json")
     return [(file, index.get(file.name)) for file in _pictures(path)], None
+
+
+def files_by_class(path: Path) -> tuple[list[tuple[Path, int]], tuple[str, ...]]:
+    """The pictures of a folder with one folder a class, each with its class, and the classes' names."""
+    folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    files = [(file, label) for label, folder in enumerate(folders) for file in _pictures(folder)]
+    return files, tuple(folder.name for folder in folders)
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -179,7 +185,7 @@ def read_picture(path: str | PathLike, size: tuple[int, int, int], fit: Preproce
     try:
         with Image.open(path) as picture:
             converted = picture.convert("RGB" if channels == 3 else "L")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNDECODABLE as error:
         raise InputError(f"{path}: not a readable picture ({error})") from error
     same = (converted.height, converted.width) == (height, width)
     pixels = np.asarray(converted if same else fit.fit(converted, (height, width)))

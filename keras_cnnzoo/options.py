@@ -1,7 +1,6 @@
 """`--set key=value` of the command line, typed by a builder's signature."""
 
 import ast
-import difflib
 import inspect
 import re
 import types
@@ -9,7 +8,7 @@ import typing
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .errors import InputError
+from .errors import InputError, suggestion
 
 # what the tools set themselves, or what no text can say
 RESERVED = {"weights", "input_tensor", "name", "features"}
@@ -34,8 +33,7 @@ def typed_options(builder: Callable[..., Any], settings: Iterable[str], name: st
         if not separator:
             raise InputError(f"--set {setting!r}: write key=value, e.g. --set classes=10")
         if key not in parameters:
-            near = difflib.get_close_matches(key, parameters, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            hint = suggestion(key, parameters)
             raise InputError(f"--set {setting!r}: {name} has no option {key!r}; {hint}it takes {', '.join(parameters)}")
         hint_type = hints.get(key, parameters[key].annotation)
         if hint_type is inspect.Parameter.empty:

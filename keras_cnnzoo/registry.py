@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from .errors import InputError
+from .errors import InputError, suggestion
 
 if TYPE_CHECKING:
     import keras
@@ -110,8 +110,7 @@ def create(name: str, /, **options: Any) -> "keras.Model":
     known = inspect.signature(build).parameters
     unknown = [option for option in options if option not in known]
     if unknown:
-        near = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = suggestion(unknown[0], known)
         raise InputError(f"{info(name).name} has no option {unknown[0]!r}; {hint}it takes {', '.join(known)}")
     from .weights.bundled import DATA_SETS, bundled
 

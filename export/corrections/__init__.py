@@ -2,6 +2,16 @@
 
 from .equalisation import equalise, pairs, peaks
 from .moments import Window, moments
-from .sequence import best_kernel, choose_kernels, within_reach
+from .sequence import as_many_as_fit, best_kernel, choose_kernels, within_reach
 
-__all__ = ["Window", "best_kernel", "choose_kernels", "equalise", "moments", "pairs", "peaks", "within_reach"]
+__all__ = [
+    "Window",
+    "as_many_as_fit",
+    "best_kernel",
+    "choose_kernels",
+    "equalise",
+    "moments",
+    "pairs",
+    "peaks",
+    "within_reach",
+]

@@ -44,7 +44,8 @@ def choose_kernels(
     """
     wide = replace(options, scheme="int8" if options.scheme == "int4" else options.scheme, per_tensor=False)
     small = quantize(whole, wide, ranges, kept=kept)
-    both = _Both(Layerwise(whole), Layerwise(small), _as_many_as_fit(images, whole))
+    largest = max(int(np.prod(tensor.shape[1:])) for tensor in parse(whole).subgraphs[0].tensors if tensor.buffer == 0)
+    both = _Both(Layerwise(whole), Layerwise(small), as_many_as_fit(images, largest))
     found: dict[str, Kernel] = {}
     for rounded in both.small.steps:
         exact = both.partners.get(rounded.name)
@@ -88,9 +89,8 @@ class _Both:
         return self.exact[exact.inputs[0]], dequantized(self.rounded[rounded.inputs[0]], detail)
 
 
-def _as_many_as_fit(images: np.ndarray, whole: bytes) -> np.ndarray:
-    """So many images that the largest activations of both networks, some four at a time, fit into memory."""
-    largest = max(int(np.prod(tensor.shape[1:])) for tensor in parse(whole).subgraphs[0].tensors if tensor.buffer == 0)
+def as_many_as_fit(images: np.ndarray, largest: int) -> np.ndarray:
+    """So many images that the `largest` activation of both networks, some four at a time, fits into memory."""
     return images[: max(1, min(COUNT, int(MEMORY / (4 * 5 * largest))))]
 
 

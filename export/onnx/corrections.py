@@ -4,7 +4,6 @@ The float network and the quantized one run side by side in ONNX Runtime, piece 
 the quantized layers before it, as already corrected, hand to it.
 """
 
-import math
 from collections.abc import Callable, Collection
 
 import numpy as np
@@ -19,12 +18,9 @@ from ..schemes import Quantization
 from ..sensitivity import Sensitivity, costliest
 from ..verify import compare
 from .pieces import Pieces
-from .qdq import Bits, from_rows, plan, quantized, to_rows
+from .qdq import from_rows, kernel_bits, plan, quantized, to_rows
 from .ranges import watched
 from .runtime import OnnxRuntime
-
-COUNT, MEMORY = 128, 1e9  # images at most, and bytes of activations
-PROBES = 32  # calibration images that tell which layers cost most
 
 
 def equalised(graph: Graph, model: onnx.ModelProto, data: Calibration, channels_last: bool) -> Graph:
@@ -63,7 +59,7 @@ def choose_kernels(
         kept: layers that stay in float.
         step: told how many layers are done.
     """
-    bits: Bits = 4 if options.scheme == "int4" else 8
+    bits = kernel_bits(options.scheme)
     layers = {node.name: node for node in model.graph.node}
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     exact = Pieces(model, images)
@@ -95,7 +91,7 @@ def costly_layers(
     step: Callable[[float], object] = lambda layers: None,
 ) -> tuple[str, ...]:
     """The `auto_mixed` layers beside those kept that cost the network's first output most when quantized alone."""
-    bits: Bits = 4 if options.scheme == "int4" else 8
+    bits = kernel_bits(options.scheme)
     expected = OnnxRuntime(model)(images, channels_last=channels_last)[0]
     layers, found = plan(model, kept).layers, []
     for name in layers:
@@ -122,9 +118,3 @@ def window_of(node: onnx.NodeProto, kernel: np.ndarray) -> Window | None:
 def _patched(values: np.ndarray, window: Window | None) -> np.ndarray:
     """Maps channels last."""
     return values if window is None else values.transpose(0, 2, 3, 1)
-
-
-def as_many_as_fit(images: np.ndarray, graph: Graph) -> np.ndarray:
-    """So many images that the largest activations of both networks, some four at a time, fit into memory."""
-    largest = max(math.prod(shape) for node in graph.nodes.values() for shape in node.shapes)
-    return images[: max(1, min(COUNT, int(MEMORY / (4 * 5 * largest))))]

@@ -24,11 +24,17 @@ from onnx import helper, numpy_helper
 from ...errors import InputError
 from ..calibration import Ranges
 from ..kernels import Kernel, largest_scale, nearest, pack_int4
+from ..schemes import Scheme
 
 WEIGHTED = ("Conv", "Gemm")
 SILENT = ("Relu", "Clip", "Identity")  # what stands between a convolution and its Add
 Bits = Literal[4, 8]
 KERNEL_TYPES = {8: onnx.TensorProto.INT8, 4: onnx.TensorProto.INT4}
+
+
+def kernel_bits(scheme: Scheme) -> Bits:
+    """Of int4 and int8."""
+    return 4 if scheme == "int4" else 8
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A float32 ONNX model in int8 or int4: which layers, by which ranges, with which kernels."""
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
@@ -8,14 +9,15 @@ import onnx
 
 from ...errors import InputError
 from ..calibration import Calibration, Ranges
+from ..corrections import as_many_as_fit
 from ..graph import Graph
 from ..kernels import Kernel
 from ..pipeline import PROBES, Phase
 from ..schemes import Correction, Estimator, Quantization
-from .corrections import as_many_as_fit, choose_kernels, costly_layers, equalised
+from .corrections import choose_kernels, costly_layers, equalised
 from .emitter import emit
 from .options import Form
-from .qdq import Bits, kept_layers, plan, quantized, with_biases
+from .qdq import kept_layers, kernel_bits, plan, quantized, with_biases
 from .ranges import passes, ranges_of
 
 ESTIMATOR: Estimator = "percentile"  # by measurement, see docs/onnx.md
@@ -96,7 +98,7 @@ def quantize(
     if data is not None and "equalisation" in options.mends:
         with phase("equalise", None):
             source = source.equalised(data)
-    bits: Bits = 4 if options.scheme == "int4" else 8
+    bits = kernel_bits(options.scheme)
     watched = source.open()
     kept = kept_layers(watched, options.keep)
     ranges = _ranges(watched, source, options, data, learned, phase)
@@ -140,7 +142,8 @@ def _kernels(
     """Those that the corrections choose; None where they are rounded to nearest."""
     if data is None or source.graph is None or not set(options.mends) - {"equalisation"}:
         return None
-    images = as_many_as_fit(data.inputs, source.graph)
+    largest = max(math.prod(shape) for node in source.graph.nodes.values() for shape in node.shapes)
+    images = as_many_as_fit(data.inputs, largest)
     inside = images if source.form.channels_last else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
     with phase("correct", len(plan(watched, kept).layers)) as step:
         return choose_kernels(with_biases(watched), ranges, inside, options, kept, step)

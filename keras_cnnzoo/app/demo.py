@@ -11,10 +11,10 @@ from ..errors import InputError
 from ..files import refuse_overwrite
 from ..preprocessing import PRESETS
 from ..training import Data, Recipe, Run, dataset, network, train
-from ..training.pipeline import steps_per_epoch
+from ..training.pipeline import steps_per_epoch, test_images
 from .page import write_page
 from .result import Demo
-from .trained import exported, held_out
+from .trained import exported
 
 NETWORK, SCHEMES = "shufflenet_v2_x0_5", ("float32", "int8")
 SHOWN, RUNS = 1000, 200  # images that the page chooses from, calls
@@ -52,7 +52,7 @@ def run_demo(data: str, folder: Path, *, epochs: int, size: int, seed: int, forc
     report = _measured(paths, shown)
     seconds = run.history[-1].seconds
     demo = Demo(folder, NETWORK, found.name, seconds, tuple(cards), report.measurements, report.environment)
-    pixels, labels = held_out(found, PRESETS["none"], SHOWN)
+    pixels, labels = test_images(found, PRESETS["none"], SHOWN)
     write_page(demo, pixels.astype(np.uint8), labels, found.classes, _answers(paths, pixels))
     return demo
 

@@ -4,14 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from .. import registry
 from ..console import progress
 from ..export import Calibration, Card, Origin, to_tflite, verify
 from ..preprocessing import Preprocessing
 from ..training.data import Data
-from ..training.pipeline import test_batches, training_images
+from ..training.pipeline import test_images, training_images
 
 CALIBRATION, VERIFIED = 500, 5000  # images
 
@@ -59,7 +58,7 @@ def exported(
     shown: bool = True,
 ) -> Card:
     """Writes a trained model as `path`, calibrated on training images, verified on test images. See `export_run`."""
-    inputs, labels = held_out(data, spec, VERIFIED)
+    inputs, labels = test_images(data, spec, VERIFIED)
 
     def proof(content: bytes) -> dict[str, Any]:
         with progress(f"verify {path.name}", len(inputs), shown=shown) as step:
@@ -76,10 +75,3 @@ def exported(
         verification=proof,
         force=True,
     )
-
-
-def held_out(data: Data, spec: Preprocessing, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first `count` test images, as the network reads them, and their labels."""
-    batches = test_batches(data, spec, 100).take(-(-count // 100)).as_numpy_iterator()
-    images, targets = zip(*batches, strict=True)
-    return np.concatenate(images)[:count], np.concatenate(targets).argmax(-1)[:count]

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import InputError
-from ..images import SUFFIXES, read_images
+from ..images import SUFFIXES, UNDECODABLE, files_by_class, read_images
 
 HELD_OUT = 0.2
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of the package dataset-fashion-mnist
@@ -109,7 +109,7 @@ def fault_of(picture: str | bytes) -> str | None:
     try:
         with Image.open(picture if isinstance(picture, str) else io.BytesIO(picture)) as opened:
             opened.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNDECODABLE as error:
         return str(error)
     return None
 
@@ -293,7 +293,7 @@ def _jpeg_npz(path: Path, found: dict[str, np.ndarray], seed: int) -> Data:
     try:
         with Image.open(io.BytesIO(encoded[0])) as first:
             shape = first.height, first.width, 1 if first.mode == "L" else 3
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNDECODABLE as error:
         raise InputError(f"{path}: its first picture cannot be decoded ({error})") from error
     classes = tuple(map(str, found["classes"])) if "classes" in found else _numbered(labels)
     return _split(Pictures(encoded, labels), classes, shape, path.name, seed)
@@ -317,17 +317,14 @@ def _folder(path: Path, shape: tuple[int, int, int], seed: int) -> Data:
 
 def _by_class(path: Path) -> tuple[Pictures, tuple[str, ...], int]:
     """Pictures of a folder with one folder a class, the classes' names, and how many files are no pictures."""
-    folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-    found = [
-        (f, i) for i, folder in enumerate(folders) for f in sorted(folder.iterdir()) if f.suffix.lower() in SUFFIXES
-    ]
+    found, classes = files_by_class(path)
     if len({label for _, label in found}) < 2:
         raise InputError(f"{path}: needs pictures in two folders or more, one a class ({', '.join(sorted(SUFFIXES))})")
     readable = [(str(file), label) for file, label in found if _is_picture(file)]
     if not readable:
         raise InputError(f"{path}: none of its {len(found)} pictures can be read")
     files, labels = zip(*readable, strict=True)
-    return Pictures(files, np.array(labels, np.int64)), tuple(f.name for f in folders), len(found) - len(readable)
+    return Pictures(files, np.array(labels, np.int64)), classes, len(found) - len(readable)
 
 
 def _is_picture(file: Path) -> bool:
@@ -335,7 +332,7 @@ def _is_picture(file: Path) -> bool:
     try:
         with Image.open(file):
             return True
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except UNDECODABLE:
         return False
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ..errors import InputError
+from ..images import UNDECODABLE
 from ..preprocessing import Preprocessing
 from .augment import Draws, augmented, boxes, mixed
 from .data import Arrays, Data, Pictures, Records, Source
@@ -71,9 +72,20 @@ def test_batches(data: Data, preprocessing: Preprocessing, batch: int) -> tf.dat
 
 def training_images(data: Data, preprocessing: Preprocessing, count: int) -> np.ndarray:
     """At most so many training images, unchanged and normalised, drawn at random; float32."""
-    source = data.limited(count).train
+    return _first(data.limited(count).train, data, preprocessing, count)[0]
+
+
+def test_images(data: Data, preprocessing: Preprocessing, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first `count` test images, at most, unchanged and normalised, float32, and their classes, (n,)."""
+    images, targets = _first(data.test, data, preprocessing, count)
+    return images, targets.argmax(-1)
+
+
+def _first(source: Source, data: Data, preprocessing: Preprocessing, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n, h, w, c) images and (n, classes) targets."""
     batches = _in_order(source, data, preprocessing, 100).take(-(-count // 100)).as_numpy_iterator()
-    return np.concatenate([images for images, _ in batches])[:count]
+    images, targets = zip(*batches, strict=True)
+    return np.concatenate(images)[:count], np.concatenate(targets)[:count]
 
 
 def _in_order(source: Source, data: Data, preprocessing: Preprocessing, batch: int) -> tf.data.Dataset:
@@ -222,7 +234,7 @@ def _by_pillow(content: bytes, channels: int) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(content)) as picture:
             pixels = np.asarray(picture.convert("RGB" if channels == 3 else "L"))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNDECODABLE as error:
         raise ValueError(str(error)) from error  # which TensorFlow tells as an invalid argument
     return pixels.reshape(*pixels.shape[:2], channels)
 

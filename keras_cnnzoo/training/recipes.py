@@ -1,6 +1,5 @@
 """A recipe: how a network is trained, as data. Needs no framework."""
 
-import difflib
 import math
 import tomllib
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..errors import InputError
+from ..errors import InputError, suggestion
 from ..options import typed_options
 
 Optimizer = Literal["sgd", "adamw"]
@@ -144,8 +143,7 @@ def recipe(name: str | Path) -> Recipe:
         return list_recipes()[str(name)]
     path = Path(name)
     if path.suffix != ".toml":
-        near = difflib.get_close_matches(str(name), list_recipes(), n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = suggestion(str(name), list_recipes())
         raise InputError(f"recipe {str(name)!r}: {hint}give {', '.join(list_recipes())} or a .toml file")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -158,11 +158,9 @@ class Setup:
     def test_images(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """At most so many test images as a network reads them, (n, h, w, c) float32, and their classes, (n,)."""
         from ...preprocessing import PRESETS
-        from ...training.pipeline import test_batches
+        from ...training.pipeline import test_images
 
-        batch = min(count, len(self.data.test))
-        images, targets = next(iter(test_batches(self.data, PRESETS["torch"], batch).as_numpy_iterator()))
-        return images, targets.argmax(-1)
+        return test_images(self.data, PRESETS["torch"], count)
 
 
 @dataclass(frozen=True)

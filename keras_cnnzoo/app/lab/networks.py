@@ -24,6 +24,14 @@ def cifar(setup: Setup, kind: str, depth: int, seed: int, **options: Any) -> "ke
     return network(KINDS[kind], setup.data, depth=depth, width=width, name=name, seed=seed, **options)
 
 
+def dense(setup: Setup, depth: int, growth: int, seed: int) -> "keras.Model":
+    """A DenseNet-BC of 6n + 4 layers, beside `cifar`'s of `depth` = 6n + 2."""
+    from ...training import network
+
+    name = f"dense{depth + 2}-k{growth}"
+    return network("densenet_bc_100_12", setup.data, depth=depth + 2, growth_rate=growth, name=name, seed=seed)
+
+
 def epochs_of(run: "Run") -> list[Row]:
     """A row an epoch: losses and errors (shares of the images)."""
     return [

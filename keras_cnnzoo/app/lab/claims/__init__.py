@@ -1,9 +1,8 @@
 """One claim a file: what is said, the experiment, its statistic, the picture. No framework is loaded here."""
 
-import difflib
 import importlib
 
-from ....errors import InputError
+from ....errors import InputError, suggestion
 from ..framework import Lab
 
 NAMES = (
@@ -30,7 +29,6 @@ def lab(name: str) -> Lab:
         InputError: there is none.
     """
     if name not in NAMES:
-        near = difflib.get_close_matches(name, NAMES, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = suggestion(name, NAMES)
         raise InputError(f"lab {name!r}: {hint}there are {', '.join(NAMES)}")
     return importlib.import_module(f".{name.replace('-', '_')}", __package__).LAB

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..figures import COLOURS, legend, panels
 from ..framework import Cell, Claim, Lab, Preset, Row, Rows, Setup
-from ..networks import cifar, trained
+from ..networks import cifar, dense, trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 def experiment(setup: Setup, cell: Cell, seed: int) -> Iterable[Row]:
     """DenseNet-BC of 6n + 4 layers with growth rate width + 4 beside ResNet of 6n + 2."""
     from ....complexity import complexity
-    from ....training import network
 
-    depth, growth = cell["depth"], setup.preset.width + 4
+    depth = cell["depth"]
     if cell["family"] == "dense":
-        name = f"dense{depth + 2}-k{growth}"
-        model = network("densenet_bc_100_12", setup.data, depth=depth + 2, growth_rate=growth, name=name, seed=seed)
+        model = dense(setup, depth, setup.preset.width + 4, seed)
     else:
         model = cifar(setup, "residual", depth, seed)
     cost = complexity(model)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..figures import curve, legend, panels
 from ..framework import Cell, Claim, Lab, Preset, Row, Rows, Setup
-from ..networks import cifar
+from ..networks import cifar, dense
 
 if TYPE_CHECKING:
     import keras
@@ -19,7 +19,11 @@ TESTED, DRAWS = 1000, 10  # images, random choices of blocks for each count
 
 def experiment(setup: Setup, cell: Cell, seed: int) -> Iterable[Row]:
     kind = cell["kind"]
-    model = dense(setup, cell["depth"], seed) if kind == "dense" else cifar(setup, kind, cell["depth"], seed)
+    model = (
+        dense(setup, cell["depth"], setup.preset.width, seed)
+        if kind == "dense"
+        else cifar(setup, kind, cell["depth"], seed)
+    )
     setup.train(model, seed)
     images, labels = setup.test_images(TESTED)
     weights, blocks = model.get_weights(), REMOVABLE[kind](model)
@@ -33,15 +37,6 @@ def experiment(setup: Setup, cell: Cell, seed: int) -> Iterable[Row]:
             model.set_weights(weights)
     names = {"whole": 0, "without_one_block": 1, "without_any": len(blocks)}
     return [*rows, {name: rows.mean("test_error", deleted=count) for name, count in names.items()}]
-
-
-def dense(setup: Setup, depth: int, seed: int) -> "keras.Model":
-    """A DenseNet-BC of about as many layers: 6n + 4 for 6n + 2."""
-    from ....training import network
-
-    growth = setup.preset.width
-    name = f"dense{depth + 2}-k{growth}"
-    return network("densenet_bc_100_12", setup.data, depth=depth + 2, growth_rate=growth, name=name, seed=seed)
 
 
 def units(model: "keras.Model") -> list[str]:
