@@ -93,7 +93,7 @@ def trained(plan: Plan, data: Data, source: str, out: Path) -> Bundled:
     decided = folder / "epochs.json"  # an interrupted run must find the schedule that it began with
     if not decided.is_file():
         write(decided, json.dumps(fitting_epochs(plan, data, chosen)))
-    chosen = chosen.changed(epochs=json.loads(decided.read_text()))
+    chosen = recipe(plan.recipe).changed(plan.settings, epochs=json.loads(decided.read_text()))
     model = network(plan.network, data, seed=SEED, **plan.options)
     run = train(model, data, chosen, out=folder, seed=SEED, preprocessing=PREPROCESSING, watch=print, force=False)
     settings = " ".join(f"--set {text}" for text in (*plan.settings, *(f"{k}={v}" for k, v in plan.options.items())))
@@ -163,6 +163,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="a folder for the runs")
     parser.add_argument("--only", nargs="*", help="NETWORK-DATA, as in resnet20-fashion_mnist")
     parser.add_argument("--cifar10-jpeg", type=Path, help="a folder with train_jpeg.npz and test.npz")
+    parser.add_argument("--minutes", type=float, help="for each, instead of the plan's; 40 at most")
     parser.add_argument("--again", action="store_true", help="those that are there already, too")
     asked = parser.parse_args(arguments)
     unknown = set(asked.only or ()) - {plan.name for plan in PLANS}
@@ -173,6 +174,7 @@ def main(arguments: list[str] | None = None) -> None:
         wanted = plan.name in asked.only if asked.only else plan.name not in there
         if not wanted or (plan.data == "cifar10_jpeg" and asked.cifar10_jpeg is None):
             continue
+        plan = replace(plan, minutes=min(asked.minutes or plan.minutes, plan.minutes))
         data, source = images(plan, asked.cifar10_jpeg)
         row = trained(plan, data, source, asked.out)
         keep(row)

@@ -98,11 +98,15 @@ class Recipe:
     def changed(self, settings: Sequence[str] = (), **entries: Any) -> "Recipe":
         """The recipe with entries replaced: by keyword (None leaves one as it is) and by "key=value".
 
+        Fewer epochs shorten what the schedule counts in epochs with them, where that is not given.
+
         Raises:
             InputError: no such entry, or a value out of its limits.
         """
         given = {key: value for key, value in entries.items() if value is not None}
-        return replace(self, **(given | typed_options(Recipe, settings, f"recipe {self.name}")))
+        given |= typed_options(Recipe, settings, f"recipe {self.name}")
+        share = min(1.0, given.get("epochs", self.epochs) / self.epochs)
+        return replace(self, **({key: getattr(self, key) * share for key in COUNTED} | given))
 
 
 def _at_least(least: float) -> tuple[Any, str]:
@@ -123,6 +127,7 @@ LIMITS: dict[str, tuple[Any, str]] = {
     "magnitude": ((lambda value: 0 <= value <= 1), "from 0 to 1"),
     "decay": ((lambda value: 0 < value <= 1), "above 0, at most 1"),
 } | {key: _at_least(0) for key in ("weight_decay", "warmup", "clip", "rand_augment", "mixup", "cutmix", "unfreeze")}
+COUNTED = ("warmup", "unfreeze")  # in epochs
 FIELDS = {field.name for field in fields(Recipe)} - {"name", "paper"}
 
 

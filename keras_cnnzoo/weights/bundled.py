@@ -3,6 +3,7 @@
 `bundled/` holds float16 .safetensors files and bundled.json, which says what was measured of each.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,11 @@ class Bundled:
     def path(self) -> Path:
         """Of the file."""
         return FOLDER / f"{self.network}-{self.data}.safetensors"
+
+    @property
+    def verified(self) -> bool:
+        """Whether the file is the one that was measured."""
+        return self.path.is_file() and hashlib.sha256(self.path.read_bytes()).hexdigest() == self.sha256
 
     @property
     def names(self) -> tuple[str, ...]:

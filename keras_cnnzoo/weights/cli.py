@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ..console import print_json, terminal
 from ..errors import InputError
-from .bundled import Bundled, all_bundled
+from .bundled import DATA_SETS, Bundled, all_bundled, bundled
 from .catalogue import Checkpoint, checkpoint, of_network
 from .download import cached, fetch_shown, verified
 
@@ -20,6 +20,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 Network = Annotated[str, typer.Argument(help="A network of `cnnzoo list`.")]
 Spec = Annotated[str, typer.Argument(help="`imagenet`, or a checkpoint such as `torchvision:IMAGENET1K_V2`.")]
+SpecOrShipped = Annotated[
+    str, typer.Argument(help="The same, or `fashion_mnist` or `cifar10_jpeg`, whose files are in the package.")
+]
 
 
 @app.command("list", epilog="**Example:** `cnnzoo weights list 'resnet*'`")
@@ -34,7 +37,7 @@ def list_(
             f"{pattern}: no checkpoint is known of a network of that name; `cnnzoo list` shows the networks"
         )
     if as_json:
-        print_json([_facts(row) for row in rows] + [asdict(row) | {"path": str(row.path)} for row in ours])
+        print_json([_facts(row) for row in rows] + [_shipped(row) for row in ours])
         return
     table = Table("network", "checkpoint", "top-1 %", "size", "licence", "here")
     for row in rows:
@@ -59,27 +62,29 @@ def download(network: Network, spec: Spec = "imagenet", as_json: AsJson = False,
 
 
 @app.command(epilog="**Example:** `cnnzoo weights path resnet50`")
-def path(network: Network, spec: Spec = "imagenet") -> None:
+def path(network: Network, spec: SpecOrShipped = "imagenet") -> None:
     """Prints where a checkpoint's file stands, or would."""
-    print(cached(_row(network, spec)))
+    from ..registry import info
+
+    print(bundled(spec, info(network).name).path if spec in DATA_SETS else cached(_row(network, spec)))
 
 
 @app.command(epilog="**Example:** `cnnzoo weights verify`")
 def verify(
     pattern: Annotated[str, typer.Argument(help="A shell pattern of networks.")] = "*", as_json: AsJson = False
 ) -> None:
-    """Checks the hash of every file in the cache; exit code 3 where one is not what was published."""
-    found = [(row, verified(row)) for row in of_network(pattern)]
-    here = [(row, right) for row, right in found if right is not None]
+    """Checks the hash of every file in the cache and the package; exit code 3 where one is not what was published."""
+    found = [(_facts(row), verified(row)) for row in of_network(pattern)]
+    found += [(_shipped(row), row.verified) for row in _bundled(pattern)]
+    here = [facts | {"verified": right} for facts, right in found if right is not None]
     if as_json:
-        print_json([_facts(row) | {"verified": right} for row, right in here])
-    for row, right in () if as_json else here:
-        terminal().print(
-            f"{cached(row)}: {'as published' if right else 'NOT what was published; delete it'}", soft_wrap=True
-        )
+        print_json(here)
+    for row in () if as_json else here:
+        said = "as published" if row["verified"] else "NOT what was published; delete it"
+        terminal().print(f"{row['path']}: {said}", soft_wrap=True)
     if not here and not as_json:
         terminal().print("no checkpoint is here")
-    if not all(right for _, right in here):
+    if not all(row["verified"] for row in here):
         raise typer.Exit(3)
 
 
@@ -132,3 +137,7 @@ def _row(network: str, spec: str) -> Checkpoint:
 def _facts(row: Checkpoint) -> dict[str, Any]:
     file = cached(row)
     return asdict(row) | {"spec": row.spec, "path": str(file), "here": file.is_file()}
+
+
+def _shipped(row: Bundled) -> dict[str, Any]:
+    return asdict(row) | {"path": str(row.path)}

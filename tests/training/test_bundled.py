@@ -99,6 +99,12 @@ def test_a_network_is_trained_kept_and_found_by_name(
     listed = json.loads(CliRunner().invoke(app, ["weights", "list", "resnet20", "--json"]).stdout)
     assert listed[-1]["top1"] == row.top1
     assert "--set ema=0.5" in row.command
+    said = CliRunner().invoke(app, ["weights", "path", "resnet20", "fashion_mnist"])
+    assert said.stdout.strip() == str(row.path)
     before = row.path.stat().st_mtime_ns
     script.main(["--out", str(tmp_path / "runs")])
     assert row.path.stat().st_mtime_ns == before
+    assert CliRunner().invoke(app, ["weights", "verify", "resnet20"]).exit_code == 0
+    row.path.write_bytes(row.path.read_bytes()[:-1])
+    said = CliRunner().invoke(app, ["weights", "verify", "resnet20"])
+    assert (said.exit_code, "NOT what was published" in said.stdout) == (3, True)

@@ -36,6 +36,15 @@ def test_entries_are_replaced_by_keyword_and_by_text() -> None:
     assert changed.batch == recipe("modern").batch
 
 
+def test_fewer_epochs_shorten_what_is_counted_in_epochs_unless_that_is_given() -> None:
+    whole = recipe("fine_tune")
+    assert (whole.epochs, whole.warmup, whole.unfreeze) == (10, 0.5, 3.0)
+    assert (whole.changed(epochs=5).warmup, whole.changed(epochs=5).unfreeze) == (0.25, 1.5)
+    assert whole.changed(["unfreeze=2"], epochs=5).unfreeze == 2.0
+    assert whole.changed(epochs=20).unfreeze == 3.0
+    assert whole.changed(["learning_rate=0.1"]).warmup == 0.5
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
