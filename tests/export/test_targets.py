@@ -98,7 +98,7 @@ def test_the_list_of_xnnpack_says_what_the_delegate_does(scheme: Any, tmp_path: 
 
 
 def test_a_file_that_micro_takes_runs_there(resnet: keras.Model, some_images: np.ndarray, tmp_path: Path) -> None:
-    runtime = pytest.importorskip("tflite_micro.runtime", reason="tflite-micro is not installed")
+    runtime = pytest.importorskip("tflite_micro", reason="tflite-micro is not installed").runtime
     path = tmp_path / "m.tflite"
     to_tflite(resnet, path, quantize="int8", calibration=some_images, target="micro")
     interpreter = runtime.Interpreter.from_bytes(path.read_bytes())
