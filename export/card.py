@@ -51,14 +51,14 @@ class Card:
     schema_version: int = SCHEMA_VERSION
     target: dict[str, Any] | None = None
 
-    def write(self, path: str | PathLike) -> Path:
+    def write(self, path: str | PathLike[str]) -> Path:
         """Validates and writes the card whole or not at all, beside the artifact at `path`; returns where."""
         card = asdict(self)
         _validate(card, path)
         return write(card_path(path), json.dumps(card, indent=2, ensure_ascii=False) + "\n")
 
     @classmethod
-    def read(cls, path: str | PathLike) -> "Card":
+    def read(cls, path: str | PathLike[str]) -> "Card":
         """Reads and validates a card by its own path (….tflite.json).
 
         Raises:
@@ -72,7 +72,7 @@ class Card:
         return cls(**{field.name: card[field.name] for field in fields(cls) if field.name in card})
 
 
-def card_path(artifact: str | PathLike) -> Path:
+def card_path(artifact: str | PathLike[str]) -> Path:
     """Where the card of an artifact stands."""
     return Path(f"{artifact}.json")
 
@@ -116,7 +116,7 @@ def tool_versions() -> dict[str, str]:
     return found
 
 
-def _validate(card: Any, path: str | PathLike) -> None:
+def _validate(card: Any, path: str | PathLike[str]) -> None:
     import jsonschema
 
     known = card.get("schema_version") if isinstance(card, dict) else None

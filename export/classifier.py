@@ -7,7 +7,7 @@ from ..preprocessing import Preprocessing
 from .card import Card, card_path
 
 
-def read_classifier(path: str | PathLike) -> tuple[Card, Preprocessing]:
+def read_classifier(path: str | PathLike[str]) -> tuple[Card, Preprocessing]:
     """The card beside a .tflite file that classifies one picture a call, and its preprocessing.
 
     Raises:

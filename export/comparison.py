@@ -25,7 +25,7 @@ class Comparison:
         prepare_model: the other's.
     """
 
-    file: str | PathLike
+    file: str | PathLike[str]
     against: str
     weights: str | None
     settings: tuple[str, ...]

@@ -103,12 +103,12 @@ class OnnxRunner:
         return self._file(inputs, channels_last=self._last)
 
 
-def is_artifact(path: str | PathLike) -> bool:
+def is_artifact(path: str | PathLike[str]) -> bool:
     """Whether the name is that of a file that a runner opens."""
     return str(path).endswith(SUFFIXES)
 
 
-def read_artifact(path: str | PathLike) -> tuple[bytes, Card | None]:
+def read_artifact(path: str | PathLike[str]) -> tuple[bytes, Card | None]:
     """An artifact's bytes and its card, if one stands beside it.
 
     Raises:
@@ -123,7 +123,7 @@ def read_artifact(path: str | PathLike) -> tuple[bytes, Card | None]:
     return content, Card.read(card_path(path)) if card_path(path).is_file() else None
 
 
-def runner(path: str | PathLike, content: bytes, card: Card | None = None) -> Runner:
+def runner(path: str | PathLike[str], content: bytes, card: Card | None = None) -> Runner:
     """The runner of an artifact's bytes; what cannot be read is refused with its path."""
     try:
         if str(path).endswith(".tflite"):

@@ -65,7 +65,7 @@ def silent(name: str, total: float | None) -> Iterator[Callable[[float], object]
 
 def to_tflite(
     model: "keras.Model",
-    path: str | PathLike,
+    path: str | PathLike[str],
     *,
     quantize: Scheme | Quantization = "float32",
     calibration: Calibration | np.ndarray | Iterable[np.ndarray] | None = None,
@@ -152,7 +152,7 @@ def to_tflite(
 
 
 def check(
-    path: str | PathLike,
+    path: str | PathLike[str],
     quantize: Scheme | Quantization,
     calibration: Any,
     inputs: Boundary | None,

@@ -10,7 +10,7 @@ from .errors import InputError
 
 
 @contextmanager
-def replacing(path: str | os.PathLike, *, force: bool = True) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], *, force: bool = True) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not.
 
     Args:
@@ -39,14 +39,14 @@ def replacing(path: str | os.PathLike, *, force: bool = True) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write(path: str | os.PathLike, content: str | bytes, *, force: bool = True) -> Path:
+def write(path: str | os.PathLike[str], content: str | bytes, *, force: bool = True) -> Path:
     """Writes `content` to `path` whole or not at all, and returns the path. Errors are those of `replacing`."""
     with replacing(path, force=force) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     return Path(path)
 
 
-def refuse_overwrite(path: str | os.PathLike, *, force: bool) -> None:
+def refuse_overwrite(path: str | os.PathLike[str], *, force: bool) -> None:
     """Raises InputError where `path` could not be written; ask before work that takes long."""
     path = Path(path)
     if path.is_dir() or (path.exists() and not force):

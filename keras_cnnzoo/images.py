@@ -53,7 +53,7 @@ class Images:
 
 
 def read_images(
-    source: str | PathLike,
+    source: str | PathLike[str],
     size: tuple[int, int, int] | None,
     *,
     fit: Preprocessing = PRESETS["none"],
@@ -173,7 +173,9 @@ def _label_index(path: Path) -> dict[str, int]:
         raise InputError(f"{path}: expected an object of file names and class indices ({error})") from error
 
 
-def read_picture(path: str | PathLike, size: tuple[int, int, int], fit: Preprocessing = PRESETS["none"]) -> np.ndarray:
+def read_picture(
+    path: str | PathLike[str], size: tuple[int, int, int], fit: Preprocessing = PRESETS["none"]
+) -> np.ndarray:
     """One picture as uint8 pixels of `size` (height, width, 1 or 3 channels).
 
     Raises:

@@ -27,7 +27,7 @@ INT8 = """,
   }"""
 
 
-def find_modules(folder: str | os.PathLike | None = None, *, install: bool = False) -> Path:
+def find_modules(folder: str | os.PathLike[str] | None = None, *, install: bool = False) -> Path:
     """The node_modules folder: `folder`, that of the environment variable, or the cache's, in this order.
 
     Raises:

@@ -12,7 +12,7 @@ from keras import layers
 from .errors import InputError
 from .kit import choose
 
-Weights = str | PathLike | None
+Weights = str | PathLike[str] | None
 Pooling = Literal["avg", "max"] | None
 P = ParamSpec("P")
 B = TypeVar("B", bound=Callable[..., keras.Model])

@@ -117,7 +117,7 @@ PRESETS = {
 }
 
 
-def preprocessing(spec: str | PathLike) -> Preprocessing:
+def preprocessing(spec: str | PathLike[str]) -> Preprocessing:
     """The spec of that name ("torch", "tf", "caffe", "none"), or the one in a JSON file or an artifact's card.
 
     Raises:

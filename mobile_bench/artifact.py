@@ -38,7 +38,7 @@ class Artifact:
     channels_first: bool = False
 
 
-def read_artifact(path: str | os.PathLike) -> Artifact:
+def read_artifact(path: str | os.PathLike[str]) -> Artifact:
     """The file at `path`, checked against `path`.json where that card exists.
 
     Raises:

@@ -24,7 +24,7 @@ Watch = Callable[[float, float], None]
 
 
 def benchmark(
-    paths: Sequence[str | os.PathLike],
+    paths: Sequence[str | os.PathLike[str]],
     *,
     threads: Sequence[int] = (1,),
     runs: int = 200,
@@ -37,9 +37,9 @@ def benchmark(
     targets: Sequence[str] = ("local",),
     connection: places.Settings | None = None,
     profile: bool = False,
-    data: str | os.PathLike | None = None,
+    data: str | os.PathLike[str] | None = None,
     images: int | None = None,
-    journal: str | os.PathLike | None = None,
+    journal: str | os.PathLike[str] | None = None,
     watch: Watch = lambda done, total: None,
 ) -> Report:
     """Measures each file at each target, under each runner with each of its settings, all of them interleaved.
@@ -142,7 +142,7 @@ def _runners_for(path: Path, runners: Sequence[str]) -> list[str]:
     return suited or [default_runner(path)]
 
 
-def _check(settings: Settings, paths: Sequence[str | os.PathLike]) -> None:
+def _check(settings: Settings, paths: Sequence[str | os.PathLike[str]]) -> None:
     if not paths:
         raise InputError("no files to measure; name at least one .tflite, .onnx or .keras file")
     if settings.runs < 1:

@@ -55,7 +55,7 @@ class Calibration:
     @classmethod
     def of(
         cls,
-        source: "np.ndarray | str | PathLike | Iterable[Any]",
+        source: "np.ndarray | str | PathLike[str] | Iterable[Any]",
         *,
         preprocessing: Preprocessing = PRESETS["none"],
         size: tuple[int, int, int] | None = None,

@@ -72,7 +72,7 @@ def from_graph(
 
 def to_onnx(
     model: "keras.Model",
-    path: str | PathLike,
+    path: str | PathLike[str],
     *,
     quantize: OnnxScheme | Quantization = "float32",
     calibration: Calibration | np.ndarray | Iterable[np.ndarray] | None = None,
@@ -158,7 +158,7 @@ def to_onnx(
 
 
 def check(
-    path: str | PathLike,
+    path: str | PathLike[str],
     options: Quantization,
     calibration: Any,
     form: Form,

@@ -56,7 +56,7 @@ class Prepared:
 
 def to_tensorrt(
     model: "keras.Model",
-    path: str | PathLike,
+    path: str | PathLike[str],
     *,
     quantize: OnnxScheme | Quantization = "float16",
     calibration: Calibration | np.ndarray | Iterable[np.ndarray] | None = None,

@@ -15,7 +15,7 @@ SUFFIXES: dict[Language, str] = {"python": "py", "kotlin": "kt", "swift": "swift
 LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
 
 
-def snippet(path: str | PathLike, language: Language) -> str:
+def snippet(path: str | PathLike[str], language: Language) -> str:
     """The program that classifies a picture with a .tflite file.
 
     Args:
@@ -35,7 +35,7 @@ def snippet(path: str | PathLike, language: Language) -> str:
     return environment.from_string(template).render(facts)
 
 
-def _facts(path: str | PathLike, card: Card, spec: Preprocessing) -> dict[str, Any]:
+def _facts(path: str | PathLike[str], card: Card, spec: Preprocessing) -> dict[str, Any]:
     """What a template names: the sizes, types and scales of the card's first input and output."""
     source, target = card.inputs[0], card.outputs[0]
     _, height, width, channels = source["shape"]

@@ -23,7 +23,11 @@ HEADERS = "/*\n  Cross-Origin-Opener-Policy: same-origin\n  Cross-Origin-Embedde
 
 
 def write_site(
-    artifact: str | PathLike, folder: str | PathLike, *, litertjs: str | PathLike | None = None, force: bool = False
+    artifact: str | PathLike[str],
+    folder: str | PathLike[str],
+    *,
+    litertjs: str | PathLike[str] | None = None,
+    force: bool = False,
 ) -> Path:
     """Writes the page for a ready file.
 

@@ -81,7 +81,7 @@ class Call:
 
 
 def read_tflite(
-    path: str | PathLike, network: str, **options: Any
+    path: str | PathLike[str], network: str, **options: Any
 ) -> tuple["keras.Model", dict[str, Any], Preprocessing | None]:
     """The zoo's network with a file's weights.
 
@@ -315,7 +315,7 @@ class _File:
         return Preprocessing(scale, (scale * zero,) * channels, (1.0,) * channels)
 
 
-def _preprocessing(path: str | PathLike, file: _File) -> Preprocessing | None:
+def _preprocessing(path: str | PathLike[str], file: _File) -> Preprocessing | None:
     if card_path(path).is_file():
         spec = Card.read(card_path(path)).preprocessing
         return None if spec is None else Preprocessing.from_dict(spec)

@@ -20,7 +20,7 @@ def network(
     /,
     data: Data,
     *,
-    weights: str | os.PathLike | None = None,
+    weights: str | os.PathLike[str] | None = None,
     precision: Precision = "float32",
     devices: int = 1,
     seed: int = 0,

@@ -126,9 +126,9 @@ def _limited(source: Source, count: int, seed: int) -> Source:
 
 
 def dataset(
-    source: str | os.PathLike,
+    source: str | os.PathLike[str],
     *,
-    test: str | os.PathLike | None = None,
+    test: str | os.PathLike[str] | None = None,
     size: int | None = None,
     channels: int = 3,
     seed: int = 0,

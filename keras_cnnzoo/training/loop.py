@@ -76,7 +76,7 @@ def train(
     data: Data,
     recipe: Recipe,
     *,
-    out: str | PathLike | None = None,
+    out: str | PathLike[str] | None = None,
     seed: int = 0,
     preprocessing: Preprocessing = PRESETS["torch"],
     force: bool = False,

@@ -19,7 +19,7 @@ PER_SHARD = 1024
 
 def write_shards(
     data: Data,
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     *,
     per_shard: int = PER_SHARD,
     seed: int = 0,
@@ -109,7 +109,7 @@ def unreadable(source: Records) -> str | None:
     return None
 
 
-def read_shards(folder: str | os.PathLike, shape: tuple[int, int, int]) -> Data:
+def read_shards(folder: str | os.PathLike[str], shape: tuple[int, int, int]) -> Data:
     """The data that `write_shards` wrote, read as they are used.
 
     Raises:

@@ -84,7 +84,7 @@ def checkpoint(spec: str, network: str) -> Checkpoint:
     raise InputError(f"weights={spec!r}: no such checkpoint of {network}; {known}")
 
 
-def variant_of(weights: str | PathLike | None, network: str) -> str | None:
+def variant_of(weights: str | PathLike[str] | None, network: str) -> str | None:
     """The builder's variant that `weights` needs; None where it is no checkpoint's name."""
     row = _row(weights, network) if isinstance(weights, str) else None
     return None if row is None else row.variant
@@ -95,7 +95,7 @@ def _row(spec: str, network: str) -> Checkpoint | None:
     return next((r for r in own if spec in (r.spec, r.origin) or (spec == "imagenet" and r.imagenet)), None)
 
 
-def is_named(weights: str | PathLike) -> bool:
+def is_named(weights: str | PathLike[str]) -> bool:
     """Whether `weights` names a checkpoint, not a file."""
     return isinstance(weights, str) and NAMED.fullmatch(weights) is not None
 

@@ -26,7 +26,7 @@ BROKEN = (
 TRUSTED = ("keras", "keras_cnnzoo", "builtins")
 
 
-def read_state(path: str | PathLike) -> State:
+def read_state(path: str | PathLike[str]) -> State:
     """Reads a .safetensors, .npz, .weights.h5, .keras, .h5, .pth or .th file.
 
     Of Keras' own files the layers' names are read and the variables by number: keys are `layer/0`, `layer/1`, ...

@@ -28,7 +28,7 @@ SHOWN = 6  # names an error lists of each kind
 
 def load_weights(
     model: "keras.Model",
-    path: str | PathLike,
+    path: str | PathLike[str],
     *,
     classifiers: Sequence[str] = (),
     other_classes: bool = False,
@@ -72,7 +72,7 @@ def load_weights(
 
 
 def save_weights(
-    model: "keras.Model", path: str | PathLike, *, preprocessing: Preprocessing | None = None, force: bool = True
+    model: "keras.Model", path: str | PathLike[str], *, preprocessing: Preprocessing | None = None, force: bool = True
 ) -> None:
     """Writes a model's state by name, whole or not at all: .safetensors or .npz.
 
@@ -99,7 +99,9 @@ def save_weights(
             save_file(state, temporary, {"format": "keras_cnnzoo", **spec})
 
 
-def located(weights: str | PathLike, network: str, model: "keras.Model", variant: str | None = None) -> str | PathLike:
+def located(
+    weights: str | PathLike[str], network: str, model: "keras.Model", variant: str | None = None
+) -> str | PathLike[str]:
     """The file that a builder's `weights` means: itself, or the checkpoint of that name, fetched.
 
     Args:
@@ -127,7 +129,7 @@ def located(weights: str | PathLike, network: str, model: "keras.Model", variant
     return fetch_shown(row)
 
 
-def preprocessing_of(path: str | PathLike, network: str | None = None) -> Preprocessing | None:
+def preprocessing_of(path: str | PathLike[str], network: str | None = None) -> Preprocessing | None:
     """What a weights file, or a network's checkpoint, says that it was trained on; None where it says nothing."""
     if network is not None and path in DATA_SETS:
         path = bundled(str(path), network).path

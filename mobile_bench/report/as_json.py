@@ -35,7 +35,7 @@ def document(report: Report) -> dict[str, Any]:
     return plain
 
 
-def read_json(path: str | PathLike) -> dict[str, Any]:
+def read_json(path: str | PathLike[str]) -> dict[str, Any]:
     """The document in a file that `as_json` wrote.
 
     Raises:

@@ -41,7 +41,7 @@ class KerasRunner:
 
     def __init__(
         self,
-        path: str | os.PathLike,
+        path: str | os.PathLike[str],
         *,
         threads: int = 1,
         seed: int = 0,

@@ -37,7 +37,7 @@ class LiteRTRunner(InProcess):
 
     def __init__(
         self,
-        path: str | os.PathLike,
+        path: str | os.PathLike[str],
         *,
         threads: int = 1,
         seed: int = 0,
@@ -121,7 +121,7 @@ def _name(dtype: type) -> str:
     return dtype.__name__.removesuffix("_")
 
 
-def _arena_bytes(path: str | os.PathLike) -> int | None:
+def _arena_bytes(path: str | os.PathLike[str]) -> int | None:
     """The union of the addresses of all activations without a delegate; kernels' scratch is not in it.
 
     None where the file runs with the delegate only.

@@ -59,7 +59,7 @@ class Run:
 class MicroRunner:
     """A model with random inputs set; see runners.Runner."""
 
-    def __init__(self, path: str | os.PathLike, *, threads: int = 1, seed: int = 0) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, threads: int = 1, seed: int = 0) -> None:
         self.path, self.graph = Path(path), read_graph(Path(path))
         if has_data_behind(self.path):
             raise InputError(f"{path}: {BEHIND}")

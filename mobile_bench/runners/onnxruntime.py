@@ -36,7 +36,7 @@ class OnnxRuntimeRunner(InProcess):
     """
 
     def __init__(
-        self, path: str | os.PathLike, *, threads: int = 1, seed: int = 0, provider: str = CPU, batch: int = 1
+        self, path: str | os.PathLike[str], *, threads: int = 1, seed: int = 0, provider: str = CPU, batch: int = 1
     ) -> None:
         self.path, self.threads, self.provider = Path(path), threads, _provider(provider)
         self.batch = batch

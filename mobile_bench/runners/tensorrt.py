@@ -25,7 +25,7 @@ from . import Description, Runner, Tensor
 BUILD_SECONDS, RUN_SECONDS = 3600, 600
 
 
-def tensorrt_runner(path: str | os.PathLike, *, threads: int = 1, seed: int = 0) -> Runner:
+def tensorrt_runner(path: str | os.PathLike[str], *, threads: int = 1, seed: int = 0) -> Runner:
     """By trtexec where it is on the PATH, else by the modules `tensorrt` and `cuda`.
 
     Raises:
@@ -58,7 +58,7 @@ class TrtexecRunner:
 
     inputs: tuple[Tensor, ...] = ()
 
-    def __init__(self, path: str | os.PathLike, program: str) -> None:
+    def __init__(self, path: str | os.PathLike[str], program: str) -> None:
         self.program, self.folder = program, tempfile.TemporaryDirectory()
         self.engine = Path(self.folder.name) / "model.engine"
         build = [f"--onnx={path}", f"--saveEngine={self.engine}", "--skipInference", "--stronglyTyped"]

@@ -29,7 +29,7 @@ class TensorRTModuleRunner(InProcess):
         RuntimeError: TensorRT refuses the file, or CUDA a call.
     """
 
-    def __init__(self, path: str | os.PathLike, *, threads: int = 1, seed: int = 0) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, threads: int = 1, seed: int = 0) -> None:
         import tensorrt as trt
         from cuda.bindings import runtime as cuda
 

@@ -34,7 +34,7 @@ class WebRunner:
 
     def __init__(
         self,
-        path: str | os.PathLike,
+        path: str | os.PathLike[str],
         *,
         threads: int = 1,
         seed: int = 0,

@@ -26,7 +26,7 @@ for name in {figures}:
 
 
 def write_notebook(
-    lab: Lab, source: str | os.PathLike, preset: str, seeds: int, figures: Iterable[str], path: Path
+    lab: Lab, source: str | os.PathLike[str], preset: str, seeds: int, figures: Iterable[str], path: Path
 ) -> None:
     """Writes a notebook that takes up what was measured beside it.
 

@@ -110,8 +110,8 @@ Watch = Callable[[float, float], object]
 
 def run_lab(
     lab: Lab,
-    source: str | os.PathLike,
-    out: str | os.PathLike,
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
     *,
     preset: str = "standard",
     seeds: int | None = None,
@@ -166,7 +166,7 @@ class _Counter:
         self.watch(self.done + self.share, self.total)
 
 
-def _write(result: Result, source: str | os.PathLike, seeds: int) -> None:
+def _write(result: Result, source: str | os.PathLike[str], seeds: int) -> None:
     folder, said = result.folder / result.lab.name, result.to_dict()
     write(folder / "results.json", json.dumps(said | {"rows": result.rows}, indent=1, ensure_ascii=False) + "\n")
     write(folder / "results.csv", _csv(result.rows))
