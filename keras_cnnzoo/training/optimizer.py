@@ -40,9 +40,14 @@ class PerVariable(keras.optimizers.Optimizer):
         return self._model_variables_moving_average if self.use_ema else ()
 
     def _update_model_variables_moving_average(self, trainable_variables: Sequence[Any]) -> None:
-        """Once a step of the optimizer; Keras averages once a batch, of which `accumulate` make a step."""
+        """Once a step of the optimizer; Keras averages once a batch, of which `accumulate` make a step.
+
+        Early on over fewer steps, so that the initial weights are soon forgotten: the momentum of step n is at most
+        (1 + n) / (10 + n), and 0 at first, as in tf.train.ExponentialMovingAverage.
+        """
         batches = self.gradient_accumulation_steps or 1
-        momentum = ops.where(self._iterations < batches, 0.0, self.ema_momentum)
+        step = ops.cast(self._iterations // batches, "float32")
+        momentum = ops.where(step == 0, 0.0, ops.minimum(self.ema_momentum, (1 + step) / (10 + step)))
         momentum = ops.where((self._iterations + 1) % batches == 0, momentum, 1.0)
         for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
             average.assign(momentum * average + (1 - momentum) * variable)

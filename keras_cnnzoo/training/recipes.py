@@ -45,7 +45,8 @@ class Recipe:
         magnitude: of these, in 0..1.
         mixup: alpha of its Beta distribution; 0 for none. With cutmix, each takes half of the batches.
         cutmix: the same.
-        ema: momentum of the weights' moving average, which is what is evaluated and kept; 0 for none.
+        ema: momentum of the weights' moving average, which is what is evaluated and kept; 0 for none. It begins low,
+            so that the initial weights are soon forgotten.
         accumulate: batches whose gradients are averaged into one step of the optimizer.
         frozen_norm: batch normalisations keep their statistics and parameters (fine-tuning).
         unfreeze: epochs after which the first layer joins the training; the classifier trains from the start, and the

@@ -62,3 +62,17 @@ def test_frozen_normalisation_stays_and_layers_join_one_by_one(small_data: Data)
     changed = {v.path for v in model.weights if not np.array_equal(before[v.path], np.array(v))}
     # the last layer learns from the start, the middle one from three quarters of the epoch, the first one never
     assert changed == {"fc/kernel", "fc/bias", "depthwise/kernel", "depthwise/bias"}
+
+
+def test_the_average_soon_forgets_the_initial_weights() -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
+    recipe = Recipe(ema=0.999, learning_rate=0.1, momentum=0.0, weight_decay=0.0, schedule="constant")
+    made = optimizer(recipe, model, 10)
+    made.build(model.trainable_variables)
+    expected = first = np.array(model.trainable_variables[0])
+    for step in range(60):
+        made.apply([keras.ops.ones((2, 1))])
+        share = 0.0 if step == 0 else min(0.999, (1 + step) / (10 + step))
+        expected = share * expected + (1 - share) * np.array(model.trainable_variables[0])
+    np.testing.assert_allclose(np.array(made.averages[0]), expected, rtol=1e-5)
+    assert np.all(expected - first < -4.8)  # of -6 that the weights have gone; a plain momentum of 0.999 leaves -0.3
