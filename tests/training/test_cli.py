@@ -93,8 +93,9 @@ def test_the_modern_recipe_trains_weights_that_fine_tuning_starts_from(images: s
     assert modern["history"][0]["step"] == 3
     assert np.isfinite(modern["history"][0]["test_loss"])
     weights = ["--weights", str(first / "weights.safetensors")]
+    weights += ["--set", "unfreeze=3"]  # given, so that it does not shrink with the epochs
     tuned = json.loads(run(*command, "--recipe", "fine_tune", "--batch", "20", *weights, "--out", str(second)))
-    assert tuned["recipe"]["unfreeze"] == 3.0
+    assert (tuned["recipe"]["unfreeze"], tuned["recipe"]["warmup"]) == (3.0, 0.05)
     before, after = (load_file(folder / "weights.safetensors") for folder in (first, second))
     changed = {name for name in before if not np.array_equal(before[name], after[name])}
     assert "linear/kernel" in changed
