@@ -19,12 +19,17 @@ PASSES, BATCH = 2, 8
 FAMILIES = {v.module: v.name for v in sorted(VARIANTS.values(), key=lambda v: -v.macs)}
 NAMES = sorted(FAMILIES.values())
 
-LARGE = {name for name in NAMES if VARIANTS[name].macs > 1e9}
+SLOW, NIGHTLY = 1e9, 5e9  # multiply-accumulates at the default size, of which on a sweep has these marks
+
+
+def by_cost(name: str) -> Any:
+    """A network as a parameter, marked by what building and running it takes."""
+    macs = VARIANTS[name].macs
+    return pytest.param(name, marks=pytest.mark.nightly if macs > NIGHTLY else pytest.mark.slow if macs > SLOW else ())
+
 
 each_family = pytest.mark.parametrize("name", NAMES)
-each_family_large_slow = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in NAMES]
-)
+each_family_by_cost = pytest.mark.parametrize("name", list(map(by_cost, NAMES)))
 
 
 def side(name: str) -> int:

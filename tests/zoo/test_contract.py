@@ -11,7 +11,7 @@ import pytest
 import keras_cnnzoo as zoo
 from keras_cnnzoo.registry import VARIANTS
 
-from .conftest import built, each_family, each_family_large_slow, shape_of, side
+from .conftest import built, each_family, each_family_by_cost, shape_of, side
 
 ARGUMENTS = [
     "include_top",
@@ -63,7 +63,7 @@ def test_a_model_has_the_classes_and_activation_asked_for(name: str) -> None:
     assert logits.get_config()["layers"][-1]["config"].get("activation", "linear") == "linear"
 
 
-@each_family_large_slow
+@each_family_by_cost
 def test_without_top_the_last_stage_comes_whole_or_pooled(name: str) -> None:
     shape = shape_of(name)
     whole = zoo.create(name, include_top=False, input_shape=shape).output.shape
@@ -72,7 +72,7 @@ def test_without_top_the_last_stage_comes_whole_or_pooled(name: str) -> None:
         assert zoo.create(name, include_top=False, pooling=pooling, input_shape=shape).output.shape == (None, whole[-1])
 
 
-@each_family_large_slow
+@each_family_by_cost
 def test_height_and_width_may_be_unknown(name: str) -> None:
     model = zoo.create(name, include_top=False, pooling="avg", input_shape=(None, None, 3))
     size = side(name)
@@ -80,13 +80,13 @@ def test_height_and_width_may_be_unknown(name: str) -> None:
         assert np.isfinite(np.asarray(model(RNG.standard_normal((1, height, width, 3))))).all()
 
 
-@each_family_large_slow
+@each_family_by_cost
 def test_images_may_have_any_channel_count(name: str) -> None:
     for channels in (1, 4):
         assert zoo.create(name, input_shape=shape_of(name, channels)).input_shape[-1] == channels
 
 
-@each_family_large_slow
+@each_family_by_cost
 def test_an_input_tensor_is_read_where_it_stands(name: str) -> None:
     image = keras.Input(shape_of(name), name="pixels")
     scaled = keras.layers.Rescaling(1 / 255)(image)
@@ -95,7 +95,7 @@ def test_an_input_tensor_is_read_where_it_stands(name: str) -> None:
     assert any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers)
 
 
-@each_family_large_slow
+@each_family_by_cost
 def test_features_have_the_strides_and_channels_that_info_lists(name: str) -> None:
     variant = VARIANTS[name]
     size = variant.size
@@ -133,7 +133,7 @@ def test_what_is_out_of_its_limits_is_refused_in_a_sentence(name: str, wrong: di
     assert "\n" not in str(caught.value)
 
 
-@each_family_large_slow
+@each_family_by_cost
 @pytest.mark.parametrize("weights", ["absent.safetensors", "imagenot"])
 def test_weights_that_are_not_there_are_refused_in_a_sentence(name: str, weights: str) -> None:
     with pytest.raises(zoo.InputError, match=weights):
@@ -150,7 +150,7 @@ def test_channels_first_is_refused_in_a_sentence(name: str) -> None:
         keras.config.set_image_data_format("channels_last")
 
 
-@each_family_large_slow
+@each_family_by_cost
 @pytest.mark.parametrize("norm", ["sync_batch", "group", "layer", "none"])
 def test_every_normalisation_builds_and_answers(name: str, norm: str) -> None:
     model = zoo.create(name, norm=norm, input_shape=shape_of(name), classes=7)
@@ -160,7 +160,7 @@ def test_every_normalisation_builds_and_answers(name: str, norm: str) -> None:
     assert np.isfinite(np.asarray(model(batch(model)))).all()
 
 
-@each_family_large_slow
+@each_family_by_cost
 def test_a_saved_model_comes_back_whole(name: str, tmp_path: Path) -> None:
     model = built(name)
     images = batch(model)
@@ -176,7 +176,7 @@ def test_a_saved_model_comes_back_whole(name: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(np.asarray(other(images)), expected, atol=1e-6)
 
 
-@each_family_large_slow
+@each_family_by_cost
 def test_a_config_is_json_and_rebuilds_the_model(name: str) -> None:
     model = built(name)
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
@@ -185,7 +185,7 @@ def test_a_config_is_json_and_rebuilds_the_model(name: str) -> None:
     assert rebuilt.count_params() == model.count_params()
 
 
-@each_family_large_slow
+@each_family_by_cost
 def test_weights_load_into_other_class_counts_and_channels_with_a_warning(name: str, tmp_path: Path) -> None:
     zoo.save_weights(built(name), tmp_path / "w.safetensors")
     with pytest.warns(UserWarning, match="another class count"):

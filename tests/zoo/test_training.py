@@ -12,12 +12,11 @@ import keras_cnnzoo as zoo
 from keras_cnnzoo.registry import builder_of
 
 from .conftest import (
-    LARGE,
     NAMES,
     TOLERANCE,
+    by_cost,
     calibrate,
-    each_family,
-    each_family_large_slow,
+    each_family_by_cost,
     gradients,
     parity,
     pictures,
@@ -29,7 +28,7 @@ tf = pytest.importorskip("tensorflow", reason="tensorflow is not installed")
 CLASSES = 7
 HALVES = ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
 RANDOM = [
-    pytest.param(name, option, marks=pytest.mark.slow if name in LARGE else ())
+    pytest.param(name, option, marks=by_cost(name).marks)
     for name in ["resnet20", *NAMES]
     for option in ("dropout", "drop_path")
     if option in inspect.signature(builder_of(name)).parameters and not name.startswith("plain")
@@ -78,7 +77,7 @@ def train_once(model: keras.Model, images: np.ndarray) -> float:
     return float(model.train_on_batch(images, np.arange(len(images)) % CLASSES))
 
 
-@each_family_large_slow
+@each_family_by_cost
 def test_every_variable_learns_in_one_step(name: str, assert_learns: Callable) -> None:
     assert_learns(zoo.create(name, input_shape=shape_of(name), classes=CLASSES))
 
@@ -90,7 +89,7 @@ def test_auxiliary_heads_learn_in_one_step(name: str, size: int, assert_learns: 
     assert_learns(zoo.create(name, aux_heads=True, input_shape=(size, size, 3), classes=CLASSES))
 
 
-@each_family_large_slow
+@each_family_by_cost
 def test_frozen_normalisation_keeps_its_statistics_while_the_rest_learns(name: str) -> None:
     model = network(name, norm="batch")
     calibrate(model)
@@ -106,7 +105,7 @@ def test_frozen_normalisation_keeps_its_statistics_while_the_rest_learns(name: s
     assert unchanged(before, learning) == []
 
 
-@each_family_large_slow
+@each_family_by_cost
 def test_mixed_precision_answers_and_trains_in_finite_numbers(name: str, policy: str) -> None:
     keras.utils.set_random_seed(0)
     model = zoo.create(name, input_shape=shape_of(name), classes=CLASSES)
@@ -120,7 +119,7 @@ def test_mixed_precision_answers_and_trains_in_finite_numbers(name: str, policy:
     assert max(largest.values()) > 0
 
 
-@each_family
+@each_family_by_cost
 @pytest.mark.slow
 def test_xla_computes_what_eager_mode_does(name: str) -> None:
     keras.utils.set_random_seed(0)
