@@ -42,8 +42,8 @@ class Attacked:
     Args:
         command: of a folder that the run has for itself.
         whole: raises where a file under its final name is not whole.
-        made: what the finished run came to, the same for each; numbers with a point to a thousandth, since TensorFlow adds
-            up in another order in each run.
+        made: what the finished run came to, the same for each; numbers with a point to a thousandth, since TensorFlow
+            adds up in another order in each run.
         kept: what a killed run had on disk that the next one may not lose, as a number.
     """
 
