@@ -172,11 +172,12 @@ def whole_lab(folder: Path) -> None:
 
 
 def prepare(shared: Path) -> None:
-    """Weights, pictures and a file to measure, small."""
+    """Weights, pictures and files to measure, small."""
     import keras
 
     import keras_cnnzoo
-    from keras_cnnzoo.export import to_tflite
+    from keras_cnnzoo.export import Origin, to_tflite
+    from keras_cnnzoo.preprocessing import PRESETS
 
     keras.utils.set_random_seed(0)
     model = keras_cnnzoo.create("resnet20", classes=4)
@@ -185,7 +186,11 @@ def prepare(shared: Path) -> None:
     labels = np.arange(160) % 4
     pictures = rng.integers(0, 128, (160, 32, 32, 3)) + 32 * labels[:, None, None, None]
     np.savez(shared / "data.npz", images=pictures.astype(np.uint8), labels=labels)
-    to_tflite(model, shared / "m.tflite")
+    model.save(shared / "m.keras")
+    origin = Origin(preprocessing=PRESETS["torch"], labels=["a", "b", "c", "d"])
+    to_tflite(model, shared / "m.tflite", origin=origin)
+    normalized = PRESETS["torch"](pictures.astype(np.uint8))
+    to_tflite(model, shared / "m8.tflite", quantize="int8", calibration=normalized, origin=origin)
 
 
 class Slow(http.server.BaseHTTPRequestHandler):

@@ -5,11 +5,9 @@ from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 
-import numpy as np
-
 from ..preprocessing import Preprocessing
 from .runners import Runner, is_artifact, read_artifact, runner
-from .verify import Answers, both
+from .verify import Answers, Pictures, both
 
 
 @dataclass(frozen=True)
@@ -32,9 +30,9 @@ class Comparison:
     prepare: Preprocessing
     prepare_model: Preprocessing
 
-    def __call__(self, pixels: np.ndarray) -> Answers:
+    def __call__(self, part: Pictures) -> Answers:
         reference = opened(self.against, self.weights, self.settings)
-        return both(opened(str(self.file)), reference, self.prepare, self.prepare_model)(pixels)
+        return both(opened(str(self.file)), reference, self.prepare, self.prepare_model)(part)
 
 
 @lru_cache(maxsize=2)

@@ -97,7 +97,11 @@ def _converted(
 ) -> bytes:
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(_in_float32(model), batch)])
+    from ..precision import in_float32
+
+    mixed = any(layer.compute_dtype != "float32" for layer in model._flatten_layers(include_self=False))
+    plain = in_float32(model) if mixed else model  # LiteRT lacks operators of half precision
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(plain, batch)])
     if scheme != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if scheme == "float16":
@@ -125,20 +129,6 @@ def _frozen(model: "keras.Model", batch: int) -> Any:
     specs = [tf.TensorSpec((batch, *tensor.shape[1:]), tf.float32, name=tensor.name) for tensor in model.inputs]
     function = tf.function(lambda *images: model(images[0] if len(images) == 1 else list(images), training=False))
     return convert_variables_to_constants_v2(function.get_concrete_function(*specs))
-
-
-def _in_float32(model: "keras.Model") -> "keras.Model":
-    """The model itself, or rebuilt where a mixed-precision policy would leave operators that LiteRT lacks."""
-    import keras
-
-    config = json.dumps(keras.saving.serialize_keras_object(model))
-    if "mixed_" not in config:
-        return model
-    for policy in ("mixed_float16", "mixed_bfloat16"):
-        config = config.replace(policy, "float32")
-    rebuilt = keras.saving.deserialize_keras_object(json.loads(config))
-    rebuilt.set_weights(model.get_weights())
-    return rebuilt
 
 
 def _signed(content: bytes, model: "keras.Model") -> bytes:

@@ -20,6 +20,7 @@ from ..errors import InputError
 from .calibration import Ranges
 from .contents import normalisations, parse
 from .emit.writer import operator_code, pack
+from .joined import joined
 from .kernels import Kernel, float_kernels, largest_scale, nearest, write_kernels
 from .schemes import Boundary, Quantization, Scheme, quantization
 
@@ -55,7 +56,8 @@ def quantize(
         warnings.simplefilter("ignore")  # it warns of its own use of the interpreter, and always draws a bar
         _choose(tool, content, options, kept, to_nearest)
         limits = {
-            name: {"min": np.array([low]), "max": np.array([high])} for name, (low, high) in (ranges or {}).items()
+            name: {"min": np.array([low]), "max": np.array([high])}
+            for name, (low, high) in joined(content, ranges or {}).items()
         }
         done = tool.quantize(
             limits if options.static else None, enable_progress_report=False, enable_progress_bar=False

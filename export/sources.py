@@ -63,7 +63,9 @@ def _from_file(path: Path) -> "keras.Model":
     import keras
 
     from .. import layers  # noqa: F401  registers them, so that a saved network of the zoo finds its classes
+    from ..archive import require_sound
 
+    require_sound(path)
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:

@@ -1,13 +1,14 @@
 """Does the small file still answer like the big model? Parity and accuracy over the same images."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
+from ..images import Folder, Images
 from .runners import Runner, as_runner
 
 if TYPE_CHECKING:
@@ -17,8 +18,27 @@ BATCH, TOP = 50, 5
 SHARES = "agreement", "top1_model", "top1_file", "top5_model", "top5_file"
 Z = 1.959964  # of a 95 % interval
 Interval = tuple[float, float]
-Answers = tuple[list[np.ndarray], list[np.ndarray]]
-"""The outputs of the reference and of the file, each (n, ...)."""
+Prepare = Callable[[np.ndarray], np.ndarray]
+Pictures = Images | Folder
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the reference and the file answer to a part of the pictures.
+
+    Args:
+        images: how many were read.
+        skipped: how many could not be.
+        expected: the reference's outputs, each (images, ...); none where no image was read.
+        found: the file's.
+        labels: (images,) class indices, or None.
+    """
+
+    images: int
+    skipped: int
+    expected: Sequence[np.ndarray] = ()
+    found: Sequence[np.ndarray] = ()
+    labels: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +61,7 @@ class Verification:
             labels, or with five classes or fewer.
         top5_file: the same of the file.
         shares: Wilson's 95 % interval of each share, by its name above.
+        skipped: pictures that could not be read.
         others: the further outputs, by name.
     """
 
@@ -58,6 +79,7 @@ class Verification:
     top5_model: float | None = None
     top5_file: float | None = None
     shares: Mapping[str, Interval] = field(default_factory=dict)
+    skipped: int = 0
     others: Mapping[str, "Verification"] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,22 +89,23 @@ class Verification:
 def verify(
     content: bytes | Runner,
     model: "keras.Model | Runner",
-    inputs: np.ndarray,
+    inputs: np.ndarray | Pictures,
     labels: np.ndarray | None = None,
     step: Callable[[float], object] = lambda images: None,
     *,
-    prepare: Callable[[np.ndarray], np.ndarray] = lambda pixels: pixels,
-    prepare_model: Callable[[np.ndarray], np.ndarray] | None = None,
-    answer: Callable[[np.ndarray], Answers] | None = None,
+    prepare: Prepare = lambda pixels: pixels,
+    prepare_model: Prepare | None = None,
+    answer: Callable[[Pictures], Answers] | None = None,
     mapped: Callable[..., Iterable[Answers]] = map,
 ) -> Verification:
-    """Runs a file and the model over the same images.
+    """Runs a file and the model over the same images, some at a time.
 
     Args:
         content: a .tflite file's bytes, or a runner.
         model: a Keras model of one input, or another runner.
-        inputs: (n, height, width, channels) float32, or whatever `prepare` makes that of, a part at a time.
-        labels: (n,) class indices, or None; they are the classes of every output of rank 2.
+        inputs: (n, height, width, channels) float32, or whatever `prepare` makes that of; or the pictures of
+            `open_images` with their labels, of which a folder's are decoded as they are needed.
+        labels: (n,) class indices of an array, or None; they are the classes of every output of rank 2.
         step: told how many images are done.
         prepare: the preprocessing, where it is not done already.
         prepare_model: the model's, where it is not the file's (a file may normalise its pixels itself).
@@ -90,37 +113,39 @@ def verify(
         mapped: `map`, or that of an executor of concurrent.futures.
 
     Raises:
-        InputError: the file does not fit the model, labels beyond the classes, or answers of NaN.
+        InputError: the file does not fit the model, labels beyond the classes, answers of NaN, or nothing readable.
     """
+    pictures = Images(inputs, labels, None, 0, "array") if isinstance(inputs, np.ndarray) else inputs
     file, reference = as_runner(content), as_runner(model)
-    if file.shape != inputs.shape[1:]:
-        raise InputError(f"{file.name} reads {file.shape} but the images are {inputs.shape[1:]}")
+    if file.shape != pictures.shape:
+        raise InputError(f"{file.name} reads {file.shape} but the images are {pictures.shape}")
     if any(a is not None and a != b for a, b in zip(reference.shape, file.shape, strict=False)):
         raise InputError(f"{file.name} reads {file.shape} but {reference.name} reads {reference.shape}")
-    order = _matching(file, reference)
-    expected: list[list[np.ndarray]] = [[] for _ in order]
-    answers: list[list[np.ndarray]] = [[] for _ in order]
-    parts = [inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH)]
-    for wanted, found in mapped(answer or both(file, reference, prepare, prepare_model or prepare), parts):
-        for collected, output in zip(expected, wanted, strict=True):
-            collected.append(output)
-        for collected, index in zip(answers, order, strict=True):
-            collected.append(found[index])
-        step(len(wanted[0]))
-    first, *others = (
-        compare(np.concatenate(e), np.concatenate(a), labels) for e, a in zip(expected, answers, strict=True)
-    )
-    return Verification(**(vars(first) | {"others": dict(zip(reference.names[1:], others, strict=True))}))
+    order, skipped = _matching(file, reference), 0
+    tallies = [Tally() for _ in order]
+    for part in mapped(answer or both(file, reference, prepare, prepare_model or prepare), pictures.parts(BATCH)):
+        skipped += part.skipped
+        step(part.images + part.skipped)
+        if part.images:
+            for tally, expected, index in zip(tallies, part.expected, order, strict=True):
+                tally.add(expected, part.found[index], part.labels)
+    if not tallies[0].images:
+        raise InputError(f"{pictures.source}: none of its {len(pictures)} pictures can be read")
+    first, *others = (tally.result(skipped) for tally in tallies)
+    return replace(first, others=dict(zip(reference.names[1:], others, strict=True)))
 
 
-def both(
-    file: Runner,
-    reference: Runner,
-    prepare: Callable[[np.ndarray], np.ndarray],
-    prepare_model: Callable[[np.ndarray], np.ndarray],
-) -> Callable[[np.ndarray], Answers]:
-    """What answers a part of the images: the reference's outputs and the file's."""
-    return lambda pixels: (_run(reference, prepare_model(pixels)), _run(file, prepare(pixels)))
+def both(file: Runner, reference: Runner, prepare: Prepare, prepare_model: Prepare) -> Callable[[Pictures], Answers]:
+    """What answers a part of the pictures."""
+
+    def answer(part: Pictures) -> Answers:
+        images = part.read()
+        if not len(images):
+            return Answers(0, images.skipped)
+        expected = _run(reference, prepare_model(images.pixels))
+        return Answers(len(images), images.skipped, expected, _run(file, prepare(images.pixels)), images.labels)
+
+    return answer
 
 
 def _matching(file: Runner, reference: Runner) -> list[int]:
@@ -144,47 +169,79 @@ def _run(runner: Runner, inputs: np.ndarray) -> list[np.ndarray]:
 
 def compare(expected: np.ndarray, answers: np.ndarray, labels: np.ndarray | None = None) -> Verification:
     """The figures of a Verification from outputs (n, classes) of the model and of the file."""
-    if expected.shape != answers.shape:
-        raise InputError(
-            f"the model answers {expected.shape[1:]} but the file {answers.shape[1:]}; is it of another network, or "
-            "was the model built with other options (--set)?"
+    tally = Tally()
+    tally.add(expected, answers, labels)
+    return tally.result()
+
+
+class Tally:
+    """Adds up one output's figures, so that a part of the answers is all that memory holds."""
+
+    def __init__(self) -> None:
+        self.images = self.values = 0
+        self.noise = self.signal = self.power = self.product = self.gaps = 0.0
+        self.largest_gap = self.largest = 0.0
+        self.scores: dict[str, list[np.ndarray]] = {}  # of each image, by the name of the share that is their mean
+
+    def add(self, expected: np.ndarray, answers: np.ndarray, labels: np.ndarray | None) -> None:
+        """A part of the images: outputs (n, ...) of the model and of the file, and their classes, if they are known.
+
+        Raises:
+            InputError: outputs of two shapes, or labels beyond the classes.
+        """
+        if expected.shape != answers.shape:
+            raise InputError(
+                f"the model answers {expected.shape[1:]} but the file {answers.shape[1:]}; is it of another network, "
+                "or was the model built with other options (--set)?"
+            )
+        classes = expected.shape[1] if expected.ndim == 2 else 0  # a map has none
+        expected, answers = expected.reshape(len(expected), -1), answers.reshape(len(answers), -1)
+        self.images += len(expected)
+        self._measure(expected.ravel().astype(np.float64), answers.ravel().astype(np.float64))
+        self._score("agreement", expected.argmax(-1) == answers.argmax(-1))
+        for top in (1, TOP) if labels is not None and classes else ():
+            if top == 1 or classes > TOP:
+                self._score(f"top{top}_model", correct(expected, labels, top))
+                self._score(f"top{top}_file", correct(answers, labels, top))
+
+    def _measure(self, a: np.ndarray, b: np.ndarray) -> None:
+        gap = np.abs(a - b)
+        self.values += len(a)
+        self.noise += float(gap @ gap)
+        self.signal, self.power, self.product = (
+            self.signal + float(a @ a),
+            self.power + float(b @ b),
+            self.product + float(a @ b),
         )
-    if expected.ndim != 2:  # a map has no classes
-        labels = None
-    expected, answers = expected.reshape(len(expected), -1), answers.reshape(len(answers), -1)
-    agreement = float((expected.argmax(-1) == answers.argmax(-1)).mean())
-    figures: dict[str, Any] = {"agreement": agreement} | _distance(expected, answers)
-    if labels is not None:
-        figures |= _accuracy(expected, answers, labels)
-    shares = {name: wilson(figures[name], len(expected)) for name in SHARES if figures.get(name) is not None}
-    return Verification(images=len(expected), shares=shares, **figures)
+        self.gaps += float(gap.sum())
+        self.largest_gap, self.largest = (
+            max(self.largest_gap, float(gap.max())),
+            max(self.largest, float(np.abs(a).max())),
+        )
 
+    def _score(self, name: str, each: np.ndarray) -> None:
+        self.scores.setdefault(name, []).append(each)
 
-def _distance(expected: np.ndarray, answers: np.ndarray) -> dict[str, float | None]:
-    """How far the answers lie from the expected ones, in their own unit."""
-    a, b = expected.ravel().astype(np.float64), answers.ravel().astype(np.float64)
-    gap = np.abs(a - b)
-    noise, signal, power = float(gap @ gap), float(a @ a), float(b @ b)
-    return {
-        "largest_difference": float(gap.max()),
-        "mean_difference": float(gap.mean()),
-        "largest_output": float(np.abs(a).max()),
-        "sqnr_db": 10 * math.log10(signal / noise) if noise and signal else None,
-        "cosine": float(a @ b) / math.sqrt(signal * power) if signal and power else float(signal == power),
-    }
-
-
-def _accuracy(expected: np.ndarray, answers: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Top-1 and, past five classes, top-5 of both, and the paired difference of the top-1."""
-    model, file = correct(expected, labels), correct(answers, labels)
-    difference, interval = paired_difference(file, model)
-    found = {"top1_model": float(model.mean()), "top1_file": float(file.mean())}
-    if expected.shape[1] > TOP:
-        found |= {
-            "top5_model": float(correct(expected, labels, TOP).mean()),
-            "top5_file": float(correct(answers, labels, TOP).mean()),
-        }
-    return found | {"top1_difference": difference, "interval": interval}
+    def result(self, skipped: int = 0) -> Verification:
+        """Of all images that were added."""
+        scores = {name: np.concatenate(parts) for name, parts in self.scores.items()}
+        figures: dict[str, Any] = {name: float(each.mean()) for name, each in scores.items()}
+        shares = {name: wilson(figures[name], self.images) for name in SHARES if name in figures}
+        if "top1_file" in scores:
+            difference, interval = paired_difference(scores["top1_file"], scores["top1_model"])
+            figures |= {"top1_difference": difference, "interval": interval}
+        both = math.sqrt(self.signal * self.power)
+        return Verification(
+            images=self.images,
+            skipped=skipped,
+            largest_difference=self.largest_gap,
+            mean_difference=self.gaps / self.values,
+            largest_output=self.largest,
+            sqnr_db=10 * math.log10(self.signal / self.noise) if self.noise and self.signal else None,
+            cosine=self.product / both if both else float(self.signal == self.power),
+            shares=shares,
+            **figures,
+        )
 
 
 def correct(outputs: np.ndarray, labels: np.ndarray, top: int = 1) -> np.ndarray:

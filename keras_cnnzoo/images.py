@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .archive import require_inside, require_sound_zip
 from .errors import InputError
 from .preprocessing import PRESETS, Preprocessing
 
@@ -20,10 +21,10 @@ UNDECODABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 @dataclass(frozen=True)
 class Images:
-    """Pictures of one size.
+    """Pictures of one size, in memory.
 
     Args:
-        pixels: (n, height, width, channels) uint8.
+        pixels: (n, height, width, channels) uint8, or whatever a network shall read.
         labels: (n,) class indices, or None.
         classes: the classes' names by index, or None.
         skipped: files that could not be read.
@@ -39,28 +40,109 @@ class Images:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one picture."""
+        return tuple(self.pixels.shape[1:])
+
+    def labelled(self, labels: np.ndarray) -> "Images":
+        """The same pictures with other labels."""
+        return replace(self, labels=labels)
+
     def take(self, count: int, seed: int | None = None) -> "Images":
         """The first `count`, or so many drawn by `seed`."""
-        order = np.arange(len(self)) if seed is None else np.random.default_rng(seed).permutation(len(self))
-        chosen = order[:count]
+        chosen = _order(len(self), seed)[:count]
         return replace(self, pixels=self.pixels[chosen], labels=None if self.labels is None else self.labels[chosen])
 
-    def batches(self, size: int) -> Iterator["Images"]:
-        """Consecutive slices of at most `size`."""
+    def parts(self, size: int) -> Iterator["Images"]:
+        """Consecutive ones of at most `size` pictures; what was skipped before counts in none."""
         for start in range(0, len(self), size):
             part = slice(start, start + size)
-            yield replace(self, pixels=self.pixels[part], labels=None if self.labels is None else self.labels[part])
+            labels = None if self.labels is None else self.labels[part]
+            yield replace(self, pixels=self.pixels[part], labels=labels, skipped=0)
+
+    def read(self, count: int | None = None) -> "Images":
+        """Itself, or the first `count`."""
+        return self if count is None else self.take(count)
 
 
-def read_images(
+@dataclass(frozen=True)
+class Folder:
+    """Pictures as files, decoded part by part, so that memory holds a part however many there are.
+
+    Args:
+        files: each with its class index, or None.
+        shape: (height, width, channels) that they are resized and cropped to.
+        fit: how.
+        classes: the classes' names by index, or None.
+        source: where they came from, in words.
+    """
+
+    files: tuple[tuple[Path, int | None], ...]
+    shape: tuple[int, int, int]
+    fit: Preprocessing
+    classes: tuple[str, ...] | None
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def skipped(self) -> int:
+        """None yet: what cannot be read shows when it is."""
+        return 0
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """(n,) class indices; None unless every file has one."""
+        labels = [label for _, label in self.files]
+        return None if None in labels else np.array(labels)
+
+    def labelled(self, labels: np.ndarray) -> "Folder":
+        """The same pictures with other labels."""
+        paired = zip(self.files, labels, strict=True)
+        return replace(self, files=tuple((file, int(label)) for (file, _), label in paired))
+
+    def take(self, count: int | None, seed: int | None = None) -> "Folder":
+        """The first `count`, or so many drawn by `seed`."""
+        return replace(self, files=tuple(self.files[i] for i in _order(len(self), seed)[:count]))
+
+    def parts(self, size: int) -> Iterator["Folder"]:
+        """Consecutive ones of at most `size` files."""
+        for start in range(0, len(self), size):
+            yield replace(self, files=self.files[start : start + size])
+
+    def read(self, count: int | None = None) -> Images:
+        """Decodes them, at most `count`; what cannot be read is skipped."""
+        pixels: list[np.ndarray] = []
+        labels: list[int | None] = []
+        skipped = 0
+        for file, label in self.files:
+            if len(pixels) == count:
+                break
+            try:
+                pixels.append(read_picture(file, self.shape, self.fit))
+                labels.append(label)
+            except InputError:
+                skipped += 1
+        known = np.array(labels, np.int64) if None not in labels else None
+        whole = np.stack(pixels) if pixels else np.empty((0, *self.shape), np.uint8)
+        return Images(whole, known, self.classes, skipped, self.source)
+
+
+def _order(count: int, seed: int | None) -> np.ndarray:
+    return np.arange(count) if seed is None else np.random.default_rng(seed).permutation(count)
+
+
+def open_images(
     source: str | PathLike[str],
     size: tuple[int, int, int] | None,
     *,
     fit: Preprocessing = PRESETS["none"],
     count: int | None = None,
     seed: int | None = None,
-) -> Images:
-    """Reads an .npz file (`images` uint8 NHWC, optionally `labels` and `classes`) or a folder of pictures.
+) -> Images | Folder:
+    """The pictures of an .npz file (`images` uint8 NHWC, optionally `labels` and `classes`) or of a folder.
 
     A folder holds one folder a class (their sorted names are the classes), or pictures side by side with an optional
     `labels.json` that maps each file's name to a class index (at the top or under "files").
@@ -74,18 +156,48 @@ def read_images(
         seed: drawn with this seed, else the first ones.
 
     Raises:
-        InputError: nothing readable, wrong size or dtype.
+        InputError: nothing there, wrong size or dtype, or a symbolic link that leads out of the folder.
     """
     path = Path(source)
     if path.is_dir() and size is not None:
-        return _from_folder(path, size, fit, count, seed)
+        files, classes = _labelled_files(path)
+        if size[2] not in (1, 3):
+            raise InputError(
+                f"{path}: pictures have 1 or 3 channels but the network reads {size[2]}; give an .npz file"
+            )
+        if not files:
+            raise InputError(f"{path}: no pictures in it ({', '.join(sorted(SUFFIXES))}), nor in folders by class")
+        return Folder(tuple(files), size, fit, classes, path.name).take(count, seed)
     if path.suffix == ".npz" and path.is_file():
         images = _from_npz(path, size)
         return images if count is None else images.take(count, seed)
     raise InputError(f"{path}: expected a folder of pictures or an .npz file with `images` (uint8, NHWC)")
 
 
+def read_images(
+    source: str | PathLike[str],
+    size: tuple[int, int, int] | None,
+    *,
+    fit: Preprocessing = PRESETS["none"],
+    count: int | None = None,
+    seed: int | None = None,
+) -> Images:
+    """The same as `open_images`, decoded: `count` pictures that can be read, if there are so many.
+
+    Raises:
+        InputError: nothing readable, wrong size or dtype.
+    """
+    opened = open_images(source, size, fit=fit, count=None, seed=None)
+    if isinstance(opened, Images):
+        return opened if count is None else opened.take(count, seed)
+    images = opened.take(None, seed).read(count)
+    if not len(images):
+        raise InputError(f"{Path(source)}: none of its {len(opened)} pictures can be read")
+    return images
+
+
 def _from_npz(path: Path, size: tuple[int, int, int] | None) -> Images:
+    require_sound_zip(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in ("images", "labels", "classes") if key in file.files}
@@ -119,48 +231,29 @@ def _range_of(pixels: np.ndarray) -> str:
     return f" from {low:.3g} to {high:.3g}"
 
 
-def _from_folder(
-    path: Path, size: tuple[int, int, int], fit: Preprocessing, count: int | None, seed: int | None
-) -> Images:
-    files, classes = _labelled_files(path)
-    if not files:
-        raise InputError(f"{path}: no pictures in it ({', '.join(sorted(SUFFIXES))}), nor in folders by class")
-    if seed is not None:
-        files = [files[i] for i in np.random.default_rng(seed).permutation(len(files))]
-    pixels: list[np.ndarray] = []
-    labels: list[int | None] = []
-    skipped = 0
-    for file, label in files:
-        if len(pixels) == (len(files) if count is None else count):
-            break
-        try:
-            pixels.append(read_picture(file, size, fit))
-            labels.append(label)
-        except InputError:
-            skipped += 1
-    if not pixels:
-        raise InputError(f"{path}: none of its {len(files)} pictures can be read")
-    known = np.array(labels) if None not in labels else None
-    return Images(np.stack(pixels), known, classes, skipped, path.name)
-
-
 def _labelled_files(path: Path) -> tuple[list[tuple[Path, int | None]], tuple[str, ...] | None]:
     by_class, classes = files_by_class(path)
     if by_class:
         return [*by_class], classes
     index = _label_index(path / "labels.json")
-    return [(file, index.get(file.name)) for file in _pictures(path)], None
+    return [(file, index.get(file.name)) for file in _pictures(path, path)], None
 
 
 def files_by_class(path: Path) -> tuple[list[tuple[Path, int]], tuple[str, ...]]:
-    """The pictures of a folder with one folder a class, each with its class, and the classes' names."""
+    """The pictures of a folder with one folder a class, each with its class, and the classes' names.
+
+    Raises:
+        InputError: a symbolic link that leads out of the folder.
+    """
     folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-    files = [(file, label) for label, folder in enumerate(folders) for file in _pictures(folder)]
+    files = [
+        (file, label) for label, folder in enumerate(folders) for file in _pictures(require_inside(folder, path), path)
+    ]
     return files, tuple(folder.name for folder in folders)
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+def _pictures(folder: Path, root: Path) -> list[Path]:
+    return sorted(require_inside(file, root) for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
 
 
 def _label_index(path: Path) -> dict[str, int]:

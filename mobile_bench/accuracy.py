@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..images import Images, read_images
+from ..images import Folder, Images, open_images
 from .artifact import Artifact
 from .order import Configuration
 from .runners import Runner, Tensor, open_runner
 
+PART = 50  # pictures in memory
 BACKGROUND = 1  # a network with one class more than the labels know has a background class before them
 
 
@@ -20,7 +21,7 @@ class Accuracy:
     """Shares of right answers; an answer that ties with k others counts as much as the chance of drawing it.
 
     Attributes:
-        images: how many were asked for.
+        images: how many it was asked.
         source: where they came from.
     """
 
@@ -49,13 +50,12 @@ def accuracy(artifact: Artifact, configuration: Configuration, data: Path, count
         if len(runner.inputs) != 1 or len(runner.inputs[0].shape) != 4:
             raise InputError(f"{artifact.path}: its inputs are {[t.shape for t in runner.inputs]}, not one of pictures")
         (tensor,) = runner.inputs
-        images = read_images(data, _size(tensor, artifact), fit=artifact.preprocessing, count=count, seed=0)
-        if images.labels is None:
+        pictures = open_images(data, _size(tensor, artifact), fit=artifact.preprocessing, count=count, seed=0)
+        if pictures.labels is None:
             raise InputError(f"{data}: no labels; give a folder of a folder a class, or an .npz file with `labels`")
-        scores = _scores(runner, tensor, artifact, images)
+        return _counted(runner, tensor, artifact, pictures)
     finally:
         runner.close()
-    return _accuracy(scores, images)
 
 
 def _size(tensor: Tensor, artifact: Artifact) -> tuple[int, int, int]:
@@ -64,11 +64,32 @@ def _size(tensor: Tensor, artifact: Artifact) -> tuple[int, int, int]:
     return (second, third, first) if artifact.channels_first else (first, second, third)
 
 
+def _counted(runner: Runner, tensor: Tensor, artifact: Artifact, pictures: Images | Folder) -> Accuracy:
+    """Right answers, some pictures at a time."""
+    right, count, highest = np.zeros(2), 0, int(np.max(pictures.labels))
+    known = len(pictures.classes) if pictures.classes else highest + 1
+    for part in pictures.parts(max(PART, tensor.shape[0])):
+        images = part.read()
+        if len(images):
+            scores = _scores(runner, tensor, artifact, images)
+            shift = BACKGROUND if scores.shape[1] in (known + BACKGROUND, 1001) else 0
+            if highest + shift >= scores.shape[1]:
+                raise InputError(
+                    f"{pictures.source}: labels go to {highest}, the network has {scores.shape[1]} classes"
+                )
+            right += _right(scores, np.asarray(images.labels) + shift)
+            count += len(images)
+    if not count:
+        raise InputError(f"{pictures.source}: none of its {len(pictures)} pictures can be read")
+    top1, top5 = (right / count).tolist()
+    return Accuracy(top1, top5, count, pictures.source)
+
+
 def _scores(runner: Runner, tensor: Tensor, artifact: Artifact, images: Images) -> NDArray[np.float64]:
     assert artifact.preprocessing is not None
     found = []
     batch = tensor.shape[0]
-    for part in images.batches(batch):
+    for part in images.parts(batch):
         pixels = artifact.preprocessing(part.pixels)
         values = quantized(pixels.transpose(0, 3, 1, 2) if artifact.channels_first else pixels, tensor)
         padded = np.concatenate([values, np.repeat(values[-1:], batch - len(values), axis=0)])
@@ -87,14 +108,8 @@ def quantized(values: NDArray[np.float32], tensor: Tensor) -> NDArray:
     return np.clip(np.round(values / tensor.scale) + tensor.zero_point, limits.min, limits.max).astype(kind)
 
 
-def _accuracy(scores: NDArray[np.float64], images: Images) -> Accuracy:
-    labels = np.asarray(images.labels)
-    classes = scores.shape[1]
-    known = len(images.classes) if images.classes else int(labels.max()) + 1
-    shift = BACKGROUND if classes in (known + BACKGROUND, 1001) else 0
-    if labels.max() + shift >= classes:
-        raise InputError(f"{images.source}: labels go to {labels.max()}, the network has {classes} classes")
-    own = scores[np.arange(len(labels)), labels + shift][:, None]
+def _right(scores: NDArray[np.float64], labels: NDArray) -> NDArray[np.float64]:
+    """How many of the answers are right, top-1 and top-5."""
+    own = scores[np.arange(len(labels)), labels][:, None]
     above, equal = (scores > own).sum(1), (scores == own).sum(1)
-    shares = [float(np.mean(np.clip((top - above) / equal, 0, 1))) for top in (1, 5)]
-    return Accuracy(shares[0], shares[1], len(labels), images.source)
+    return np.array([np.clip((top - above) / equal, 0, 1).sum() for top in (1, 5)])

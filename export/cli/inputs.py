@@ -1,6 +1,7 @@
 """What several verbs read from the command line: preprocessing, images, class names, and what shows progress."""
 
 from collections.abc import Callable
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,9 @@ def verification_of(
     """What compares the file with the model over the images that --verify names; `layout` is an ONNX file's."""
     if source is None:
         return None
-    images = images_of(source, tuple(network.inputs[0].shape[1:]), spec, None, None)
+    from ...images import open_images
+
+    images = open_images(source, tuple(network.inputs[0].shape[1:]), fit=spec)
 
     def prove(content: bytes) -> dict[str, Any]:
         from ..runners import OnnxRunner
@@ -78,7 +81,8 @@ def verification_of(
 
         file = content if layout is None else OnnxRunner(content, layout=layout)
         with phase("verify", len(images)) as step:
-            found = verify(file, network, spec(images.pixels), images.labels, step)
+            found = verify(file, network, images, step=step, prepare=spec)
+        say_skipped(source, found.skipped)
         return {"source": images.source} | found.to_dict()
 
     return prove
@@ -91,6 +95,11 @@ def images_of(
     from ...images import read_images
 
     images = read_images(source, size, fit=spec, count=count, seed=seed)
-    if images.skipped:
-        terminal(stderr=True).print(f"{source}: {images.skipped} pictures could not be read and were skipped")
+    say_skipped(source, images.skipped)
     return images
+
+
+def say_skipped(source: str | PathLike[str], count: int) -> None:
+    """A line on standard error where pictures could not be read."""
+    if count:
+        terminal(stderr=True).print(f"{source}: {count} pictures could not be read and were skipped")

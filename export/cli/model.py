@@ -1,5 +1,6 @@
 """`cnnzoo-export MODEL`: a Keras network to a small file and its card."""
 
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from ..lowering.accuracy import Accuracy
 
+MEMORY = 1e9  # bytes of images, at most, by which passes are declined
 EXAMPLE = """
 **Examples**
 
@@ -261,5 +263,6 @@ def _accuracy(
         raise InputError(f"--max-drop {max_drop:g} compares int8 files over images; give --quantize int8 and --verify")
     from ..lowering.accuracy import Accuracy
 
-    images = images_of(source, tuple(network.inputs[0].shape[1:]), spec, None, None)
+    size = tuple(network.inputs[0].shape[1:])
+    images = images_of(source, size, spec, int(MEMORY / (4 * math.prod(size))), 0)
     return Accuracy(spec(images.pixels), images.labels, max_drop)

@@ -13,14 +13,14 @@ from rich.table import Table
 from ...console import FAILED_GATE, print_json, progress, terminal
 from ...errors import InputError
 from ...preprocessing import Preprocessing, preprocessing
+from .inputs import say_skipped
 
 if TYPE_CHECKING:
-    from ...images import Images
     from ..card import Card
     from ..comparison import Comparison
     from ..divergence import Layer
     from ..runners import Runner
-    from ..verify import Verification
+    from ..verify import Pictures, Verification
 
 EXAMPLE = """
 **Examples**
@@ -102,20 +102,21 @@ def verify(
     """
     from ..comparison import Comparison
     from ..runners import read_artifact, runner
+    from ..trial import survive
     from ..verify import verify as compare
 
     if layers and file.suffix != ".tflite":
         raise InputError(f"{file}: --layers looks into .tflite files; drop it")
     content, card = read_artifact(file)
     _require_own(card, content, file)
+    survive(file)
     artifact = runner(file, content, card)
     with progress("build", shown=not quiet):
         reference, known = _reference(against, weights, settings or [])
     spec = _spec(file, card, preprocess, known)
     if reference_preprocess is not None or known is None or preprocess is not None:
         known = spec if reference_preprocess is None else preprocessing(reference_preprocess)
-    with progress("read images", shown=not quiet):
-        images = _images(data, artifact.shape, spec, count, seed, card, artifact, label_offset)
+    images = _images(data, artifact.shape, spec, count, seed, card, artifact, label_offset)
     if max_drop is not None and images.labels is None:
         raise InputError(
             f"{data}: --max-drop needs labels; give a folder of pictures by class, a labels.json, or `labels` in the "
@@ -123,11 +124,10 @@ def verify(
         )
     job = Comparison(file.absolute(), against, weights, tuple(settings or ()), spec, known)
     with progress("compare", len(images), shown=not quiet) as step, _elsewhere(job, jobs, scheduler) as elsewhere:
-        found = compare(
-            artifact, reference, images.pixels, images.labels, step, prepare=spec, prepare_model=known, **elsewhere
-        )
+        found = compare(artifact, reference, images, step=step, prepare=spec, prepare_model=known, **elsewhere)
+    say_skipped(data, found.skipped)
     traced = (
-        _layers(content, against, reference, images.pixels[:layer_images], (spec, known), quiet) if layers else None
+        _layers(content, against, reference, images.read(layer_images).pixels, (spec, known), quiet) if layers else None
     )
     gates = _gates(found, max_drop, min_agreement)
     result = {"source": images.source, "against": against} | found.to_dict() | ({"gates": gates} if gates else {})
@@ -166,11 +166,13 @@ def _require_own(card: "Card | None", content: bytes, path: Path) -> None:
 def _reference(against: str, weights: str | None, settings: list[str]) -> "tuple[Runner, Preprocessing | None]":
     """What the file is compared with, and what is known of its preprocessing."""
     from ..runners import KerasRunner, is_artifact, read_artifact, runner
+    from ..trial import survive
 
     if is_artifact(against):
         if weights is not None or settings:
             raise InputError(f"{against}: a file is compared as it is; drop --weights and --set")
         content, card = read_artifact(against)
+        survive(against)
         known = None if card is None or card.preprocessing is None else Preprocessing.from_dict(card.preprocessing)
         return runner(against, content, card), known
     from ..sources import load
@@ -202,25 +204,24 @@ def _images(
     card: "Card | None",
     artifact: "Runner",
     offset: int,
-) -> "Images":
+) -> "Pictures":
     """Pictures whose labels are the network's classes: by name where card and folder have names, else by index."""
-    from ...images import read_images
+    from ...images import open_images
 
-    images = read_images(data, size, fit=spec, count=count, seed=seed)  # type: ignore[arg-type]
-    if images.skipped:
-        terminal(stderr=True).print(f"{data}: {images.skipped} pictures could not be read and were skipped")
-    if images.labels is None:
+    images = open_images(data, size, fit=spec, count=count, seed=seed)  # type: ignore[arg-type]
+    labels = images.labels
+    if labels is None:
         return images
     known = None if card is None else card.labels
     if images.classes and known and set(images.classes) <= set(known):
-        return replace(images, labels=np.array([known.index(name) for name in images.classes])[images.labels])
+        return images.labelled(np.array([known.index(name) for name in images.classes])[labels])
     expected = artifact.classes
     if images.classes and expected is not None and len(images.classes) + offset != expected:
         raise InputError(
             f"{data}: holds {len(images.classes)} classes but {artifact.name} answers {expected}; name its folders as "
             "the card's labels are, give a labels.json of indices, or --label-offset"
         )
-    return replace(images, labels=images.labels + offset)
+    return images.labelled(labels + offset)
 
 
 def _layers(
@@ -271,7 +272,7 @@ def _gates(found: "Verification", max_drop: float | None, min_agreement: float |
 def _show(
     file: Path,
     found: "Verification",
-    images: "Images",
+    images: "Pictures",
     traced: "list[Layer] | None",
     threshold: float,
     gates: list[dict[str, Any]],

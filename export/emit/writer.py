@@ -7,8 +7,12 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from ...errors import InputError
+
 IDENTIFIER = b"TFL3"
 SIGNATURE = b"serving_default"
+LARGEST = 2**31 - 1  # bytes of a flatbuffer, whose offsets have 32 bits
+TABLES = 2**20  # bytes left for all but the weights
 
 
 class Writer:
@@ -98,10 +102,19 @@ class _AlignedBuffer(schema.BufferT):
 
 
 def pack(model: Any) -> bytes:
-    """The bytes of a model."""
+    """The bytes of a model.
+
+    Raises:
+        InputError: more than a file can hold.
+    """
     model.buffers = [b if b.data is None or not len(b.data) else _AlignedBuffer(b.data) for b in model.buffers]
     size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
-    builder = flatbuffers.Builder(size + size // 8 + (1 << 20))
+    if size > LARGEST - TABLES:
+        raise InputError(
+            f"the weights take {size / 2**30:.2f} GiB, and a .tflite file, which is written in float32 first, holds "
+            "less than 2; build a smaller network"
+        )
+    builder = flatbuffers.Builder(min(size + size // 8 + TABLES, LARGEST))
     builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
     return memoryview(builder.Bytes)[builder.Head() :].tobytes()  # Output() would copy once more
 

@@ -1,11 +1,8 @@
 """What a network is trained and tested on. Needs numpy and Pillow alone, keras only to download a data set."""
 
-import contextlib
-import gzip
 import io
 import os
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,13 +10,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..archive import require_sound_zip
 from ..errors import InputError
 from ..images import SUFFIXES, UNDECODABLE, files_by_class, read_images
 
 HELD_OUT = 0.2
-DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of the package dataset-fashion-mnist
-FASHION = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
-CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 @dataclass(frozen=True)
@@ -148,10 +143,11 @@ def dataset(
     Raises:
         InputError: no such data, nothing readable in it, fewer than two classes, or labels out of range.
     """
+    from .named import NAMED
+
     name = str(source)
-    named = {"fashion_mnist": _fashion_mnist, "cifar10": _cifar10, "digits": lambda: _digits(seed)}
-    if name in named:
-        data = named[name]()
+    if name in NAMED:
+        data = NAMED[name](seed)
     elif (Path(name) / "dataset.json").is_file():
         from .records import read_shards
 
@@ -161,7 +157,7 @@ def dataset(
     elif name.endswith(".npz"):
         data = _npz(Path(name), seed)
     else:
-        raise InputError(f"{name}: expected {', '.join(named)}, an .npz file, or a folder of pictures or TFRecords")
+        raise InputError(f"{name}: expected {', '.join(NAMED)}, an .npz file, or a folder of pictures or TFRecords")
     if test is not None:
         held = dataset(test, size=size, channels=data.shape[2], seed=seed)
         name, whole = f"{data.name}, tested on {held.name}", _all_of(data) if data.cut else data.train
@@ -197,7 +193,7 @@ def _all_of(data: Data) -> Source:
     return test
 
 
-def _split(source: Source, classes: tuple[str, ...], shape: tuple[int, int, int], name: str, seed: int) -> Data:
+def split(source: Source, classes: tuple[str, ...], shape: tuple[int, int, int], name: str, seed: int) -> Data:
     """A fifth of each class held out."""
     assert not isinstance(source, Records)
     labels = source.labels
@@ -212,62 +208,8 @@ def _split(source: Source, classes: tuple[str, ...], shape: tuple[int, int, int]
     return Data(train, test, classes, shape, name, cut=True)
 
 
-def _fashion_mnist() -> Data:
-    """70,000 pictures of clothes (https://github.com/zalandoresearch/fashion-mnist), from Debian's package or Keras."""
-    if DEBIAN.is_dir():
-        parts = [
-            (_idx(DEBIAN / f"{p}-images-idx3-ubyte.gz"), _idx(DEBIAN / f"{p}-labels-idx1-ubyte.gz"))
-            for p in ("train", "t10k")
-        ]
-    else:
-        import keras
-
-        parts = list(_downloaded(keras.datasets.fashion_mnist.load_data, "Fashion-MNIST"))
-    frame = [(0, 0), (2, 2), (2, 2)]
-    train, test = (Arrays(np.pad(pixels, frame)[..., None], labels.astype(np.int64)) for pixels, labels in parts)
-    return Data(train, test, FASHION, (32, 32, 1), "fashion_mnist")
-
-
-def _idx(path: Path) -> np.ndarray:
-    """A file of the idx format: two zero bytes, type, rank, big-endian sizes, then bytes."""
-    try:
-        content = gzip.decompress(path.read_bytes())
-        rank = content[3]
-        shape = np.frombuffer(content, ">u4", rank, 4)
-        return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
-    except (OSError, EOFError, ValueError, IndexError) as error:
-        raise InputError(f"{path}: truncated, or no idx file ({error})") from error
-
-
-def _cifar10() -> Data:
-    import keras
-
-    parts = _downloaded(keras.datasets.cifar10.load_data, "CIFAR-10")
-    train, test = (Arrays(pixels, labels.reshape(-1).astype(np.int64)) for pixels, labels in parts)
-    return Data(train, test, CIFAR10, (32, 32, 3), "cifar10")
-
-
-def _digits(seed: int) -> Data:
-    """scikit-learn's 1,797 handwritten digits."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise InputError("the digits come with scikit-learn: pip install 'keras-cnnzoo[demo]'") from error
-    found = load_digits()
-    pixels = np.round(found.images * (255 / 16)).astype(np.uint8)[..., None]
-    return _split(Arrays(pixels, found.target), tuple("0123456789"), (8, 8, 1), "scikit-learn digits", seed)
-
-
-def _downloaded(load: Callable, title: str) -> tuple:
-    """What keras.datasets fetches once into its cache."""
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            return load()
-    except Exception as error:  # keras re-raises whatever the download raised as a bare Exception
-        raise InputError(f"{title} is neither in Keras' cache nor to be downloaded ({error})") from error
-
-
 def _npz(path: Path, seed: int) -> Data:
+    require_sound_zip(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             jpeg = {"bytes", "offsets", "labels"} <= set(file.files)
@@ -280,7 +222,7 @@ def _npz(path: Path, seed: int) -> Data:
     if images.labels is None:
         raise InputError(f"{path}: without `labels`; a classifier learns from labelled images")
     labels = images.labels.astype(np.int64)
-    return _split(
+    return split(
         Arrays(images.pixels, labels), images.classes or _numbered(labels), images.pixels.shape[1:], path.name, seed
     )
 
@@ -296,7 +238,7 @@ def _jpeg_npz(path: Path, found: dict[str, np.ndarray], seed: int) -> Data:
     except UNDECODABLE as error:
         raise InputError(f"{path}: its first picture cannot be decoded ({error})") from error
     classes = tuple(map(str, found["classes"])) if "classes" in found else _numbered(labels)
-    return _split(Pictures(encoded, labels), classes, shape, path.name, seed)
+    return split(Pictures(encoded, labels), classes, shape, path.name, seed)
 
 
 def _numbered(labels: np.ndarray) -> tuple[str, ...]:
@@ -312,7 +254,7 @@ def _folder(path: Path, shape: tuple[int, int, int], seed: int) -> Data:
             raise InputError(f"{below}: its classes are not those of {path / 'train'}; name the folders alike")
         return Data(train, test, classes, shape, path.name, skipped + more)
     pictures, classes, skipped = _by_class(path)
-    return replace(_split(pictures, classes, shape, path.name, seed), skipped=skipped)
+    return replace(split(pictures, classes, shape, path.name, seed), skipped=skipped)
 
 
 def _by_class(path: Path) -> tuple[Pictures, tuple[str, ...], int]:

@@ -2,29 +2,27 @@
 
 import json
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from ..errors import InputError
 from ..files import refuse_overwrite, replacing, write
+from ..precision import in_float32
 from ..preprocessing import PRESETS, Preprocessing
 from ..weights import save_weights
 from .checkpoint import Checkpoint, Progress
+from .compiled import averaged, compile_by, learning_rate, trained_steps
 from .curve import Row, TensorBoard, to_svg, write_csv
 from .data import Arrays, Data
 from .hosts import any_of_all, part, require_same_step
-from .optimizer import optimizer
+from .interrupts import caught_signals
 from .pipeline import steps_per_epoch, test_batches, training_batches
 from .recipes import Recipe
 
@@ -146,7 +144,7 @@ class _Session:
 
     def begin(self, force: bool) -> None:
         """Compiles, and restores the last checkpoint if there is one."""
-        _compile(self.model, self.recipe, self.steps)
+        compile_by(self.recipe, self.model, self.steps)
         if self.folder is None:
             return
         self.checkpoint = Checkpoint(self.folder / "checkpoint.safetensors", self.model, self._identity())
@@ -167,8 +165,8 @@ class _Session:
         if progress.step == (len(progress.history) + 1) * self.steps:  # it was killed while it tested
             self._end_epoch()
         batches = training_batches(self.data, self.recipe, self.preprocessing, self.seed, progress.step, self.part)
-        with _signals() as stopped:
-            for loss, accuracy in _steps(self.model, batches, self.total - progress.step):
+        with caught_signals() as stopped:
+            for loss, accuracy in trained_steps(self.model, batches, self.total - progress.step):
                 began = time.monotonic()
                 self._require_finite(loss)
                 progress.step += 1
@@ -186,7 +184,7 @@ class _Session:
     def finish(self) -> Run:
         """The last checkpoint, and what was kept as files."""
         self._save()
-        with _averaged(self.model, keep=True):
+        with averaged(self.model, keep=True):
             run = Run(tuple(self.progress.history), self.model, self.recipe, self.seed, self.folder)
         if self.folder is not None:
             plain = in_float32(self.model)  # on each host: what all hold, all must make
@@ -214,7 +212,7 @@ class _Session:
 
     def _end_epoch(self) -> None:
         progress, began = self.progress, time.monotonic()
-        with _averaged(self.model):
+        with averaged(self.model):
             batches = test_batches(self.data, self.preprocessing, self.recipe.batch // self.part[1])  # of all, on each
             tested = self.model.evaluate(batches, verbose=0, return_dict=True)
         self.evaluation = time.monotonic() - began
@@ -222,7 +220,7 @@ class _Session:
         row = Row(
             epoch=progress.step // self.steps,
             step=progress.step,
-            learning_rate=float(self.rate(progress.step - 1)),
+            learning_rate=learning_rate(self.model, progress.step - 1),
             loss=progress.loss / self.steps,
             accuracy=progress.correct / self.steps,
             test_loss=tested["loss"],
@@ -241,9 +239,6 @@ class _Session:
     def _writes(self) -> bool:
         """Whether this process writes files: the first of all, if a folder was asked for."""
         return self.folder is not None and self.part[0] == 0
-
-    def rate(self, step: int) -> float:
-        return _inner(self.model)._learning_rate(step)
 
     def _save_if_due(self, ahead: float) -> None:
         """Saves where a kill during the `ahead` seconds of what comes next would cost too much work."""
@@ -290,109 +285,6 @@ def _require_fit(model: keras.Model, data: Data) -> None:
         raise InputError(
             f"{model.name} answers {answers}, the data have {len(data.classes)} classes; build it with these"
         )
-
-
-def _compile(model: keras.Model, recipe: Recipe, steps: int) -> None:
-    if recipe.frozen_norm:
-        for layer in model.layers:
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.trainable = False
-    last = model.layers[-1]
-    probabilities = getattr(getattr(last, "activation", None), "__name__", "") == "softmax"
-    on_tensorflow = keras.backend.backend() == "tensorflow"
-    with model.distribute_strategy.scope() if on_tensorflow else nullcontext():
-        model.compile(
-            optimizer(recipe, model, steps),
-            keras.losses.CategoricalCrossentropy(from_logits=not probabilities),
-            metrics=[keras.metrics.CategoricalAccuracy()],  # a name would make its variables within the traced step
-            jit_compile=False if on_tensorflow else "auto",  # TensorFlow's XLA compiles for longer than a try trains
-        )
-        model.optimizer.build(model.trainable_variables)
-
-
-def _steps(model: keras.Model, batches: tf.data.Dataset, count: int) -> Iterator[tuple[float, float]]:
-    """Trains on `count` batches; yields each one's loss and accuracy."""
-    if keras.backend.backend() != "tensorflow":
-        for images, targets in batches.take(count).as_numpy_iterator():
-            logs = model.train_on_batch(images, targets, return_dict=True)
-            yield float(logs["loss"]), float(logs["categorical_accuracy"])
-        return
-    model.make_train_function()
-    endless = batches.repeat()  # a last batch that is not whole, which there is none of, fails on several devices
-    iterator = iter(model.distribute_strategy.experimental_distribute_dataset(endless))
-    for _ in range(count):
-        model.reset_metrics()
-        logs = model.train_function(iterator)  # train_on_batch would give each replica the whole batch
-        yield float(logs["loss"]), float(logs["categorical_accuracy"])
-
-
-@contextmanager
-def _averaged(model: keras.Model, *, keep: bool = False) -> Iterator[None]:
-    """The weights' moving averages in their place, where the optimizer has them."""
-    inner = _inner(model)
-    if not inner.use_ema:
-        yield
-        return
-    before, averages = (_copied(variables) for variables in (model.trainable_variables, inner.averages))
-    _assign(model.trainable_variables, averages)
-    try:
-        yield
-    finally:
-        if not keep:
-            _assign(model.trainable_variables, before)
-
-
-def _copied(variables: Sequence[Any]) -> list[np.ndarray]:
-    """Values that share no memory with variables: torch's would change with these, JAX's vanish once these are used."""
-    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
-
-
-def _assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
-
-
-def _inner(model: keras.Model) -> Any:
-    """The optimizer below that which scales the loss of float16."""
-    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
-
-
-@contextmanager
-def _signals() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM wait for the step under way; a second one does not."""
-    caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def catch(number: int, frame: Any) -> None:
-        caught.append(number)
-        restore()
-
-    for number in before:
-        signal.signal(number, catch)
-    try:
-        yield lambda: bool(caught)
-    finally:
-        restore()
-
-
-def in_float32(model: keras.Model) -> keras.Model:
-    """A copy without an optimizer, whose layers compute in float32."""
-    config = json.dumps(keras.saving.serialize_keras_object(model))
-    for policy in ("mixed_float16", "mixed_bfloat16"):
-        config = config.replace(f'"{policy}"', '"float32"')
-    described = json.loads(config)
-    described.pop("compile_config", None)
-    copy = keras.saving.deserialize_keras_object(described)
-    copy.set_weights(model.get_weights())
-    copy.trainable = True  # where fine-tuning froze normalisations
-    return copy
 
 
 def _unreadable(data: Data) -> str | None:

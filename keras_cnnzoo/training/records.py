@@ -125,6 +125,8 @@ def read_shards(folder: str | os.PathLike[str], shape: tuple[int, int, int]) -> 
         classes, name = tuple(map(str, found["classes"])), str(found["name"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{index}: not written by `cnnzoo shard` ({error!r})") from error
+    if strange := next((n for part in ("train", "test") for n in found[part] if n != Path(n).name), None):
+        raise InputError(f"{index}: names {strange!r}, a place outside of its folder; it is not opened")
     missing = next((file for file in train.files + test.files if not Path(file).is_file()), None)
     if missing is not None:
         raise InputError(f"{missing}: missing, though {index} names it")

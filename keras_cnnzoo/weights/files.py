@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from ..archive import require_own_data, require_sound_zip
 from ..errors import InputError
 
 State = dict[str, np.ndarray]
@@ -63,6 +64,7 @@ def _read_safetensors(path: Path) -> State:
 
 
 def _read_npz(path: Path) -> State:
+    require_sound_zip(path)
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
@@ -70,14 +72,15 @@ def _read_npz(path: Path) -> State:
 def _read_h5(path: Path) -> State:
     """Weights or a whole model, by Keras 3 or in the older form, which tf_keras and keras.applications write."""
     with path.open("rb") as file:
-        return _numbered_variables(file)
+        return _numbered_variables(file, path)
 
 
 def _read_keras(path: Path) -> State:
     """A .keras archive's weights. Its config is never built; one that names code is refused (safe mode)."""
+    require_sound_zip(path)
     with zipfile.ZipFile(path) as archive:
         _require_no_code(json.loads(archive.read("config.json")), path)
-        return _numbered_variables(io.BytesIO(archive.read("model.weights.h5")))
+        return _numbered_variables(io.BytesIO(archive.read("model.weights.h5")), path)
 
 
 def _require_no_code(config: Any, path: Path) -> None:
@@ -113,7 +116,7 @@ def _array(tensor: Any) -> np.ndarray:
     return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
 
 
-def _numbered_variables(file: IO[bytes]) -> State:
+def _numbered_variables(file: IO[bytes], path: Path) -> State:
     """Each layer's group `vars` carries the layer's name as an attribute and its variables by number.
 
     In the older form attributes list the layers, and each layer's group its variables in their order.
@@ -127,6 +130,7 @@ def _numbered_variables(file: IO[bytes]) -> State:
             state.update({f"{item.attrs['name']}/{number}": variable[()] for number, variable in item.items()})
 
     with h5py.File(file, "r") as store:
+        require_own_data(store, path)
         root = store.get("model_weights", store)
         for layer in map(_text, root.attrs.get("layer_names", ())):
             names = map(_text, root[layer].attrs["weight_names"])

@@ -8,13 +8,16 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from PIL import Image
 
 from keras_cnnzoo import InputError, save_weights
 from keras_cnnzoo.export import Card, Origin, to_tflite, verify
 from keras_cnnzoo.export.cli import app
+from keras_cnnzoo.export.contents import parse
 from keras_cnnzoo.export.divergence import first_below, layers
 from keras_cnnzoo.export.emit import emit
+from keras_cnnzoo.export.emit.writer import pack
 from keras_cnnzoo.export.graph import from_keras
 from keras_cnnzoo.export.lowering import lower
 from keras_cnnzoo.export.runners import KerasRunner
@@ -135,6 +138,21 @@ def test_a_gate_fails_only_when_the_whole_interval_lies_beyond(
     gates = json.loads(run(folder, f"{{}}/narrow.tflite {line} --max-drop 100 --json", capsys))["gates"]
     assert gates[0]["passed"] is True
     assert gates[0]["interval"][1] < -1  # it does drop
+
+
+def test_a_file_that_crashes_litert_is_refused_and_takes_no_one_with_it(folder: Path, tmp_path: Path) -> None:
+    model = parse((folder / "float.tflite").read_bytes())
+    for code in model.operatorCodes:
+        if code.builtinCode == schema.BuiltinOperator.ADD:
+            code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.SPLIT
+    (tmp_path / "crash.tflite").write_bytes(pack(model))
+    line = ["--against", str(folder / "model.keras"), "--data", str(folder / "test.npz"), "--preprocess", "torch"]
+    for arguments in (
+        [str(tmp_path / "crash.tflite"), *line],
+        [str(folder / "float.tflite"), *line[2:], "--against", str(tmp_path / "crash.tflite")],
+    ):
+        with pytest.raises(InputError, match=r"crash\.tflite: LiteRT crashed on it, in a process of its own \(SIG"):
+            app(["verify", *arguments, "-q"], standalone_mode=False)
 
 
 def test_layers_are_compared_in_order_and_the_first_spoiled_one_is_named(

@@ -112,7 +112,7 @@ def test_another_file_may_be_tested_on(tmp_path: Path) -> None:
 
 
 def test_the_clothes_stand_in_a_frame() -> None:
-    from keras_cnnzoo.training.data import DEBIAN
+    from keras_cnnzoo.training.named import DEBIAN
 
     if not DEBIAN.is_dir():
         pytest.skip(f"no {DEBIAN}: apt-get install dataset-fashion-mnist")

@@ -18,6 +18,7 @@ import pytest
 from keras_cnnzoo import InputError
 from keras_cnnzoo.training import Data, Recipe, Run, loop, train
 from keras_cnnzoo.training.checkpoint import Checkpoint
+from keras_cnnzoo.training.compiled import averaged, compile_by
 
 from .conftest import small_network
 
@@ -187,13 +188,13 @@ def test_a_full_disk_stops_in_one_sentence_and_the_last_checkpoint_stays(
 
 def test_a_test_that_fails_leaves_the_trained_weights_in_their_place() -> None:
     model = small_network()
-    loop._compile(model, RECIPE.changed(ema=0.9), 5)
+    compile_by(RECIPE.changed(ema=0.9), model, 5)
     before = [np.array(v) + 1 for v in model.trainable_variables]
     for variable, value in zip(model.trainable_variables, before, strict=True):
         variable.assign(value)
 
     def failing_test() -> None:
-        with loop._averaged(model):
+        with averaged(model):
             assert not np.array_equal(model.trainable_variables[0], before[0])
             raise KilledError
 

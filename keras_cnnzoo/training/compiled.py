@@ -1,0 +1,83 @@
+"""What Keras does of a run: the compiled model, its steps, and the moving averages of its weights."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from .optimizer import optimizer
+from .recipes import Recipe
+
+
+def compile_by(recipe: Recipe, model: keras.Model, steps: int) -> None:
+    """Gives the model the recipe's optimizer and loss; `steps` make an epoch."""
+    if recipe.frozen_norm:
+        for layer in model.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+    last = model.layers[-1]
+    probabilities = getattr(getattr(last, "activation", None), "__name__", "") == "softmax"
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    with model.distribute_strategy.scope() if on_tensorflow else nullcontext():
+        model.compile(
+            optimizer(recipe, model, steps),
+            keras.losses.CategoricalCrossentropy(from_logits=not probabilities),
+            metrics=[keras.metrics.CategoricalAccuracy()],  # a name would make its variables within the traced step
+            jit_compile=False if on_tensorflow else "auto",  # TensorFlow's XLA compiles for longer than a try trains
+        )
+        model.optimizer.build(model.trainable_variables)
+
+
+def trained_steps(model: keras.Model, batches: tf.data.Dataset, count: int) -> Iterator[tuple[float, float]]:
+    """Trains on `count` batches; yields each one's loss and accuracy."""
+    if keras.backend.backend() != "tensorflow":
+        for images, targets in batches.take(count).as_numpy_iterator():
+            logs = model.train_on_batch(images, targets, return_dict=True)
+            yield float(logs["loss"]), float(logs["categorical_accuracy"])
+        return
+    model.make_train_function()
+    endless = batches.repeat()  # a last batch that is not whole, which there is none of, fails on several devices
+    iterator = iter(model.distribute_strategy.experimental_distribute_dataset(endless))
+    for _ in range(count):
+        model.reset_metrics()
+        logs = model.train_function(iterator)  # train_on_batch would give each replica the whole batch
+        yield float(logs["loss"]), float(logs["categorical_accuracy"])
+
+
+def learning_rate(model: keras.Model, step: int) -> float:
+    """The schedule's at a step."""
+    return float(_inner(model)._learning_rate(step))
+
+
+@contextmanager
+def averaged(model: keras.Model, *, keep: bool = False) -> Iterator[None]:
+    """The weights' moving averages in their place, where the optimizer has them."""
+    inner = _inner(model)
+    if not inner.use_ema:
+        yield
+        return
+    before, averages = (_copied(variables) for variables in (model.trainable_variables, inner.averages))
+    _assign(model.trainable_variables, averages)
+    try:
+        yield
+    finally:
+        if not keep:
+            _assign(model.trainable_variables, before)
+
+
+def _copied(variables: Sequence[Any]) -> list[np.ndarray]:
+    """Values that share no memory with variables: torch's would change with these, JAX's vanish once these are used."""
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def _assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _inner(model: keras.Model) -> Any:
+    """The optimizer below that which scales the loss of float16."""
+    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
