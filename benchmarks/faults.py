@@ -129,6 +129,8 @@ def under(fault: str, command: str, places: dict[str, str]) -> tuple[str, list[s
     wrong = left_wrong(Path(places["LEFT"]))
     if done.returncode == 0:
         return "done", wrong
+    if done.returncode == 3 and "sweep" in line and not said:  # each of its rows says what failed
+        return "refused", wrong
     if done.returncode != 2 or len(said) != 1 or not said[0].startswith("error: "):
         wrong.insert(0, f"exit code {done.returncode}: {' / '.join(said)[-600:]}")
     return "refused", wrong

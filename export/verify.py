@@ -199,8 +199,8 @@ class Tally:
         self.images += len(expected)
         self._measure(expected.ravel().astype(np.float64), answers.ravel().astype(np.float64))
         self._score("agreement", expected.argmax(-1) == answers.argmax(-1))
-        for top in (1, TOP) if labels is not None and classes else ():
-            if top == 1 or classes > TOP:
+        if labels is not None and classes:
+            for top in (1, TOP) if classes > TOP else (1,):
                 self._score(f"top{top}_model", correct(expected, labels, top))
                 self._score(f"top{top}_file", correct(answers, labels, top))
 

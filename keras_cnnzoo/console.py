@@ -21,6 +21,7 @@ from rich.progress import (
 from typer.core import TyperGroup
 
 from .errors import InputError
+from .surroundings import lack_of, run_apart_where_frameworks_die
 
 BAD_INPUT, FAILED_GATE = 2, 3  # exit codes; 0 is success, 1 a fault of ours
 
@@ -48,10 +49,11 @@ def terminal(*, stderr: bool = False) -> Console:
 
 
 def run(app: typer.Typer) -> None:
-    """Runs a typer app: an InputError becomes one sentence on standard error and exit code 2.
+    """Runs a typer app: an InputError, or what the machine lacks, becomes a sentence on standard error and exit code 2.
 
     `--debug` anywhere on the line (or CNNZOO_DEBUG=1) shows the traceback instead.
     """
+    run_apart_where_frameworks_die()
     debug = "--debug" in sys.argv or os.environ.get("CNNZOO_DEBUG") == "1"
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     if not debug:
@@ -61,11 +63,17 @@ def run(app: typer.Typer) -> None:
     except InputError as error:
         if debug:
             raise
-        terminal(stderr=True).print(f"[red]error:[/] {_escaped(error)}", highlight=False, soft_wrap=True)
+        say_error(str(error))
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt as interrupt:
         terminal(stderr=True).print(str(interrupt) or "interrupted; nothing half-written was left behind")
         sys.exit(130)
+    except Exception as error:
+        lack = lack_of(error)
+        if debug or lack is None:
+            raise
+        say_error(lack)
+        sys.exit(BAD_INPUT)
 
 
 def _mute_native_libraries() -> None:
@@ -92,5 +100,7 @@ def progress(description: str, total: float | None = None, *, shown: bool = True
         bar.update(task, total=total or 1, completed=total or 1)
 
 
-def _escaped(error: Exception) -> str:
-    return str(error).replace("[", r"\[")
+def say_error(sentence: str) -> None:
+    """On standard error, as every error is said."""
+    escaped = sentence.replace("[", r"\[")
+    terminal(stderr=True).print(f"[red]error:[/] {escaped}", highlight=False, soft_wrap=True)

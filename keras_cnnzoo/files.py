@@ -1,5 +1,6 @@
 """Files are written whole or not at all."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -7,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import InputError
+
+FULL = os.strerror(errno.ENOSPC)
 
 
 @contextmanager
@@ -35,6 +38,10 @@ def replacing(path: str | os.PathLike[str], *, force: bool = True) -> Iterator[P
         temporary.replace(path)
     except OSError as error:
         raise InputError(f"{path}: could not be written ({error.strerror or error})") from error
+    except Exception as error:  # TensorFlow has errors of its own
+        if FULL not in str(error):
+            raise
+        raise InputError(f"{path}: could not be written ({FULL})") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -51,9 +51,10 @@ def accuracy(artifact: Artifact, configuration: Configuration, data: Path, count
             raise InputError(f"{artifact.path}: its inputs are {[t.shape for t in runner.inputs]}, not one of pictures")
         (tensor,) = runner.inputs
         pictures = open_images(data, _size(tensor, artifact), fit=artifact.preprocessing, count=count, seed=0)
-        if pictures.labels is None:
+        labels = pictures.labels
+        if labels is None:
             raise InputError(f"{data}: no labels; give a folder of a folder a class, or an .npz file with `labels`")
-        return _counted(runner, tensor, artifact, pictures)
+        return _counted(runner, tensor, artifact, pictures, int(labels.max()))
     finally:
         runner.close()
 
@@ -64,9 +65,9 @@ def _size(tensor: Tensor, artifact: Artifact) -> tuple[int, int, int]:
     return (second, third, first) if artifact.channels_first else (first, second, third)
 
 
-def _counted(runner: Runner, tensor: Tensor, artifact: Artifact, pictures: Images | Folder) -> Accuracy:
-    """Right answers, some pictures at a time."""
-    right, count, highest = np.zeros(2), 0, int(np.max(pictures.labels))
+def _counted(runner: Runner, tensor: Tensor, artifact: Artifact, pictures: Images | Folder, highest: int) -> Accuracy:
+    """Right answers, some pictures at a time; `highest` is the last label that there is."""
+    right, count = np.zeros(2), 0
     known = len(pictures.classes) if pictures.classes else highest + 1
     for part in pictures.parts(max(PART, tensor.shape[0])):
         images = part.read()

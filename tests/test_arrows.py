@@ -53,11 +53,13 @@ def test_the_zoo_imports_neither_export_nor_bench_but_for_the_app_and_its_comman
 
 def test_export_imports_the_zoo_s_layers_and_data_and_nothing_of_the_bench() -> None:
     allowed = SHARED | {
+        "archive",
         "complexity",
         "grouped",
         "layers",
         "export",
         "options",
+        "precision",
         "registry",
         "weights",
         "preprocessing_layers",

@@ -2,11 +2,13 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from ..files import write
+from ..errors import InputError
+from ..files import FULL, write
 
 WIDTH, HEIGHT, MARGIN = 360, 220, 44  # of each of the two plots, in pixels
 COLOURS = {"train": "#1f77b4", "test": "#d62728"}
@@ -55,14 +57,24 @@ class TensorBoard:
         metadata = tf.compat.v1.SummaryMetadata
         self.scalar = metadata(plugin_data=metadata.PluginData(plugin_name="scalars"))
         self.scalar.data_class = 1  # DATA_CLASS_SCALAR
-        self.tf, self.writer = tf, tf.summary.create_file_writer(str(folder))
+        self.tf, self.folder = tf, folder
+        with self._said():
+            self.writer = tf.summary.create_file_writer(str(folder))
 
     def __call__(self, row: Row) -> None:
-        with self.writer.as_default(row.step):
+        with self._said(), self.writer.as_default(row.step):
             for name, value in asdict(row).items():
                 if name not in ("epoch", "step"):
                     self.tf.summary.write(name, self.tf.constant(value, self.tf.float32), metadata=self.scalar)
-        self.writer.flush()
+            self.writer.flush()
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        try:
+            yield
+        except self.tf.errors.OpError as error:
+            reason = FULL if FULL in error.message else error.message.splitlines()[0][:200]
+            raise InputError(f"{self.folder}: could not be written ({reason})") from error
 
 
 def to_svg(history: Sequence[Row], title: str) -> str:

@@ -14,9 +14,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_cnnzoo import InputError
-from keras_cnnzoo.training import Data, Recipe, Run, loop, train
+from keras_cnnzoo.training import Data, Recipe, Run, loop, train, write_shards
 from keras_cnnzoo.training.checkpoint import Checkpoint
 from keras_cnnzoo.training.compiled import averaged, compile_by
 
@@ -184,6 +185,21 @@ def test_a_full_disk_stops_in_one_sentence_and_the_last_checkpoint_stays(
     with pytest.raises(InputError, match="could not be written \\(No space left on device\\)"):
         train(small_network(), small_data, RECIPE, out=tmp_path, step=fill)
     assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["checkpoint.safetensors"]
+
+
+def test_a_disk_that_tensorflow_finds_full_is_said_in_the_same_words(
+    small_data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any, **options: Any) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "{{node x}} /y; No space left on device\nand more")
+
+    monkeypatch.setattr(tf.io.TFRecordWriter, "write", full)
+    with pytest.raises(InputError, match=r"train-00000\.tfrecord: could not be written \(No space left on device\)$"):
+        write_shards(small_data, tmp_path / "shards")
+    assert list((tmp_path / "shards").iterdir()) == []
+    monkeypatch.setattr(tf.summary, "create_file_writer", full)
+    with pytest.raises(InputError, match=r"tensorboard: could not be written \(No space left on device\)$"):
+        train(small_network(), small_data, RECIPE, out=tmp_path / "run")
 
 
 def test_a_test_that_fails_leaves_the_trained_weights_in_their_place() -> None:

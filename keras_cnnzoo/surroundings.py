@@ -1,0 +1,69 @@
+"""What a machine may lack, which no command can make up for: memory, /proc, a temporary folder, space on a disk.
+
+It shows in whatever a framework raises, or in a framework's death; here it becomes a sentence.
+"""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+CHILD = "CNNZOO_CHILD"
+NO_MEMORY = "failed to map segment", "Cannot allocate memory", "can't start new thread", "OOM when allocating"
+
+
+def lack_of(error: BaseException) -> str | None:
+    """What the machine lacked, in a sentence; None where the error says something else."""
+    lines = str(error).splitlines()
+    telling = next((line.strip() for line in lines if any(words in line for words in NO_MEMORY)), None)
+    if telling is not None or isinstance(error, MemoryError):
+        limit = _memory_limit()
+        may = f"this process may take {limit / 1e9:.1f} GB (ulimit -v); raise that" if limit else "close other programs"
+        return f"memory did not suffice ({(telling or ' '.join(lines))[:200]}); {may}, or take a larger machine"
+    if isinstance(error, FileNotFoundError) and "No usable temporary directory" in str(error):
+        return "no temporary folder can be written to; set TMPDIR to one that can"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return (
+            f"{error.filename or 'a temporary folder (TMPDIR, /dev/shm)'}: {error.strerror}; make room to write there"
+        )
+    return None
+
+
+def run_apart_where_frameworks_die() -> None:
+    """Ends this process with what a child of it came to, where a framework would abort without a word.
+
+    TensorFlow aborts where /proc is not mounted, and often where memory is limited: commands that need no framework do
+    their work there all the same, and the death of another is said.
+    """
+    peril = _peril()
+    if peril is None or CHILD in os.environ:
+        return
+    done = subprocess.run([sys.executable, *sys.orig_argv[1:]], env=os.environ | {CHILD: "1"}, check=False)
+    if done.returncode < 0:
+        from .console import BAD_INPUT, say_error
+
+        name = signal.Signals(-done.returncode).name
+        say_error(f"{peril}, and a library that this command needs died of that ({name})")
+        sys.exit(BAD_INPUT)
+    sys.exit(done.returncode)
+
+
+def _peril() -> str | None:
+    if sys.platform != "linux":
+        return None
+    if not Path("/proc/self").exists():
+        return "/proc is not mounted"
+    limit = _memory_limit()
+    return f"this process may take {limit / 1e9:.1f} GB of memory (ulimit -v)" if limit else None
+
+
+def _memory_limit() -> int | None:
+    """Bytes of address space that this process may take; None where there is no limit, or none is known."""
+    if sys.platform != "linux":
+        return None
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if limit == resource.RLIM_INFINITY else limit
