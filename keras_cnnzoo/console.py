@@ -40,6 +40,7 @@ def verbs(default: str) -> type[TyperGroup]:
 
 Step = Callable[[float], None]
 """Advances a bar by so many units."""
+QUIET = {"--quiet", "-q"}
 
 
 def terminal(*, stderr: bool = False) -> Console:
@@ -89,12 +90,17 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def hidden(shown: bool) -> bool:
+    """Whether no bar is drawn; on a quiet command line not by what lies below a command either, as a download."""
+    return not shown or bool(QUIET & set(sys.argv))
+
+
 @contextmanager
 def progress(description: str, total: float | None = None, *, shown: bool = True) -> Iterator[Step]:
     """A bar on standard error for work over two seconds; yields the function that advances it."""
     counted = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     timed = TimeElapsedColumn(), TimeRemainingColumn()
-    with Progress(*counted, *timed, console=terminal(stderr=True), disable=not shown) as bar:
+    with Progress(*counted, *timed, console=terminal(stderr=True), disable=hidden(shown)) as bar:
         task = bar.add_task(description, total=total)
         yield lambda amount: bar.update(task, advance=amount)
         bar.update(task, total=total or 1, completed=total or 1)

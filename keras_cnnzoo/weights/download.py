@@ -74,10 +74,10 @@ def fetch_shown(row: Checkpoint, *, shown: bool = True) -> Path:
         return fetch(row)
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    from ..console import terminal
+    from ..console import hidden, terminal
 
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, TimeRemainingColumn(), console=terminal(stderr=True), disable=not shown) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=terminal(stderr=True), disable=hidden(shown)) as bar:
         task = bar.add_task(f"fetch {row.network} {row.spec}", total=None)
         return fetch(row, lambda done, total: bar.update(task, completed=done, total=total))
 
