@@ -121,14 +121,14 @@ def verify(
         raise InputError(f"{file.name} reads {file.shape} but the images are {pictures.shape}")
     if any(a is not None and a != b for a, b in zip(reference.shape, file.shape, strict=False)):
         raise InputError(f"{file.name} reads {file.shape} but {reference.name} reads {reference.shape}")
-    order, skipped = _matching(file, reference), 0
+    order, skipped, labelled = _matching(file, reference), 0, pictures.labels is not None
     tallies = [Tally() for _ in order]
     for part in mapped(answer or both(file, reference, prepare, prepare_model or prepare), pictures.parts(BATCH)):
         skipped += part.skipped
         step(part.images + part.skipped)
         if part.images:
             for tally, expected, index in zip(tallies, part.expected, order, strict=True):
-                tally.add(expected, part.found[index], part.labels)
+                tally.add(expected, part.found[index], part.labels if labelled else None)
     if not tallies[0].images:
         raise InputError(f"{pictures.source}: none of its {len(pictures)} pictures can be read")
     first, *others = (tally.result(skipped) for tally in tallies)
@@ -207,17 +207,13 @@ class Tally:
     def _measure(self, a: np.ndarray, b: np.ndarray) -> None:
         gap = np.abs(a - b)
         self.values += len(a)
-        self.noise += float(gap @ gap)
-        self.signal, self.power, self.product = (
-            self.signal + float(a @ a),
-            self.power + float(b @ b),
-            self.product + float(a @ b),
-        )
         self.gaps += float(gap.sum())
-        self.largest_gap, self.largest = (
-            max(self.largest_gap, float(gap.max())),
-            max(self.largest, float(np.abs(a).max())),
-        )
+        self.noise += float(gap @ gap)
+        self.signal += float(a @ a)
+        self.power += float(b @ b)
+        self.product += float(a @ b)
+        self.largest_gap = max(self.largest_gap, float(gap.max()))
+        self.largest = max(self.largest, float(np.abs(a).max()))
 
     def _score(self, name: str, each: np.ndarray) -> None:
         self.scores.setdefault(name, []).append(each)
@@ -230,7 +226,7 @@ class Tally:
         if "top1_file" in scores:
             difference, interval = paired_difference(scores["top1_file"], scores["top1_model"])
             figures |= {"top1_difference": difference, "interval": interval}
-        both = math.sqrt(self.signal * self.power)
+        norms = math.sqrt(self.signal * self.power)
         return Verification(
             images=self.images,
             skipped=skipped,
@@ -238,7 +234,7 @@ class Tally:
             mean_difference=self.gaps / self.values,
             largest_output=self.largest,
             sqnr_db=10 * math.log10(self.signal / self.noise) if self.noise and self.signal else None,
-            cosine=self.product / both if both else float(self.signal == self.power),
+            cosine=self.product / norms if norms else float(self.signal == self.power),
             shares=shares,
             **figures,
         )

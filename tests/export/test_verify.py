@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import keras
@@ -22,6 +23,7 @@ from keras_cnnzoo.export.graph import from_keras
 from keras_cnnzoo.export.lowering import lower
 from keras_cnnzoo.export.runners import KerasRunner
 from keras_cnnzoo.export.verify import compare, correct, wilson
+from keras_cnnzoo.images import Folder, Images
 from keras_cnnzoo.preprocessing import PRESETS
 
 CLASSES = [f"class {i}" for i in range(10)]
@@ -138,6 +140,43 @@ def test_a_gate_fails_only_when_the_whole_interval_lies_beyond(
     gates = json.loads(run(folder, f"{{}}/narrow.tflite {line} --max-drop 100 --json", capsys))["gates"]
     assert gates[0]["passed"] is True
     assert gates[0]["interval"][1] < -1  # it does drop
+
+
+def test_a_folder_is_decoded_some_pictures_at_a_time_and_what_cannot_be_read_is_counted(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = f"{folder}/int8.tflite --against {folder}/model.keras --no-card --json --data"
+    whole = json.loads(run(folder, f"{line} {folder}/pictures", capsys))
+    shutil.copytree(folder / "pictures", tmp_path / "pictures")
+    for place in sorted((tmp_path / "pictures").iterdir())[:2]:
+        (place / "broken.png").write_bytes(b"no picture")
+    sizes, read = [], Folder.read
+
+    def counted(self: Folder, count: int | None = None) -> Images:
+        sizes.append(len(self))
+        return read(self, count)
+
+    monkeypatch.setattr(Folder, "read", counted)
+    monkeypatch.setattr(sys.modules[verify.__module__], "BATCH", 5)
+    found = json.loads(run(folder, f"{line} {tmp_path}/pictures", capsys))
+    assert sum(sizes) == 22
+    assert max(sizes) == 5
+    assert found.pop("skipped") == 2
+    assert whole.pop("skipped") == 0
+    assert found == {key: pytest.approx(value, rel=1e-4) for key, value in whole.items()}
+
+
+def test_pictures_of_which_some_have_no_label_are_compared_without_accuracy(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in folder.glob("pictures/*/*.png"):
+        shutil.copy(path, tmp_path)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    (tmp_path / "labels.json").write_text(json.dumps(dict.fromkeys(names[:10], 0)))
+    line = f"{folder}/int8.tflite --against {folder}/model.keras --no-card --json --data {tmp_path}"
+    found = json.loads(run(folder, line, capsys))
+    assert found["images"] == 20
+    assert found["top1_model"] is None
 
 
 def test_a_file_that_crashes_litert_is_refused_and_takes_no_one_with_it(folder: Path, tmp_path: Path) -> None:
