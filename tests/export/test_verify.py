@@ -163,7 +163,9 @@ def test_a_folder_is_decoded_some_pictures_at_a_time_and_what_cannot_be_read_is_
     assert max(sizes) == 5
     assert found.pop("skipped") == 2
     assert whole.pop("skipped") == 0
-    assert found == {key: pytest.approx(value, rel=1e-4) for key, value in whole.items()}
+    figures = {key: value for key, value in whole.items() if isinstance(value, float)}
+    assert len(figures) > 8
+    assert {key: found[key] for key in figures} == pytest.approx(figures, rel=1e-4)
 
 
 def test_pictures_of_which_some_have_no_label_are_compared_without_accuracy(
