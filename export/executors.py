@@ -1,9 +1,11 @@
 """Where many jobs run: processes of this machine, or a Dask cluster; both are executors of concurrent.futures."""
 
+import socket
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
+from urllib.parse import urlsplit
 
 from ..errors import InputError
 
@@ -32,8 +34,18 @@ def executor(jobs: int, scheduler: str | None = None) -> Iterator[Executor]:
     except ImportError as error:
         raise InputError(f"--scheduler {scheduler} needs Dask; pip install 'keras-cnnzoo[dask]'") from error
     try:
+        _knock(scheduler)
         client = Client(scheduler, timeout=PATIENCE)
     except (OSError, ValueError) as error:
         raise InputError(f"--scheduler {scheduler}: no Dask scheduler answers there; write tcp://HOST:PORT") from error
     with client:
         yield client.get_executor(retries=RETRIES)
+
+
+def _knock(scheduler: str) -> None:
+    """Raises OSError or ValueError where nothing listens, at once; Dask's client would try for a while."""
+    place = urlsplit(scheduler if "://" in scheduler else f"tcp://{scheduler}")
+    if place.scheme in ("tcp", "tls"):
+        if place.hostname is None or place.port is None:
+            raise ValueError(f"{scheduler}: no host and port")
+        socket.create_connection((place.hostname, place.port), PATIENCE).close()

@@ -123,7 +123,8 @@ def verify(
         raise InputError(f"{file.name} reads {file.shape} but {reference.name} reads {reference.shape}")
     order, skipped, labelled = _matching(file, reference), 0, pictures.labels is not None
     tallies = [Tally() for _ in order]
-    for part in mapped(answer or both(file, reference, prepare, prepare_model or prepare), pictures.parts(BATCH)):
+    parts = list(pictures.parts(BATCH))  # Dask takes no iterator
+    for part in mapped(answer or both(file, reference, prepare, prepare_model or prepare), parts):
         skipped += part.skipped
         step(part.images + part.skipped)
         if part.images:

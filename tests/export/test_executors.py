@@ -51,11 +51,12 @@ def test_verification_in_parts_elsewhere_is_that_of_one_process(
     assert here.images == len(pixels) > 150  # four parts, the last one short
 
 
-def test_no_scheduler_is_a_sentence() -> None:
+@pytest.mark.parametrize("address", ["nowhere", "tcp://nowhere", "127.0.0.1:1", "tcp://127.0.0.1:1", "tcp://a:b"])
+def test_no_scheduler_is_a_sentence(address: str) -> None:
     pytest.importorskip("distributed", reason="dask's distributed is not installed")
     with (
         pytest.raises(InputError, match=r"no Dask scheduler answers there; write tcp://HOST:PORT"),
-        executor(1, "nowhere"),
+        executor(1, address),
     ):
         pass
 
