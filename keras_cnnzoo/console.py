@@ -40,7 +40,7 @@ def verbs(default: str) -> type[TyperGroup]:
 
 Step = Callable[[float], None]
 """Advances a bar by so many units."""
-QUIET = {"--quiet", "-q"}
+quiet_line = False  # whether --quiet stands on this process's command line
 
 
 def terminal(*, stderr: bool = False) -> Console:
@@ -55,6 +55,8 @@ def run(app: typer.Typer) -> None:
     `--debug` anywhere on the line (or CNNZOO_DEBUG=1) shows the traceback instead.
     """
     run_apart_where_frameworks_die()
+    global quiet_line
+    quiet_line = not {"--quiet", "-q"}.isdisjoint(sys.argv)
     debug = "--debug" in sys.argv or os.environ.get("CNNZOO_DEBUG") == "1"
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     if not debug:
@@ -92,7 +94,7 @@ def print_json(value: Any) -> None:
 
 def hidden(shown: bool) -> bool:
     """Whether no bar is drawn; on a quiet command line not by what lies below a command either, as a download."""
-    return not shown or bool(QUIET & set(sys.argv))
+    return not shown or quiet_line
 
 
 @contextmanager
