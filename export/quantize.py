@@ -55,13 +55,11 @@ def quantize(
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), _large_kernels():
         warnings.simplefilter("ignore")  # it warns of its own use of the interpreter, and always draws a bar
         _choose(tool, content, options, kept, to_nearest)
-        limits = {
-            name: {"min": np.array([low]), "max": np.array([high])}
-            for name, (low, high) in joined(content, ranges or {}).items()
-        }
-        done = tool.quantize(
-            limits if options.static else None, enable_progress_report=False, enable_progress_bar=False
-        )
+        limits = None
+        if options.static:
+            found = joined(content, ranges or {})
+            limits = {name: {"min": np.array([low]), "max": np.array([high])} for name, (low, high) in found.items()}
+        done = tool.quantize(limits, enable_progress_report=False, enable_progress_bar=False)
     small = pack(parse(bytes(done.quantized_model)))  # large data, too, inside: TFLite-Micro does not look behind it
     if options.per_tensor and kernels is None:
         kernels = _one_scale_each(content)

@@ -88,11 +88,6 @@ class Folder:
         return len(self.files)
 
     @property
-    def skipped(self) -> int:
-        """None yet: what cannot be read shows when it is."""
-        return 0
-
-    @property
     def labels(self) -> np.ndarray | None:
         """(n,) class indices; None unless every file has one."""
         labels = [label for _, label in self.files]
@@ -187,7 +182,7 @@ def read_images(
     Raises:
         InputError: nothing readable, wrong size or dtype.
     """
-    opened = open_images(source, size, fit=fit, count=None, seed=None)
+    opened = open_images(source, size, fit=fit)
     if isinstance(opened, Images):
         return opened if count is None else opened.take(count, seed)
     images = opened.take(None, seed).read(count)
