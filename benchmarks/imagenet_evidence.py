@@ -10,8 +10,9 @@ is of the answers that differ: by how many steps of its uint8 output the source 
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,10 @@ WAYS = {
     "int8, bias": Quantization("int8", corrections=("bias",)),
     "int8, clipping, bias, AdaRound": Quantization("int8", corrections=("clipping", "bias", "adaround")),
     "int16": Quantization("int16"),
+    "int8, per tensor": Quantization("int8", per_tensor=True),
+    "int8, per tensor, without corrections": Quantization("int8", per_tensor=True, corrections=()),
 }
+CONVERTER = {"TFLiteConverter int8": False, "TFLiteConverter int8, per tensor": True}
 
 
 def main() -> None:
@@ -68,18 +72,32 @@ def ways(model: Any, inputs: np.ndarray, source: np.ndarray, name: str) -> Itera
     yield "source file, uint8", source
     yield "Keras float32", model.predict(inputs, batch_size=50, verbose=0)
     graph = lower(from_keras(model))
+    makers: dict[str, Callable[[Calibration], LiteRT]] = {way: partial(ours, graph, o) for way, o in WAYS.items()}
+    makers |= {way: partial(by_converter, model, per_tensor) for way, per_tensor in CONVERTER.items()}
     order = np.random.default_rng(0).permutation(len(inputs))
     halves = order[: len(order) // 2], order[len(order) // 2 :]
-    for way, options in WAYS.items():
+    for way, make in makers.items():
         answers = np.empty_like(source)
         for seen, asked in (halves, halves[::-1]):
-            answers[asked] = quantized(graph, options, Calibration(inputs[seen[:CALIBRATION]], name))(inputs[asked])[0]
+            answers[asked] = make(Calibration(inputs[seen[:CALIBRATION]], name))(inputs[asked])[0]
         yield way, answers
 
 
-def quantized(graph: Graph, options: Quantization, data: Calibration) -> LiteRT:
+def ours(graph: Graph, options: Quantization, data: Calibration) -> LiteRT:
     """The file of a scheme, without a word of its progress."""
     return LiteRT(in_scheme(graph, options, data, 1, lambda *phase: nullcontext(lambda amount: None))[0])
+
+
+def by_converter(model: Any, per_tensor: bool, data: Calibration) -> LiteRT:
+    """The file that TensorFlow's own converter makes of the same images; its inputs and outputs stay float."""
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([image[None]] for image in data.inputs)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter._experimental_disable_per_channel = per_tensor
+    return LiteRT(converter.convert())
 
 
 if __name__ == "__main__":

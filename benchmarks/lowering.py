@@ -8,7 +8,7 @@ Either goes on where it was cut off: files and figures are kept in FOLDER (delet
 batch 1 as well, which spares them what a free batch adds. Random weights with BN statistics of one pass in training
 mode, int8 calibrated with the same 4 images both ways: latency depends on neither, and SQNR (dB over 4 other images)
 says what the passes cost in accuracy on such weights. Outputs are logits. "speed" is the plain file's latency by ours,
-with its 95 % interval; float32 is measured at one thread.
+with its 95 % interval; float32 is measured at one thread. `--costs-of this` lets auto go by this machine's costs.
 """
 
 import json
@@ -38,13 +38,14 @@ def main(
     folder: Annotated[Path, typer.Argument(help="Where files and figures are kept.")],
     only: Annotated[str, typer.Option(help="Networks with commas between.")] = ",".join(NETWORKS),
     prepare: Annotated[bool, typer.Option("--prepare", help="Convert only.")] = False,
+    costs_of: Annotated[str | None, typer.Option(help="As for cnnzoo-export.")] = None,
     seconds: Annotated[float, typer.Option(help="Measuring each file at each thread count.")] = SECONDS,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for network in only.split(","):
         if not (folder / f"{network}_facts.json").exists():
             print(f"converting {network}", file=sys.stderr, flush=True)
-            _child(network, folder)
+            _child(network, folder, costs_of)
     if prepare:
         return
     print("| network | scheme | speed, 1 thread | 2 threads | partitions | SQNR dB | passes |\n" + "|---" * 7 + "|")
@@ -57,9 +58,9 @@ def main(
     print(f"\n{here.cpu}, {here.cores} cores, {here.system}; Python {here.python}; {here.date}")
 
 
-def _child(network: str, folder: Path) -> None:
+def _child(network: str, folder: Path, costs_of: str | None) -> None:
     """Converts in a process of its own: TensorFlow's converter gives back no memory."""
-    code = f"import runpy; runpy.run_path({__file__!r})['convert']({network!r}, {str(folder)!r})"
+    code = f"import runpy; runpy.run_path({__file__!r})['convert']({network!r}, {str(folder)!r}, {costs_of!r})"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)
@@ -86,7 +87,7 @@ def _measured(folder: Path, network: str, scheme: str, seconds: float) -> list[t
     return [(1 / r.value, 1 / (r.high or np.inf), 1 / (r.low or np.nan)) for r in ratios if r is not None]
 
 
-def convert(network: str, folder: str) -> None:
+def convert(network: str, folder: str, costs_of: str | None) -> None:
     """All four files of a network, and their facts as JSON."""
     from keras_cnnzoo.export import to_tflite
     from keras_cnnzoo.export.interpreter import LiteRT
@@ -101,8 +102,8 @@ def convert(network: str, folder: str) -> None:
     for scheme in THREADS:
         plain, ours = (Path(folder) / f"{network}_{scheme}_{way}.tflite" for way in ("plain", "ours"))
         plain.write_bytes(_plain(function, scheme, calibration))
-        passes = "auto,hard-swish" if scheme == "int8" else "auto"
-        card = to_tflite(model, ours, quantize=scheme, calibration=calibration, lower=passes, force=True)
+        lowering: dict[str, Any] = {"lower": "auto,hard-swish" if scheme == "int8" else "auto", "costs_of": costs_of}
+        card = to_tflite(model, ours, quantize=scheme, calibration=calibration, force=True, **lowering)
         files = [LiteRT(path.read_bytes()) for path in (plain, ours)]
         facts[scheme] = {
             "partitions": [file.delegation()[0] for file in files],

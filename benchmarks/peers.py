@@ -3,6 +3,7 @@
     python -m venv PEERS; PEERS/bin/pip install torch litert-torch; PEERS/bin/pip install --no-deps torchvision==0.15.2
     PEERS/bin/python benchmarks/peers.py convert FOLDER    litert-torch, in an environment of its own
     python benchmarks/peers.py prepare FOLDER              ours, by the same weights; operators and partitions compared
+                                                           (--costs-of this: by this machine's costs)
     python benchmarks/peers.py measure FOLDER              latency, interleaved; on a quiet machine, 6 minutes
 
 keras.applications' networks against plain TFLiteConverter: benchmarks/lowering.py --only keras.applications.NAME,...
@@ -54,7 +55,7 @@ def convert(folder: Folder, only: Only = ALL) -> None:
         with torch.no_grad():
             model.train()(torch.from_numpy(images[:IMAGES].copy()))
             expected = model.eval()(torch.from_numpy(images[2 * IMAGES :].copy())).numpy()
-        torch.save(model.state_dict(), folder / f"{name}.pth")
+        np.savez(folder / f"{name}_weights.npz", **{key: value.numpy() for key, value in model.state_dict().items()})
         for scheme in SCHEMES:
             path = folder / f"{name}_{scheme}_peer.tflite"
             path.write_bytes(_by_litert_torch(model, scheme, images[IMAGES : 2 * IMAGES]))
@@ -97,7 +98,7 @@ def _by_litert_torch(model: Any, scheme: str, calibration: np.ndarray) -> bytes:
 
 
 @app.command()
-def prepare(folder: Folder, only: Only = ALL) -> None:
+def prepare(folder: Folder, only: Only = ALL, costs_of: str | None = None) -> None:
     """Our files from the same weights, and what both files hold."""
     from keras_cnnzoo.export import to_tflite
     from keras_cnnzoo.export.contents import histogram, operators
@@ -110,13 +111,15 @@ def prepare(folder: Folder, only: Only = ALL) -> None:
         kept = folder / f"{name}_facts.json"
         if kept.exists():
             continue
-        model = create(NETWORKS[name], weights=str(folder / f"{name}.pth"), classifier_activation=None)
+        model = create(NETWORKS[name], weights=str(folder / f"{name}_weights.npz"), classifier_activation=None)
         expected, facts = np.load(folder / f"{name}.npy"), {}
         for scheme in SCHEMES:
             ours, peer = (folder / f"{name}_{scheme}_{who}.tflite" for who in ("ours", "peer"))
-            passes = "auto,hard-swish" if scheme == "int8" else "auto"
-            calibration = images[IMAGES : 2 * IMAGES]
-            to_tflite(model, ours, quantize=scheme, calibration=calibration, lower=passes, force=True)
+            lowering: dict[str, Any] = {
+                "lower": "auto,hard-swish" if scheme == "int8" else "auto",
+                "costs_of": costs_of,
+            }
+            to_tflite(model, ours, quantize=scheme, calibration=images[IMAGES : 2 * IMAGES], force=True, **lowering)
             contents = [path.read_bytes() for path in (peer, ours)]
             files = [LiteRT(content) for content in contents]
             facts[scheme] = {

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def lower(
-    model: "keras.Model", passes: str | Sequence[str] = "auto", *, scheme: Scheme = "float32", target: str | None = None
+    model: "keras.Model",
+    passes: str | Sequence[str] = "auto",
+    *,
+    scheme: Scheme = "float32",
+    costs_of: str | None = None,
 ) -> "keras.Model":
     """The model in the form in which it is deployed: same inputs, same outputs up to rounding, fewer layers.
 
@@ -23,10 +27,10 @@ def lower(
         model: functional, of known input size.
         passes: "auto" (those that the measured costs speak for), "none" (what costs nothing alone), or names.
         scheme: what the model will be quantized to; int8 asks for other passes than float32.
-        target: whose costs count; None takes what pays on every machine measured.
+        costs_of: the machine whose costs count, "this", or a .toml file; None takes what pays on every one measured.
 
     Raises:
-        InputError: no functional model, an unknown pass or target, or a layer that cannot be rebuilt.
+        InputError: no functional model, an unknown pass or machine, or a layer that cannot be rebuilt.
     """
-    chosen = choose(passes, scheme, target)
+    chosen = choose(passes, scheme, costs_of)
     return to_keras(lower_under(from_keras(model), chosen, Parity.of(model)).graph)

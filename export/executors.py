@@ -1,10 +1,13 @@
 """Where many jobs run: processes of this machine, or a Dask cluster; both are executors of concurrent.futures."""
 
 import socket
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
+from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import InputError
@@ -12,6 +15,49 @@ from ..errors import InputError
 PATIENCE = 10  # seconds until a scheduler must answer
 RETRIES = 3  # of a job whose worker died
 JOBS_A_PROCESS = 8  # then a new one, so that no network's memory stays
+
+
+class Processes(ThreadPoolExecutor):
+    """So many processes, each behind a thread that waits for it; one that dies is replaced, and its job runs again.
+
+    A pool of concurrent.futures loses all jobs with one process, and with max_tasks_per_child it stands still as soon
+    as its first processes have had their number while jobs wait (CPython's issue 115634).
+    """
+
+    def __init__(self, processes: int) -> None:
+        super().__init__(processes)
+        self._own = threading.local()
+        self._pools: list[ProcessPoolExecutor] = []
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+        return super().submit(self._elsewhere, function, args, options)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait, cancel_futures=cancel_futures)
+        for pool in self._pools:
+            pool.shutdown(wait, cancel_futures=cancel_futures)
+
+    def _elsewhere(self, function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        for left in reversed(range(1 + RETRIES)):
+            try:
+                return self._process().submit(function, *args, **options).result()
+            except BrokenProcessPool:
+                self._own.jobs = JOBS_A_PROCESS
+                if not left:
+                    raise
+        raise AssertionError("the loop returns or raises")
+
+    def _process(self) -> ProcessPoolExecutor:
+        """This thread's, for one job more."""
+        if getattr(self._own, "jobs", JOBS_A_PROCESS) >= JOBS_A_PROCESS:
+            if hasattr(self._own, "pool"):
+                self._own.pool.shutdown()
+                self._pools.remove(self._own.pool)
+            self._own.pool, self._own.jobs = ProcessPoolExecutor(1, get_context("spawn")), 0
+            self._pools.append(self._own.pool)
+        self._own.jobs += 1
+        pool: ProcessPoolExecutor = self._own.pool
+        return pool
 
 
 @contextmanager
@@ -26,8 +72,11 @@ def executor(jobs: int, scheduler: str | None = None) -> Iterator[Executor]:
         InputError: no Dask, or no scheduler at that address.
     """
     if scheduler is None:
-        with ProcessPoolExecutor(jobs, get_context("spawn"), max_tasks_per_child=JOBS_A_PROCESS) as processes:
+        processes = Processes(jobs)
+        try:
             yield processes
+        finally:
+            processes.shutdown(cancel_futures=True)
         return
     try:
         from distributed import Client

@@ -73,6 +73,7 @@ def to_tflite(
     outputs: Boundary | None = None,
     batch: int = 1,
     lower: str | Sequence[str] = "auto",
+    costs_of: str | None = None,
     target: str | None = None,
     accuracy: Accuracy | None = None,
     learned: Ranges | None = None,
@@ -93,6 +94,8 @@ def to_tflite(
         outputs: and the type that it returns.
         batch: images a call, fixed in the file.
         lower: the passes: "auto" (those that the measured costs speak for), "none", or names (see export/lowering).
+        costs_of: the machine whose measured costs "auto" goes by: a name in costs.toml, "this", or a .toml file; None
+            for all of them.
         target: where it shall run, see targets.toml: what that would not take is an error or stands in the card.
         accuracy: for int8, the images over which no pass may lose more than it says.
         learned: for int8, ranges by layer that quantization-aware training found; kernels are then rounded to nearest,
@@ -117,7 +120,7 @@ def to_tflite(
         raise InputError(
             f"the model reads {tuple(model.inputs[0].shape[1:])} but calibration has {data.inputs.shape[1:]}"
         )
-    passes = choose(lower, options.scheme)
+    passes = choose(lower, options.scheme, costs_of)
     with phase("lower", None):
         gate = _gate(model, data, accuracy) if options.scheme == "int8" and accuracy is not None else None
         lowered = lower_under(from_keras(model), passes, Parity.of(model, data), gate)

@@ -35,10 +35,12 @@ def lower(
         str, typer.Option("--lower", metavar="PASSES", help="auto, none, or names with commas between; see --explain.")
     ] = "auto",
     quantize: Annotated[Scheme, typer.Option(help="What the file will be; int8 asks for other passes.")] = "float32",
-    target: Annotated[
+    costs_of: Annotated[
         str | None,
         typer.Option(
-            "--costs-of", metavar="MACHINE", help="Whose measured costs count for auto; all of them unless given."
+            metavar="MACHINE",
+            help="Whose measured costs count for auto: a name, this, or a .toml of `python -m keras_cnnzoo.app.costs`; "
+            "all that are known unless given.",
         ),
     ] = None,
     explain: Annotated[
@@ -59,7 +61,7 @@ def lower(
     """Says what lowering makes of MODEL: passes, operators and delegate partitions before and after, expected gain."""
     from ..lowering.passes import choose
 
-    chosen = choose(passes, quantize, target)
+    chosen = choose(passes, quantize, costs_of)
     _check(output, force)
     with progress("build", shown=not quiet):
         from ..sources import load
@@ -68,7 +70,7 @@ def lower(
     with progress("lower", shown=not quiet):
         from ..lowering.explain import explanation
 
-        found = explanation(network, chosen, quantize, target, seed)
+        found = explanation(network, chosen, quantize, costs_of, seed)
     if output is not None:
         _save(output, found, force)
     if as_json:
@@ -107,7 +109,7 @@ def _print(found: "Explanation", explain: bool) -> None:
                 console.print(f"{step.name}: {line}", highlight=False, soft_wrap=True)
     console.print(_files(found))
     if found.gain is not None:
-        console.print(f"expected, from networks that were measured: {found.gain:.2f} times as fast as without")
+        console.print(f"expected, from networks that were measured: at least {found.gain:.2f} times as fast as without")
     for finding in found.after.findings if found.after else ():
         splits = "splits the graph" if finding.splits else "delegated"
         console.print(f"{finding.layer}: {finding.operator} ({splits}): {finding.reason}", soft_wrap=True)

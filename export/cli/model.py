@@ -127,6 +127,14 @@ def export(
     passes: Annotated[
         str, typer.Option("--lower", metavar="PASSES", help="auto, none, or names; see `cnnzoo-export lower --help`.")
     ] = "auto",
+    costs_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MACHINE",
+            help="Whose measured costs count for auto: a name, this, or a .toml of `python -m keras_cnnzoo.app.costs`; "
+            "all that are known unless given.",
+        ),
+    ] = None,
     pixels: Annotated[
         bool, typer.Option("--pixels", help="The file reads RGB pixels 0..255: the normalisation becomes part of it.")
     ] = False,
@@ -171,7 +179,7 @@ def export(
     else:
         check_onnx(to, path, options, calibration, opset, layout, batch, io, force)
         chosen = {"--lower": None if passes == "auto" else passes, "--max-drop": max_drop}
-        chosen |= {"--target": target, "--inputs": inputs, "--outputs": outputs}
+        chosen |= {"--costs-of": costs_of, "--target": target, "--inputs": inputs, "--outputs": outputs}
         _refuse("is of .tflite files; drop it, or --to " + to, chosen)
     phase = phases(not quiet)
     with phase("build", None):
@@ -194,9 +202,8 @@ def export(
         from ..tflite import to_tflite
 
         accuracy = _accuracy(max_drop, verify, quantize, network, spec)
-        card = to_tflite(
-            network, path, inputs=inputs, outputs=outputs, lower=passes, accuracy=accuracy, target=target, **common
-        )
+        lowering: dict[str, Any] = {"lower": passes, "costs_of": costs_of, "accuracy": accuracy, "target": target}
+        card = to_tflite(network, path, inputs=inputs, outputs=outputs, **lowering, **common)
     else:
         card = export_onnx(to, network, path, opset=opset, layout=layout, io=io, **common)
     if to == "web":

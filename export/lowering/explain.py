@@ -58,7 +58,7 @@ class Explanation:
 
 
 def explanation(
-    model: "keras.Model", passes: Sequence[Pass], scheme: Scheme, target: str | None = None, seed: int = 0
+    model: "keras.Model", passes: Sequence[Pass], scheme: Scheme, costs_of: str | None = None, seed: int = 0
 ) -> Explanation:
     """Lowers a model under the parity guard and compares the files.
 
@@ -66,12 +66,12 @@ def explanation(
         model: functional, one input.
         passes: to run.
         scheme: of the files; int8 is calibrated with noise.
-        target: whose measured costs make the expected gain.
+        costs_of: the machine whose measured costs make the expected gain.
         seed: of the noise.
     """
     graph = from_keras(model)
     lowered = lower_under(graph, passes, Parity.of(model, seed=seed))
-    gain = _gain(lowered.passes, scheme, target)
+    gain = _gain(lowered.passes, scheme, costs_of)
     missing = tuple(sorted({node.op for node in without_rule(lowered.graph)}))
     if missing:
         return Explanation(model.name, lowered, missing, None, None, {}, {}, {}, gain)
@@ -96,7 +96,10 @@ def _file(graph: Graph, scheme: Scheme, data: Calibration | None) -> bytes:
     return emitted(graph, scheme, data)
 
 
-def _gain(names: Sequence[str], scheme: Scheme, target: str | None) -> float | None:
-    """The product of what each pass alone was measured to bring, on the slowest of the targets for it."""
-    gains = [min(found) for name in names if (found := expected_gains(name, scheme, target))]
+def _gain(names: Sequence[str], scheme: Scheme, costs_of: str | None) -> float | None:
+    """The product of what each pass was measured to bring beside all others, on the slowest of the machines for it.
+
+    At least so much is to be expected: where one pass lacks, the others cannot show all that they bring with it.
+    """
+    gains = [min(found) for name in names if (found := expected_gains(name, scheme, costs_of))]
     return math.prod(gains) if gains else None

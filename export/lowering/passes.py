@@ -32,6 +32,7 @@ from .separable import split_separable
 from .shortcut import shortcut_by_convolution
 from .subsample import subsample
 from .wide_groups import wide_groups
+from .wide_pixels import wide_pixels
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,9 @@ class Pass:
         name: on the command line and in the card.
         run: Graph -> Graph; tells what it found and left.
         reason: why it is worth it.
-        canonical: always run: it costs nothing and others stand on it. What is not is chosen by the target's costs.
+        canonical: always run: it costs nothing and others stand on it. What is not is chosen by the machine's costs.
         opt_in: run only where it is named.
+        here: "auto" takes it for a named machine alone: others may lose by it.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Pass:
     reason: str
     canonical: bool = False
     opt_in: bool = False
+    here: bool = False
 
 
 PASSES: tuple[Pass, ...] = (
@@ -73,6 +76,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("subsample", subsample, "XNNPACK takes no 1x1 max pool of stride 2, but a depthwise convolution"),
     Pass("hard-swish", hard_swish, "XNNPACK takes no int8 hard swish, but sum and product", opt_in=True),
     Pass("wide-groups", wide_groups, "groups of 4 channels leave most of a vector empty"),
+    Pass("wide-pixels", wide_pixels, "three channels of a pixel leave most of a vector empty", here=True),
     Pass("relu-by-depthwise", relu_by_depthwise, "XNNPACK takes no int8 ReLU that stands alone"),
     Pass("nest-concats", nest_concats, "XNNPACK takes at most five inputs, in float and in int8", canonical=True),
 )
@@ -82,7 +86,7 @@ NAMES = tuple(p.name for p in PASSES if not p.canonical)
 
 
 def choose(
-    spec: str | Sequence[str] = "auto", scheme: Scheme = "float32", target: str | None = None
+    spec: str | Sequence[str] = "auto", scheme: Scheme = "float32", costs_of: str | None = None
 ) -> tuple[Pass, ...]:
     """The passes to run, in order.
 
@@ -90,10 +94,11 @@ def choose(
         spec: "auto" (those that the cost table says pay), "none" (the canonical alone), or names, of which "auto" may
             be one.
         scheme: of the file.
-        target: whose costs count; None takes what pays over all machines measured and costs on none.
+        costs_of: the machine whose costs count, "this" one, or a .toml file of its costs; None takes what pays over all
+            that were measured and costs on none.
 
     Raises:
-        InputError: a name that no pass has, or a target that was not measured.
+        InputError: a name that no pass has, or a machine that was not measured.
     """
     names = [name.strip() for name in spec.split(",")] if isinstance(spec, str) else list(spec)
     unknown = [name for name in names if name not in (*NAMES, "auto", "none")]
@@ -103,40 +108,70 @@ def choose(
         raise InputError("--lower none goes alone; drop it, or the other passes")
     taken = {p.name for p in PASSES if p.canonical} | set(names)
     if "auto" in names:
-        taken |= {p.name for p in PASSES if not p.opt_in and pays(p.name, scheme, target)}
+        known = [p for p in PASSES if not p.opt_in and (costs_of or not p.here)]
+        taken |= {p.name for p in known if pays(p.name, scheme, costs_of)}
     return tuple(p for p in PASSES if p.name in taken)
 
 
-def pays(name: str, scheme: Scheme, target: str | None = None) -> bool:
-    """Whether the costs speak for a pass: on the target, or on the machines measured together and against it on none.
+def pays(name: str, scheme: Scheme, costs_of: str | None = None) -> bool:
+    """Whether the costs speak for a pass: on the machine, or on the machines measured together and against it on none.
 
     A measured gain is known to some percent: one just below 1 on one machine speaks neither for nor against.
     """
-    gains = expected_gains(name, scheme, target)
+    gains = expected_gains(name, scheme, costs_of)
     return bool(gains) and math.prod(gains) > 1 and min(gains) >= SLOWEST
 
 
-def expected_gains(name: str, scheme: Scheme, target: str | None = None) -> list[float]:
-    """How many times as fast the pass made the networks that it was measured on, by target."""
-    table = costs()
-    if target is not None and target not in table:
-        raise InputError(f"target {target!r}: no costs were measured for it; known are {', '.join(table)}")
-    measured = table.values() if target is None else [table[target]]
+def expected_gains(name: str, scheme: Scheme, costs_of: str | None = None) -> list[float]:
+    """How many times as fast the pass made the networks that it was measured on, by machine."""
     column = "int8" if scheme == "int8" else "float32"
+    measured = _machines(costs_of)
     return [float(each[column][name]["gain"]) for each in measured if name in each.get(column, {})]
+
+
+def _machines(costs_of: str | None) -> list[dict[str, Any]]:
+    """The sections that count: of a file, of one machine, or of all."""
+    if costs_of is None:
+        return list(costs().values())
+    if costs_of.endswith(".toml"):
+        return list(costs_in(Path(costs_of)).values())
+    machine = this_target() if costs_of == "this" else costs_of
+    if machine not in costs():
+        raise InputError(
+            f"--costs-of {machine}: no costs were measured there; known are {', '.join(costs())}; "
+            "`python -m keras_cnnzoo.app.costs -o costs.toml` measures this machine's for --costs-of costs.toml"
+        )
+    return [costs()[machine]]
 
 
 @cache
 def costs() -> dict[str, Any]:
-    """The cost table: target -> {"float32" | "int8"} -> pass -> {"gain", ...}."""
+    """The cost table: machine -> {"float32" | "int8"} -> pass -> {"gain", ...}."""
     return tomllib.loads((files(__package__) / "costs.toml").read_text())
+
+
+@cache
+def costs_in(path: Path) -> dict[str, Any]:
+    """A table that `python -m keras_cnnzoo.app.costs` wrote.
+
+    Raises:
+        InputError: no such file, or none of that form.
+    """
+    try:
+        table = tomllib.loads(path.read_text())
+        [float(row["gain"]) for machine in table.values() for s in ("float32", "int8") for row in machine[s].values()]
+    except OSError as error:
+        raise InputError(f"--costs-of {path}: {error.strerror or error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"--costs-of {path}: no table of `python -m keras_cnnzoo.app.costs` ({error})") from error
+    return table
 
 
 def this_target() -> str:
     """The name under which this machine's costs are kept: its architecture and widest integer instructions."""
     flags = _cpu_flags()
-    names = {"avx512_vnni": "AVX512-VNNI", "avx_vnni": "AVX-VNNI", "avx512f": "AVX512", "avx2": "AVX2"}
-    names |= {"i8mm": "I8MM", "asimddp": "DOTPROD", "asimd": "NEON"}
+    names = {"amx_int8": "AMX", "avx512_vnni": "AVX512-VNNI", "avx_vnni": "AVX-VNNI", "avx512f": "AVX512"}
+    names |= {"avx2": "AVX2", "i8mm": "I8MM", "asimddp": "DOTPROD", "asimd": "NEON"}
     widest = next((name for flag, name in names.items() if flag in flags), "")
     return f"{platform.machine()} {widest}".strip()
 

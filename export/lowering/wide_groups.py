@@ -2,9 +2,9 @@
 
     conv, 32 groups of 4 channels    ==>   conv, 8 groups of 16 channels, zeros off the diagonal blocks
 
-Bit-equal, in int8 too: a zero weight adds nothing. XNNPACK runs a kernel for each group, and one that reads 4 channels
-leaves most of its vector empty: 1.6 to 2.6 times on 56x56x128. The file grows by the zeros. Wider groups lose on
-machines without a dot product of bytes, so those of 8 channels and more stay.
+A zero weight adds nothing: bit-equal, in int8 too where kernels are rounded to nearest. XNNPACK runs a kernel for each
+group, and one that reads 4 channels leaves most of its vector empty: 1.6 to 2.6 times on 56x56x128. The file grows by
+the zeros. Wider groups lose on machines without a dot product of bytes, so those of 8 channels and more stay.
 """
 
 from dataclasses import replace

@@ -1,6 +1,7 @@
 """Each pass finds its pattern, leaves what only looks like it and says why, and is exact."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -453,6 +454,23 @@ def test_auto_takes_no_pass_that_a_machine_measured_loses_by() -> None:
     with pytest.raises(InputError, match="known are"):
         choose("auto", "int8", "abacus")
     assert this_target()
+
+
+def test_a_table_of_one_s_own_decides_what_pays(tmp_path: Path) -> None:
+    table = tmp_path / "costs.toml"
+    rows = "early-pool = { gain = 0.9 }\nwide-pixels = { gain = 1.2 }\nhard-swish = { gain = 3.0 }\n"
+    table.write_text("".join(f"[here.{scheme}]\n{rows}" for scheme in ("float32", "int8")))
+    names = {p.name for p in choose("auto", "int8", str(table)) if not p.canonical}
+    assert names == {"wide-pixels"}  # hard-swish has to be named
+
+
+@pytest.mark.parametrize("content", ["x = ", "[here.int8]\nearly-pool = 3", "[here.float32]", None])
+def test_what_is_no_table_of_costs_is_refused_in_a_sentence(tmp_path: Path, content: str | None) -> None:
+    table = tmp_path / "costs.toml"
+    if content is not None:
+        table.write_text(content)
+    with pytest.raises(InputError, match=r"--costs-of .*costs\.toml: (no table of|No such file)"):
+        choose("auto", "int8", str(table))
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import pytest
 from keras_cnnzoo import InputError
 from keras_cnnzoo.export import to_tflite, verify
 from keras_cnnzoo.export.comparison import Comparison
-from keras_cnnzoo.export.executors import executor
+from keras_cnnzoo.export.executors import JOBS_A_PROCESS, executor
 from keras_cnnzoo.export.sweep import sweep
 from keras_cnnzoo.preprocessing import PRESETS
 
@@ -49,6 +51,36 @@ def test_verification_in_parts_elsewhere_is_that_of_one_process(
     with ThreadPoolExecutor(1) as pool:
         assert elsewhere(job, resnet, pixels, pool) == here
     assert here.images == len(pixels) > 150  # four parts, the last one short
+
+
+def test_processes_are_renewed_while_jobs_wait() -> None:
+    with executor(2) as pool:
+        jobs = [pool.submit(os.getpid) for _ in range(4 * JOBS_A_PROCESS + 1)]
+        found = Counter(job.result(timeout=120) for job in jobs)
+    assert os.getpid() not in found
+    assert len(found) >= 5
+    assert max(found.values()) <= JOBS_A_PROCESS
+
+
+def test_a_job_that_kills_its_process_fails_alone() -> None:
+    with executor(2) as pool:
+        jobs = [pool.submit(os._exit, 1), *(pool.submit(abs, -number) for number in range(6))]
+        assert [job.result(timeout=120) for job in jobs[1:]] == list(range(6))
+        with pytest.raises(BrokenProcessPool):
+            jobs[0].result(timeout=120)
+
+
+def test_what_waits_is_dropped_when_the_caller_gives_up() -> None:
+    jobs: list[Any] = []
+
+    def give_up() -> None:
+        with executor(1) as pool:
+            jobs.extend(pool.submit(time.sleep, 1) for _ in range(30))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        give_up()
+    assert sum(job.cancelled() for job in jobs) >= 28
 
 
 @pytest.mark.parametrize("address", ["nowhere", "tcp://nowhere", "127.0.0.1:1", "tcp://127.0.0.1:1", "tcp://a:b"])

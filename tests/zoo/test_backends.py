@@ -1,6 +1,6 @@
 """Every family answers on JAX and on torch as on TensorFlow, and TensorFlow is not loaded for it.
 
-The five largest only under --nightly: JAX compiles each of their layers.
+The seven largest only under --nightly: JAX compiles each of their layers.
 """
 
 import json
@@ -92,7 +92,7 @@ def test_tensorflow_is_not_loaded(other: tuple[Path, dict]) -> None:
 def test_every_family_answers_the_same(other: tuple[Path, dict]) -> None:
     folder, _ = other
     cases = json.loads((folder / "cases.json").read_text())["answer"]
-    assert len(cases) >= len(ANSWER) - 5
+    assert len(cases) >= len(ANSWER) - 7
     answers = {case: [np.load(folder / f"{case}.{kind}.npy") for kind in ("expected", "answers")] for case in cases}
     assert {case: parity(*pair) for case, pair in answers.items() if parity(*pair) > TOLERANCE} == {}
 

@@ -17,9 +17,14 @@ ROWS = list(csv.DictReader(line for line in TABLE.read_text().splitlines() if no
 
 
 def heavy(name: str) -> Any:
-    """Slow are the networks of more than 30 M parameters and those that name a depth of 100 layers or more."""
-    deep = any(int(number) >= 100 for number in re.findall(r"\d+", name))
-    return pytest.mark.slow if deep or VARIANTS[name].params > 30e6 else ()
+    """Slow are the networks of more than 30 M parameters and those that name a depth of 100 layers or more.
+
+    From 150 layers on they repeat what shallower ones of the same table hold: nightly.
+    """
+    depth = max(map(int, re.findall(r"\d+", name)), default=0)
+    if depth >= 150:
+        return pytest.mark.nightly
+    return pytest.mark.slow if depth >= 100 or VARIANTS[name].params > 30e6 else ()
 
 
 @cache
