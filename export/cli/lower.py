@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 
     from ..lowering.explain import Explanation
 
+CostsOf = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MACHINE",
+        help="Whose measured costs count for auto: a name, this, or a .toml of `python -m keras_cnnzoo.app.costs`; all "
+        "that are known unless given.",
+    ),
+]
+
 EXAMPLE = """
 **Examples**
 
@@ -35,14 +44,7 @@ def lower(
         str, typer.Option("--lower", metavar="PASSES", help="auto, none, or names with commas between; see --explain.")
     ] = "auto",
     quantize: Annotated[Scheme, typer.Option(help="What the file will be; int8 asks for other passes.")] = "float32",
-    costs_of: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MACHINE",
-            help="Whose measured costs count for auto: a name, this, or a .toml of `python -m keras_cnnzoo.app.costs`; "
-            "all that are known unless given.",
-        ),
-    ] = None,
+    costs_of: CostsOf = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="List the layers that each pass changed or left, and why.")
     ] = False,

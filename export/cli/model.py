@@ -15,6 +15,7 @@ from ..schemes import CORRECTIONS, Boundary, Correction, Estimator, Kept, Quanti
 from ..web import ARTIFACT, write_site
 from .card_table import card_table
 from .inputs import calibration_of, class_names, images_of, phases, spec_of, verification_of
+from .lower import CostsOf
 from .onnx_file import check_onnx, export_onnx
 from .site import require_litertjs, show_site
 
@@ -127,14 +128,7 @@ def export(
     passes: Annotated[
         str, typer.Option("--lower", metavar="PASSES", help="auto, none, or names; see `cnnzoo-export lower --help`.")
     ] = "auto",
-    costs_of: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MACHINE",
-            help="Whose measured costs count for auto: a name, this, or a .toml of `python -m keras_cnnzoo.app.costs`; "
-            "all that are known unless given.",
-        ),
-    ] = None,
+    costs_of: CostsOf = None,
     pixels: Annotated[
         bool, typer.Option("--pixels", help="The file reads RGB pixels 0..255: the normalisation becomes part of it.")
     ] = False,
@@ -160,6 +154,7 @@ def export(
     """
     from ...files import refuse_overwrite
     from ..card import card_path
+    from ..lowering.passes import choose
     from ..pixels import reads_pixels
     from ..sources import load
 
@@ -174,6 +169,7 @@ def export(
     asked = _correction_names(corrections)
     options = Quantization(quantize, per_tensor, tuple(keep or ()), keep_in, auto_mixed, estimator, asked)
     if as_tflite:
+        choose(passes, quantize, costs_of)
         _check_tflite(path, options, calibration, (inputs, outputs), batch, target, force)
         _refuse("is of ONNX files; give --to onnx", {"--opset": opset})
     else:

@@ -183,6 +183,12 @@ def test_a_keras_h5_file_and_a_network_of_keras_applications_are_exported(resnet
         ("resnet20 --weights random --verify absent.npz -o out", "absent.npz: expected a folder"),
         ("resnet20 --weights random --opset 17 -o out", "--opset 17 is of ONNX files"),
         ("resnet20 --weights random --to onnx --lower none -o out", "--lower none is of .tflite files"),
+        ("resnet20 --weights random --to onnx --costs-of this -o out", "--costs-of this is of .tflite files"),
+        ("resnet20 --weights random --preprocess tf --lower fast -o out", "--lower fast: choose auto, none, or of"),
+        (
+            "resnet20 --weights random --preprocess tf --costs-of abacus -o out",
+            "--costs-of abacus: no costs were measured",
+        ),
         ("resnet20 --weights random --to onnx --target gpu -o out", "--target gpu is of .tflite files"),
         (
             "resnet20 --weights random --to onnx --per-tensor --quantize int8 --calibration random:4 -o out",
