@@ -129,7 +129,7 @@ def feed(page: Any, paths: list[Path]) -> list[Any]:
 
     page.find_element("id", "files").send_keys("\n".join(map(str, paths)))
     items = partial(page.find_elements, "css selector", "#pictures > li")
-    WebDriverWait(page, SECONDS).until(lambda _: len(items()) == len(paths))
+    WebDriverWait(page, SECONDS).until(lambda _: len(items()) == len(paths) and all(item.text for item in items()))
     return items()[::-1]
 
 
