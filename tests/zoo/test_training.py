@@ -113,7 +113,6 @@ def test_frozen_normalisation_keeps_its_statistics_while_the_rest_learns(name: s
 
 @each_family_by_cost
 def test_mixed_precision_answers_and_trains_in_finite_numbers(name: str, policy: str) -> None:
-    keras.utils.set_random_seed(0)
     model = zoo.create(name, input_shape=shape_of(name), classes=CLASSES)
     assert sum(layer.compute_dtype == policy.removeprefix("mixed_") for layer in model.layers) == len(model.layers) - 1
     assert {v.dtype for v in model.trainable_variables} == {"float32"}
@@ -128,7 +127,6 @@ def test_mixed_precision_answers_and_trains_in_finite_numbers(name: str, policy:
 @each_family_by_cost
 @pytest.mark.slow
 def test_xla_computes_what_eager_mode_does(name: str) -> None:
-    keras.utils.set_random_seed(0)
     model = network(name)
     calibrate(model, shift=1.0)
     images = images_of(model)
@@ -138,7 +136,6 @@ def test_xla_computes_what_eager_mode_does(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "option"), RANDOM)
 def test_what_is_dropped_is_dropped_in_training_alone(name: str, option: str) -> None:
-    keras.utils.set_random_seed(0)
     plain, dropping = network(name), network(name, **{option: 0.5})
     calibrate(plain)
     for model in (plain, dropping):
