@@ -19,7 +19,7 @@ def same_padding(graph: Graph, declined: Declined = ignore) -> Graph:
     for name in [node.name for node in graph.nodes.values() if node.op in ("Conv2D", "DepthwiseConv2D")]:
         conv = graph.nodes[name]
         pad = graph.producer(conv.inputs[0])
-        if pad.op != "ZeroPadding2D" or conv.config["padding"] != "valid" or _channels_first(pad):
+        if pad.op != "ZeroPadding2D" or conv.config["padding"] != "valid" or is_channels_first(pad):
             continue
         size = extent(conv)
         source = graph.shape_of(pad.inputs[0])
@@ -47,5 +47,6 @@ def same_pads(shape: tuple[int, ...], size: tuple[int, ...], strides: tuple[int,
     return pads[0], pads[1]
 
 
-def _channels_first(pad: Node) -> bool:
+def is_channels_first(pad: Node) -> bool:
+    """Whether a padding layer pads the last two axes."""
     return pad.config.get("data_format") == "channels_first"

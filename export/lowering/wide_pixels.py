@@ -17,7 +17,7 @@ import numpy as np
 from ..graph import Graph, Node
 from .declined import Declined, ignore
 from .patterns import is_clamp
-from .same_padding import same_pads
+from .same_padding import is_channels_first, same_pads
 
 NARROW, PIXELS = 4, 4  # inputs of so many channels at most; at least so many pixels a block
 
@@ -69,7 +69,7 @@ def _source(graph: Graph, conv: Node) -> tuple[str, tuple[tuple[int, int], ...]]
         shape = graph.shape_of(conv.inputs[0])
         return conv.inputs[0], same_pads(shape, conv.config["kernel_size"], conv.config["strides"])
     pad = graph.producer(conv.inputs[0])
-    if pad.op == "ZeroPadding2D" and pad.config.get("data_format") != "channels_first":
+    if pad.op == "ZeroPadding2D" and not is_channels_first(pad):
         return pad.inputs[0], tuple(tuple(side) for side in pad.config["padding"])
     return conv.inputs[0], ((0, 0), (0, 0))
 

@@ -46,10 +46,20 @@ def test_an_int8_shufflenet_becomes_one_partition(explained: dict[str, Any]) -> 
     before, after = explained["partitions"]
     assert before > 3
     assert after == 1
-    assert explained["expected_gain"] > 1.1
     assert explained["lint"] == []
     assert "RELU" in explained["operators"][0]
     assert "RELU" not in explained["operators"][1]
+
+
+@pytest.mark.parametrize(
+    ("machine", "least"),
+    [((), 1.1), (("--costs-of", "x86_64 AMX"), 1.1), (("--costs-of", "x86_64 AVX512-VNNI"), 1.5)],
+    ids=str,
+)
+def test_the_expected_gain_is_that_of_the_machine_s_costs(machine: tuple[str, ...], least: float) -> None:
+    """The Zen 4's passes were measured one after the other, the Xeon's each beside all others, which shows less."""
+    found = json.loads(run(*SHUFFLENET, "--quantize", "int8", "--json", "--quiet", *machine))
+    assert found["expected_gain"] > least
 
 
 def test_each_pass_says_what_it_did_or_why_not(explained: dict[str, Any]) -> None:
