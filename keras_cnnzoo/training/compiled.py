@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from .fused_norm import fused_norms
 from .optimizer import optimizer
 from .recipes import Recipe
 
@@ -41,10 +42,11 @@ def trained_steps(model: keras.Model, batches: tf.data.Dataset, count: int) -> I
     model.make_train_function()
     endless = batches.repeat()  # a last batch that is not whole, which there is none of, fails on several devices
     iterator = iter(model.distribute_strategy.experimental_distribute_dataset(endless))
-    for _ in range(count):
-        model.reset_metrics()
-        logs = model.train_function(iterator)  # train_on_batch would give each replica the whole batch
-        yield float(logs["loss"]), float(logs["categorical_accuracy"])
+    with fused_norms(model):
+        for _ in range(count):
+            model.reset_metrics()
+            logs = model.train_function(iterator)  # train_on_batch would give each replica the whole batch
+            yield float(logs["loss"]), float(logs["categorical_accuracy"])
 
 
 def learning_rate(model: keras.Model, step: int) -> float:
