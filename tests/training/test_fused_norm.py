@@ -12,6 +12,8 @@ tf = pytest.importorskip("tensorflow", reason="tensorflow is not installed")
 from keras_cnnzoo.training.fused_norm import fused_norms  # noqa: E402
 
 SHAPE = (6, 5, 5, 3)
+COMPUTED: tuple[dict[str, Any], ...] = ({}, {"scale": False}, {"center": False}, {"momentum": 0.5, "epsilon": 0.1})
+OTHERS: tuple[dict[str, Any], ...] = ({"synchronized": True}, {"renorm": True}, {"axis": 1}, {"dtype": "float64"})
 
 
 def normalised(**options: Any) -> keras.Model:
@@ -42,7 +44,7 @@ def with_and_without(make: Callable[[], keras.Model]) -> tuple[dict[str, np.ndar
         return a_step(plain), a_step(fused)
 
 
-@pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}, {"momentum": 0.5, "epsilon": 0.1}], ids=str)
+@pytest.mark.parametrize("options", COMPUTED, ids=str)
 def test_a_step_is_that_of_keras_to_rounding(options: dict[str, Any]) -> None:
     plain, fused = with_and_without(lambda: normalised(**options))
     for i, value in plain.items():
@@ -68,7 +70,7 @@ def test_moving_statistics_are_used_and_kept_in(what: str) -> None:
     assert all(np.array_equal(v, w) for v, w in zip(before, model.variables, strict=True))
 
 
-@pytest.mark.parametrize("options", [{"synchronized": True}, {"renorm": True}, {"axis": 1}, {"dtype": "float64"}], ids=str)
+@pytest.mark.parametrize("options", OTHERS, ids=str)
 def test_what_the_kernel_does_not_compute_stays_with_keras(options: dict[str, Any]) -> None:
     model = normalised(**options)
     with fused_norms(model):
