@@ -15,7 +15,7 @@ import numpy as np
 from ..graph import Graph, Node
 from .batch_norm import POINTWISE
 from .declined import Declined, ignore
-from .same_padding import same_pads
+from .padding import same_pads
 
 
 def average_pool(graph: Graph, declined: Declined = ignore) -> Graph:

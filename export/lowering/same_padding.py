@@ -8,10 +8,9 @@ no operator of its own. Exact; a pool is left alone, whose "same" leaves the bor
 
 from dataclasses import replace
 
-from ..graph import Graph, Node
+from ..graph import Graph
 from .declined import Declined, ignore
-
-Pads = tuple[tuple[int, int], tuple[int, int]]
+from .padding import extent, is_channels_first, pads_of, same_pads
 
 
 def same_padding(graph: Graph, declined: Declined = ignore) -> Graph:
@@ -21,32 +20,10 @@ def same_padding(graph: Graph, declined: Declined = ignore) -> Graph:
         pad = graph.producer(conv.inputs[0])
         if pad.op != "ZeroPadding2D" or conv.config["padding"] != "valid" or is_channels_first(pad):
             continue
-        size = extent(conv)
-        source = graph.shape_of(pad.inputs[0])
-        given = tuple(tuple(side) for side in pad.config["padding"])
-        if given == same_pads(source, size, tuple(conv.config["strides"])):
+        given = pads_of(pad)
+        if given == same_pads(graph.shape_of(pad.inputs[0]), extent(conv), tuple(conv.config["strides"])):
             inner = replace(conv, config=conv.config | {"padding": "same"}, inputs=pad.inputs)
             graph = graph.update(inner)
         else:
             declined(name, f"{pad.name} pads {given}, which is not what 'same' pads")
     return graph.pruned()
-
-
-def extent(conv: Node) -> tuple[int, ...]:
-    """Height and width that a convolution's kernel covers, dilation included."""
-    pairs = zip(conv.config["kernel_size"], conv.config["dilation_rate"], strict=True)
-    return tuple(dilation * (kernel - 1) + 1 for kernel, dilation in pairs)
-
-
-def same_pads(shape: tuple[int, ...], size: tuple[int, ...], strides: tuple[int, ...]) -> Pads:
-    """What "same" pads before and after height and width of a map."""
-    pads = []
-    for length, window, stride in zip(shape[:2], size, strides, strict=True):
-        total = max((-(-length // stride) - 1) * stride + window - length, 0)
-        pads.append((total // 2, total - total // 2))
-    return pads[0], pads[1]
-
-
-def is_channels_first(pad: Node) -> bool:
-    """Whether a padding layer pads the last two axes."""
-    return pad.config.get("data_format") == "channels_first"

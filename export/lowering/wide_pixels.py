@@ -16,8 +16,8 @@ import numpy as np
 
 from ..graph import Graph, Node
 from .declined import Declined, ignore
+from .padding import Pads, read_by, same_pads, zeros_around
 from .patterns import is_clamp
-from .same_padding import is_channels_first, same_pads
 
 NARROW, PIXELS = 4, 4  # inputs of so many channels at most; at least so many pixels a block
 
@@ -53,7 +53,7 @@ def wide_pixels(graph: Graph, declined: Declined = ignore) -> Graph:
         if tuple(conv.config["dilation_rate"]) != (1, 1):
             declined(name, "it is dilated")
             continue
-        source, pads = _source(graph, conv)
+        source, pads = read_by(graph, conv)
         width = graph.shape_of(source)[1]
         blocks = _blocks(width, conv.shape[1], conv.weights[0].shape[1], stride, pads[1][0])
         if blocks is None:
@@ -61,17 +61,6 @@ def wide_pixels(graph: Graph, declined: Declined = ignore) -> Graph:
         else:
             graph = _read_in_blocks(graph, conv, source, pads[0], blocks)
     return graph.pruned()
-
-
-def _source(graph: Graph, conv: Node) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """What is read and the zeros around it, a padding layer's where one stands before a "valid" convolution."""
-    if conv.config["padding"] == "same":
-        shape = graph.shape_of(conv.inputs[0])
-        return conv.inputs[0], same_pads(shape, conv.config["kernel_size"], conv.config["strides"])
-    pad = graph.producer(conv.inputs[0])
-    if pad.op == "ZeroPadding2D" and not is_channels_first(pad):
-        return pad.inputs[0], tuple(tuple(side) for side in pad.config["padding"])
-    return conv.inputs[0], ((0, 0), (0, 0))
 
 
 def _blocks(width: int, outputs: int, size: int, stride: int, before: int) -> Blocks | None:
@@ -91,9 +80,10 @@ def _read_in_blocks(graph: Graph, conv: Node, source: str, rows: tuple[int, int]
     columns = Node(f"{conv.name}/blocks", "Reshape", {"target_shape": shape}, (source,), shapes=(shape,))
     kernel = _kernel(conv, blocks, channels)
     size, strides = kernel.shape[:2], (conv.config["strides"][0], 1)
-    pads = (rows, (blocks.before, blocks.after))
+    pads: Pads = (rows, (blocks.before, blocks.after))
     same = pads == same_pads(shape, size, strides)
-    read = [columns] if same or not any(map(any, pads)) else [columns, _padding(conv.name, columns, pads)]
+    zeros = [] if same or not any(map(any, pads)) else [zeros_around(f"{conv.name}/around", columns.name, shape, pads)]
+    read = [columns, *zeros]
     config = {"kernel_size": size, "strides": strides, "padding": "same" if same else "valid"}
     wide = replace(
         conv,
@@ -112,13 +102,6 @@ def _read_in_blocks(graph: Graph, conv: Node, source: str, rows: tuple[int, int]
     return graph.insert_after(
         last.name, Node(f"{last.name}/pixels", "Reshape", restored, (last.name,), shapes=conv.shapes)
     )
-
-
-def _padding(name: str, source: Node, pads: tuple[tuple[int, int], ...]) -> Node:
-    height, width, channels = source.shape
-    shape = (height + sum(pads[0]), width + sum(pads[1]), channels)
-    config = {"padding": pads, "data_format": "channels_last"}
-    return Node(f"{name}/padding", "ZeroPadding2D", config, (source.name,), shapes=(shape,))
 
 
 def _kernel(conv: Node, blocks: Blocks, channels: int) -> np.ndarray:

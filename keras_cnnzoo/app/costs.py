@@ -4,10 +4,11 @@
     python -m keras_cnnzoo.app.costs --files FOLDER --prepare          builds only, on a machine as busy as you like
     python -m keras_cnnzoo.app.costs --files FOLDER -o costs.toml      measures only: 6 minutes, on a quiet one
 
-A pass's gain on a network is the latency of the file by all passes but this one over that of the file by all passes,
-interleaved, one thread, 224x224, batch 1; over several networks the geometric mean. Weights are random, int8 is
-calibrated with noise: latency depends on neither. Files and figures stay in FOLDER, so a run that was cut off goes on
-where it ended; delete NETWORK_SCHEME.json there to measure anew.
+A pass's gain on a network is the latency of the file by all passes but this one over that of the file by all; of one
+that "auto" takes for a named machine alone, the latency by all others over that by all others and this. Interleaved,
+one thread, 224x224, batch 1; over several networks the geometric mean. Weights are random, int8 is calibrated with
+noise: latency depends on neither. Files and figures stay in FOLDER, so a run that was cut off goes on where it ended;
+delete NETWORK_SCHEME.json there to measure anew.
 """
 
 import json
@@ -46,9 +47,10 @@ NETWORKS = (
     "mobilenet_v3_large",
 )
 SCHEMES: tuple[Scheme, ...] = ("float32", "int8")
+EVERYWHERE = [each for each in PASSES if not each.here]
 SECONDS = 8.0  # of measuring, for each file
-WITHOUT = "_without_"  # in a file's name, before the pass that it lacks
-NOTHING = "nothing"
+WITHOUT, WITH = "without_", "with_"  # in a file's name, before the pass that it lacks, or has beside all others
+ALL = f"{WITHOUT}nothing"
 
 
 @dataclass(frozen=True)
@@ -105,20 +107,29 @@ def _place(files: Path | None) -> Iterator[Path]:
 
 
 def build(name: str, scheme: Scheme, folder: Path) -> None:
-    """The network's file by all passes, and one without each pass that changes it; nothing where they are there."""
-    reference = folder / f"{name}_{scheme}{WITHOUT}{NOTHING}.tflite"
+    """The network's file by all passes, and one for each pass that changes it; nothing where they are there."""
+    reference = folder / f"{name}_{scheme}_{ALL}.tflite"
     if reference.exists():
         return
     model = create(name, classifier_activation=None)
     graph = from_keras(model)
-    full, effective = lowered(graph, PASSES)
     data = Calibration.noise(2, tuple(model.inputs[0].shape[1:])) if scheme == "int8" else None
-    for each in effective:
-        made, _ = lowered(graph, [other for other in PASSES if other is not each])
+    for which, passes in variants(graph).items():
+        made, _ = lowered(graph, passes)
         if not without_rule(made):
-            path = folder / f"{name}_{scheme}{WITHOUT}{each.name}.tflite"
-            path.write_bytes(_quickly(made, scheme, data))
-    write(reference, _quickly(full, scheme, data))  # last: it says that the others are there
+            (folder / f"{name}_{scheme}_{which}.tflite").write_bytes(_quickly(made, scheme, data))
+    write(reference, _quickly(lowered(graph, EVERYWHERE)[0], scheme, data))  # last: it says that the others are there
+
+
+def variants(graph: Graph) -> dict[str, list[Pass]]:
+    """The passes of each file that is compared with that by all, by what its name says of it."""
+    _, effective = lowered(graph, EVERYWHERE)
+    found = {f"{WITHOUT}{each.name}": [other for other in EVERYWHERE if other is not each] for each in effective}
+    for each in (each for each in PASSES if each.here):
+        more = [other for other in PASSES if not other.here or other is each]
+        if each in lowered(graph, more)[1]:
+            found[f"{WITH}{each.name}"] = more
+    return found
 
 
 def _quickly(graph: Graph, scheme: Scheme, data: Calibration | None) -> bytes:
@@ -137,9 +148,9 @@ def measured(name: str, scheme: Scheme, folder: Path, seconds: float) -> list[Ga
     """
     kept = folder / f"{name}_{scheme}.json"
     if not kept.exists():
-        start = f"{name}_{scheme}{WITHOUT}"
-        reference = folder / f"{start}{NOTHING}.tflite"
-        others = sorted(path for path in folder.glob(f"{start}*.tflite") if path != reference)
+        start = f"{name}_{scheme}_"
+        reference = folder / f"{start}{ALL}.tflite"
+        others = sorted(path for path in folder.glob(f"{start}with*.tflite") if path != reference)
         report = benchmark([reference, *others], seconds=seconds * (1 + len(others)))
         ratios = {
             path.stem.removeprefix(start): (m.ratio.value, m.ratio.low or 0.0, m.ratio.high or math.inf)
@@ -147,7 +158,14 @@ def measured(name: str, scheme: Scheme, folder: Path, seconds: float) -> list[Ga
             if m.ratio is not None
         }
         write(kept, json.dumps(ratios))
-    return [Gain(each, name, scheme, *ratio) for each, ratio in json.loads(kept.read_text()).items()]
+    return [gain(which, name, scheme, *ratio) for which, ratio in json.loads(kept.read_text()).items()]
+
+
+def gain(which: str, network: str, scheme: Scheme, ratio: float, low: float, high: float) -> Gain:
+    """A pass's, from the latency of the file that lacks it, or that alone has it, by that of the file by all others."""
+    if which.startswith(WITH):
+        return Gain(which.removeprefix(WITH), network, scheme, 1 / ratio, 1 / high, 1 / low if low else math.inf)
+    return Gain(which.removeprefix(WITHOUT), network, scheme, ratio, low, high)
 
 
 def lowered(graph: Graph, passes: Sequence[Pass]) -> tuple[Graph, list[Pass]]:

@@ -456,12 +456,15 @@ def test_auto_takes_no_pass_that_a_machine_measured_loses_by() -> None:
     assert this_target()
 
 
-def test_a_table_of_one_s_own_decides_what_pays(tmp_path: Path) -> None:
+def test_a_table_of_one_s_own_decides_what_pays_and_what_it_lacks_goes_by_the_others(tmp_path: Path) -> None:
     table = tmp_path / "costs.toml"
     rows = "early-pool = { gain = 0.9 }\nwide-pixels = { gain = 1.2 }\nhard-swish = { gain = 3.0 }\n"
     table.write_text("".join(f"[here.{scheme}]\n{rows}" for scheme in ("float32", "int8")))
-    names = {p.name for p in choose("auto", "int8", str(table)) if not p.canonical}
-    assert names == {"wide-pixels"}  # hard-swish has to be named
+    everywhere, here = (
+        {p.name for p in choose("auto", "int8", machine) if not p.canonical} for machine in (None, str(table))
+    )
+    assert "early-pool" in everywhere
+    assert here == everywhere - {"early-pool"} | {"wide-pixels"}  # hard-swish has to be named
 
 
 @pytest.mark.parametrize("content", ["x = ", "[here.int8]\nearly-pool = 3", "[here.float32]", None])
