@@ -1,17 +1,14 @@
 """What writing hard swish as a product costs an int8 network: SQNR, and top-1 where labelled images are given.
 
     python benchmarks/hard_swish.py mobilenet_v3_small mobilenet_v3_large
-    python benchmarks/hard_swish.py mobilenet_v3_small --weights W.weights.h5 --options '{"classes": 10}' --size 32 \\
-        --data cifar10 --seeds 5
+    python benchmarks/hard_swish.py mobilenet_v3_small --trained fashion_mnist --seeds 5
 
-`--data` is a folder with train.npz and test.npz (uint8 images, labels), prepared as for torchvision. Without it weights
-are random, BN statistics, gammas and betas such that outputs vary, and images are noise. Over draws of 100 calibration
-images (16 of noise): SQNR in dB of what varies between the images, and the paired difference in top-1 in points with
-its 95 % interval.
+Without --trained weights are random, BN statistics, gammas and betas such that outputs vary, and images are noise; with
+it they are those that ship in the package, and the images those of their data set. Over draws of 100 calibration images
+(16 of noise): SQNR in dB of what varies between the images, and the paired difference in top-1 in points with its 95 %
+interval.
 """
 
-import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -22,19 +19,17 @@ WAYS = {"operator": "none", "product": "hard-swish"}
 
 def main(
     networks: list[str],
-    size: int = 96,
-    weights: Path | None = None,
-    options: Annotated[str, typer.Option(help="Of the builder, as JSON.")] = "{}",
-    data: Path | None = None,
-    images: Annotated[int, typer.Option(help="Of the test set.")] = 2000,
-    seeds: int = 2,
+    size: Annotated[int, typer.Option(help="Height and width of noise.")] = 96,
+    trained: Annotated[str | None, typer.Option(help="The data set of weights in the package.")] = None,
+    images: Annotated[int, typer.Option(help="Of its test set.")] = 10_000,
+    seeds: Annotated[int, typer.Option(help="Draws of calibration images.")] = 2,
 ) -> None:
     from keras_cnnzoo.export.verify import correct, paired_difference
 
     print("| network | draw | operator dB | product dB | top-1 operator, product | difference |\n" + "|---" * 6 + "|")
     for network in networks:
-        model = _model(network, size, weights, json.loads(options))
-        tests, labels, draws = _images(size, data, images, seeds)
+        model = _model(network, size, trained)
+        tests, labels, draws = _noise(size, seeds) if trained is None else _images(trained, images, seeds)
         expected = np.concatenate([np.asarray(model(tests[i : i + 100])) for i in range(0, len(tests), 100)])
         for draw, calibration in enumerate(draws):
             answers = {way: _answers(model, passes, calibration, tests) for way, passes in WAYS.items()}
@@ -47,31 +42,38 @@ def main(
             print(f"| {network} | {draw} | {' | '.join(cells)} |", flush=True)
 
 
-def _model(network: str, size: int, weights: Path | None, options: dict[str, Any]) -> Any:
+def _model(network: str, size: int, trained: str | None) -> Any:
     import keras
 
     from keras_cnnzoo.export.sweep import calibrate, pictures
     from keras_cnnzoo.registry import create
 
+    if trained is not None:
+        return create(network, weights=trained, classifier_activation=None)
     keras.utils.set_random_seed(0)
-    model = create(network, classifier_activation=None, input_shape=(size, size, 3), **options)
-    if weights is None:
-        calibrate(model, pictures(8, (size, size, 3), seed=0))
-    else:
-        model.load_weights(weights)
+    model = create(network, classifier_activation=None, input_shape=(size, size, 3))
+    calibrate(model, pictures(8, (size, size, 3), seed=0))
     return model
 
 
-def _images(size: int, data: Path | None, count: int, seeds: int) -> tuple[np.ndarray, np.ndarray | None, list[Any]]:
-    """Test images, their labels, and `seeds` draws of calibration images."""
+def _noise(size: int, seeds: int) -> tuple[np.ndarray, None, list[np.ndarray]]:
+    """Images, no labels, and `seeds` draws of calibration images."""
     from keras_cnnzoo.export.sweep import pictures
-    from keras_cnnzoo.preprocessing import PRESETS
 
-    if data is None:
-        return pictures(16, (size, size, 3), 1), None, [pictures(16, (size, size, 3), 2 + i) for i in range(seeds)]
-    spec, train, test = PRESETS["torch"], np.load(data / "train.npz"), np.load(data / "test.npz")
-    draws = [spec(train["images"][100 * i : 100 * (i + 1)]) for i in range(seeds)]
-    return spec(test["images"][:count]), test["labels"][:count], draws
+    tests, *draws = (pictures(16, (size, size, 3), 1 + i) for i in range(1 + seeds))
+    return tests, None, draws
+
+
+def _images(trained: str, count: int, seeds: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Test images, their labels, and `seeds` draws of calibration images."""
+    from keras_cnnzoo.preprocessing import PRESETS
+    from keras_cnnzoo.training import Arrays, dataset
+
+    spec, data = PRESETS["torch"], dataset(trained)
+    assert isinstance(data.train, Arrays)
+    assert isinstance(data.test, Arrays)
+    draws = [spec(data.train.pixels[100 * i : 100 * (i + 1)]) for i in range(seeds)]
+    return spec(data.test.pixels[:count]), data.test.labels[:count], draws
 
 
 def _answers(model: Any, passes: str, calibration: np.ndarray, tests: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..files import replacing
 from ..preprocessing import Preprocessing
 from .applications import from_applications, is_applications, require_their_function
-from .bundled import DATA_SETS, bundled
+from .bundled import DATA_SETS, all_bundled, bundled
 from .catalogue import checkpoint, is_named, require_conventions
 from .download import fetch_shown
 from .files import State, read_state
@@ -225,8 +225,14 @@ def _require_match(state: State, variables: dict[str, tuple[int, ...]], path: An
     faults = {"missing": missing, "unexpected": unexpected, "of the wrong shape": shapes}
     listed = [f"{len(names)} {kind}: {_listed(names)}" for kind, names in faults.items() if names]
     if listed:
-        hint = "" if missing or unexpected else _way_out(state, variables)
+        hint = _as_trained(path) or ("" if missing or unexpected else _way_out(state, variables))
         raise InputError(f"{path} does not fit the model: {'; '.join(listed)}{hint}")
+
+
+def _as_trained(path: Any) -> str:
+    """How to build what a file of the package was trained as."""
+    call = next((f"create({row.network!r}, weights={row.data!r})" for row in all_bundled() if row.path == path), None)
+    return f"; keras_cnnzoo.{call} builds the network that was trained" if call else ""
 
 
 def _way_out(state: State, variables: dict[str, tuple[int, ...]]) -> str:

@@ -65,6 +65,12 @@ def test_weights_that_do_not_ship_are_refused_in_a_sentence() -> None:
         zoo.create("vgg19", weights="fashion_mnist")
 
 
+def test_a_network_built_otherwise_than_it_was_trained_is_refused_with_the_way_to_build_it() -> None:
+    row = all_bundled()[0]
+    with pytest.raises(InputError, match=rf"keras_cnnzoo\.create\('{row.network}', weights='{row.data}'\) builds"):
+        zoo.create(row.network, weights=row.data, norm="none")
+
+
 def test_the_plans_are_of_networks_recipes_and_options_that_exist(script: Any) -> None:
     assert len({plan.name for plan in script.PLANS}) == len(script.PLANS) == 12
     for plan in script.PLANS:
