@@ -102,8 +102,7 @@ def convert(network: str, folder: str, costs_of: str | None) -> None:
     for scheme in THREADS:
         plain, ours = (Path(folder) / f"{network}_{scheme}_{way}.tflite" for way in ("plain", "ours"))
         plain.write_bytes(_plain(function, scheme, calibration))
-        lowering: dict[str, Any] = {"lower": "auto,hard-swish" if scheme == "int8" else "auto", "costs_of": costs_of}
-        card = to_tflite(model, ours, quantize=scheme, calibration=calibration, force=True, **lowering)
+        card = to_tflite(model, ours, quantize=scheme, calibration=calibration, force=True, costs_of=costs_of)
         files = [LiteRT(path.read_bytes()) for path in (plain, ours)]
         facts[scheme] = {
             "partitions": [file.delegation()[0] for file in files],

@@ -115,11 +115,8 @@ def prepare(folder: Folder, only: Only = ALL, costs_of: str | None = None) -> No
         expected, facts = np.load(folder / f"{name}.npy"), {}
         for scheme in SCHEMES:
             ours, peer = (folder / f"{name}_{scheme}_{who}.tflite" for who in ("ours", "peer"))
-            lowering: dict[str, Any] = {
-                "lower": "auto,hard-swish" if scheme == "int8" else "auto",
-                "costs_of": costs_of,
-            }
-            to_tflite(model, ours, quantize=scheme, calibration=images[IMAGES : 2 * IMAGES], force=True, **lowering)
+            calibration = images[IMAGES : 2 * IMAGES]
+            to_tflite(model, ours, quantize=scheme, calibration=calibration, force=True, costs_of=costs_of)
             contents = [path.read_bytes() for path in (peer, ours)]
             files = [LiteRT(content) for content in contents]
             facts[scheme] = {

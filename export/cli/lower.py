@@ -29,7 +29,7 @@ EXAMPLE = """
 
     cnnzoo-export lower shufflenet_v2_x1_0 --weights random --quantize int8 --explain
 
-    cnnzoo-export lower my_model.keras --lower auto,hard-swish -o lowered.keras
+    cnnzoo-export lower my_model.keras --lower early-pool,channel-order -o lowered.keras
 """
 
 

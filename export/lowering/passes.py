@@ -45,7 +45,6 @@ class Pass:
         run: Graph -> Graph; tells what it found and left.
         reason: why it is worth it.
         canonical: always run: it costs nothing and others stand on it. What is not is chosen by the machine's costs.
-        opt_in: run only where it is named.
         here: "auto" takes it for a named machine alone: others may lose by it.
     """
 
@@ -53,7 +52,6 @@ class Pass:
     run: Callable[[Graph, Declined], Graph]
     reason: str
     canonical: bool = False
-    opt_in: bool = False
     here: bool = False
 
 
@@ -75,7 +73,7 @@ PASSES: tuple[Pass, ...] = (
     ),
     Pass("average-pool", average_pool, "XNNPACK takes no int8 average pool, but a depthwise convolution"),
     Pass("subsample", subsample, "XNNPACK takes no 1x1 max pool of stride 2, but a depthwise convolution"),
-    Pass("hard-swish", hard_swish, "XNNPACK takes no int8 hard swish, but sum and product", opt_in=True),
+    Pass("hard-swish", hard_swish, "XNNPACK takes no int8 hard swish, but sum and product"),
     Pass("wide-groups", wide_groups, "groups of 4 channels leave most of a vector empty"),
     Pass("wide-pixels", wide_pixels, "three channels of a pixel leave most of a vector empty", here=True),
     Pass("pool-padding", pool_padding, "XNNPACK copies a map to pad it for a pool"),
@@ -110,7 +108,7 @@ def choose(
         raise InputError("--lower none goes alone; drop it, or the other passes")
     taken = {p.name for p in PASSES if p.canonical} | set(names)
     if "auto" in names:
-        known = [p for p in PASSES if not p.opt_in and (costs_of or not p.here)]
+        known = [p for p in PASSES if costs_of or not p.here]
         taken |= {p.name for p in known if pays(p.name, scheme, costs_of)}
     return tuple(p for p in PASSES if p.name in taken)
 

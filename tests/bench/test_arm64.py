@@ -71,8 +71,7 @@ def test_lowered_networks_have_the_operators_and_the_one_partition_that_they_hav
         model = create(name, classifier_activation=None, input_shape=(64, 64, 3))
         calibrate(model, data)
         files.append(tmp_path / f"{name}_{scheme}.tflite")
-        passes = "auto,hard-swish" if scheme == "int8" else "auto"
-        to_tflite(model, files[-1], quantize=scheme, calibration=data, lower=passes)
+        to_tflite(model, files[-1], quantize=scheme, calibration=data)
     for name, row in compared(files).items():
         assert row["same"] == {"operators": True, "undelegated": True, "partitions": True}, name
         assert row["partitions"] == 1, name

@@ -434,8 +434,9 @@ def test_names_choose_passes_in_their_own_order() -> None:
     chosen = choose("wide-groups,early-pool", "int8")
     assert [p.name for p in chosen if not p.canonical] == ["early-pool", "wide-groups"]
     assert choose("none") == CANONICAL
-    assert "hard-swish" not in {p.name for p in choose("auto", "int8")}  # opt-in
-    assert "hard-swish" in {p.name for p in choose("auto,hard-swish", "int8")}
+    assert "hard-swish" in {p.name for p in choose("auto", "int8")}
+    assert "hard-swish" not in {p.name for p in choose("auto", "float32")}
+    assert "hard-swish" in {p.name for p in choose("auto,hard-swish", "float32")}
     assert "relu-to-producers" in {p.name for p in choose("auto", "int8")}
 
 
@@ -458,13 +459,13 @@ def test_auto_takes_no_pass_that_a_machine_measured_loses_by() -> None:
 
 def test_a_table_of_one_s_own_decides_what_pays_and_what_it_lacks_goes_by_the_others(tmp_path: Path) -> None:
     table = tmp_path / "costs.toml"
-    rows = "early-pool = { gain = 0.9 }\nwide-pixels = { gain = 1.2 }\nhard-swish = { gain = 3.0 }\n"
+    rows = "early-pool = { gain = 0.9 }\nwide-pixels = { gain = 1.2 }\n"
     table.write_text("".join(f"[here.{scheme}]\n{rows}" for scheme in ("float32", "int8")))
     everywhere, here = (
         {p.name for p in choose("auto", "int8", machine) if not p.canonical} for machine in (None, str(table))
     )
     assert "early-pool" in everywhere
-    assert here == everywhere - {"early-pool"} | {"wide-pixels"}  # hard-swish has to be named
+    assert here == everywhere - {"early-pool"} | {"wide-pixels"}
 
 
 @pytest.mark.parametrize("content", ["x = ", "[here.int8]\nearly-pool = 3", "[here.float32]", None])
