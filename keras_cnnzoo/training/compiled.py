@@ -1,12 +1,13 @@
 """What Keras does of a run: the compiled model, its steps, and the moving averages of its weights."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.layers import BatchNormalization
 
 from .fused_norm import fused_norms
 from .optimizer import optimizer
@@ -17,7 +18,7 @@ def compile_by(recipe: Recipe, model: keras.Model, steps: int) -> None:
     """Gives the model the recipe's optimizer and loss; `steps` make an epoch."""
     if recipe.frozen_norm:
         for layer in model.layers:
-            if isinstance(layer, keras.layers.BatchNormalization):
+            if isinstance(layer, BatchNormalization):
                 layer.trainable = False
     last = model.layers[-1]
     probabilities = getattr(getattr(last, "activation", None), "__name__", "") == "softmax"
@@ -55,19 +56,39 @@ def learning_rate(model: keras.Model, step: int) -> float:
 
 
 @contextmanager
-def averaged(model: keras.Model, *, keep: bool = False) -> Iterator[None]:
-    """The weights' moving averages in their place, where the optimizer has them."""
+def averaged(model: keras.Model, batches: Iterable[Any] = (), *, keep: bool = False) -> Iterator[None]:
+    """The weights' moving averages in their place, where the optimizer has them.
+
+    Batch normalisation's statistics are then those of the averages over `batches` of images: the moving ones are of
+    the weights as they are, and early in training with these the averages can answer worse than either.
+    """
     inner = _inner(model)
     if not inner.use_ema:
         yield
         return
-    before, averages = (_copied(variables) for variables in (model.trainable_variables, inner.averages))
-    _assign(model.trainable_variables, averages)
+    norms = [layer for layer in model._flatten_layers() if type(layer) is BatchNormalization and layer.trainable]
+    held = [*model.trainable_variables, *(v for norm in norms for v in (norm.moving_mean, norm.moving_variance))]
+    before = _copied(held)
     try:
+        _assign(model.trainable_variables, _copied(inner.averages))
+        _measure(model, norms, batches)
         yield
     finally:
         if not keep:
-            _assign(model.trainable_variables, before)
+            _assign(held, before)
+
+
+def _measure(model: keras.Model, norms: Sequence[BatchNormalization], batches: Iterable[Any]) -> None:
+    """Each normalisation's statistics as their mean over the batches."""
+    momenta = [norm.momentum for norm in norms]
+    try:
+        for i, images in enumerate(batches if norms else ()):
+            for norm in norms:
+                norm.momentum = i / (i + 1)
+            model(images, training=True)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 def _copied(variables: Sequence[Any]) -> list[np.ndarray]:

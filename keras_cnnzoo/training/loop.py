@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -23,9 +23,10 @@ from .curve import Row, TensorBoard, to_svg, write_csv
 from .data import Arrays, Data
 from .hosts import any_of_all, part, require_same_step
 from .interrupts import caught_signals
-from .pipeline import steps_per_epoch, test_batches, training_batches
+from .pipeline import sample_batches, steps_per_epoch, test_batches, training_batches
 from .recipes import Recipe
 
+SAMPLE = 2000  # training images that batch normalisation's statistics are taken from
 LOST, WORTH = 30.0, 20.0  # a kill costs so many seconds of work at most, or so many times what a checkpoint costs
 
 
@@ -184,7 +185,7 @@ class _Session:
     def finish(self) -> Run:
         """The last checkpoint, and what was kept as files."""
         self._save()
-        with averaged(self.model, keep=True):
+        with averaged(self.model, self._sample(), keep=True):
             run = Run(tuple(self.progress.history), self.model, self.recipe, self.seed, self.folder)
         if self.folder is not None:
             plain = in_float32(self.model)  # on each host: what all hold, all must make
@@ -212,7 +213,7 @@ class _Session:
 
     def _end_epoch(self) -> None:
         progress, began = self.progress, time.monotonic()
-        with averaged(self.model):
+        with averaged(self.model, self._sample()):
             batches = test_batches(self.data, self.preprocessing, self.recipe.batch // self.part[1])  # of all, on each
             tested = self.model.evaluate(batches, verbose=0, return_dict=True)
         self.evaluation = time.monotonic() - began
@@ -234,6 +235,11 @@ class _Session:
             write(self.folder / "curves.svg", to_svg(progress.history, f"{self.model.name} on {self.data.name}"))
             self.tensorboard(row)
         self.watch(row)
+
+    def _sample(self) -> Iterator[Any]:
+        """Batches of training images, from which statistics are taken; none where each host would take its own."""
+        if self.part[1] == 1:
+            yield from sample_batches(self.data, self.preprocessing, self.recipe.batch, SAMPLE)
 
     @property
     def _writes(self) -> bool:

@@ -1,7 +1,7 @@
 """tf.data pipelines in which each batch is a function of seed and step, so that a run goes on where it was left."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -68,6 +68,13 @@ def training_batches(
 def test_batches(data: Data, preprocessing: Preprocessing, batch: int) -> tf.data.Dataset:
     """The test images in order, whole and unchanged, normalised, with one-hot targets."""
     return _in_order(data.test, data, preprocessing, batch)
+
+
+def sample_batches(data: Data, preprocessing: Preprocessing, batch: int, count: int) -> Iterator[np.ndarray]:
+    """About so many training images, always the same, unchanged and normalised, in whole batches where they suffice."""
+    batches = -(-count // batch)
+    source = data.limited(batches * batch).train
+    return (images for images, _ in _in_order(source, data, preprocessing, batch).take(batches).as_numpy_iterator())
 
 
 def training_images(data: Data, preprocessing: Preprocessing, count: int) -> np.ndarray:

@@ -220,6 +220,27 @@ def test_a_test_that_fails_leaves_the_trained_weights_in_their_place() -> None:
         np.testing.assert_array_equal(variable, value)
 
 
+def test_averages_answer_with_statistics_of_their_own_and_momentum_and_all_are_back_afterwards() -> None:
+    model = small_network(dropout=0.0)
+    compile_by(RECIPE.changed(ema=0.9), model, 5)
+    (norm,) = (layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization))
+    reads = keras.Model(model.inputs, norm.input)
+    rng = np.random.default_rng(0)
+    batches = [rng.normal(i, 1 + i, (4, *model.input_shape[1:])).astype(np.float32) for i in range(3)]
+    for average in model.optimizer.averages:
+        average.assign(rng.normal(size=average.shape))
+    before, momentum = [np.array(v) for v in model.variables], norm.momentum
+    with averaged(model, batches):
+        values = np.stack([np.asarray(reads(images)) for images in batches])  # by the averages
+        np.testing.assert_allclose(norm.moving_mean, values.mean((0, 1, 2, 3)), rtol=1e-4)
+        np.testing.assert_allclose(norm.moving_variance, values.var((1, 2, 3)).mean(0), rtol=1e-4)
+    assert norm.momentum == momentum
+    assert all(np.array_equal(v, w) for v, w in zip(before, model.variables, strict=True))
+    with averaged(model, batches, keep=True):
+        kept = np.array(norm.moving_mean)
+    np.testing.assert_array_equal(norm.moving_mean, kept)
+
+
 @pytest.mark.usefixtures("always_saving")
 def test_half_precision_learns_by_a_scaled_loss_and_goes_on_after_a_kill(small_data: Data, tmp_path: Path) -> None:
     def network() -> keras.Model:
