@@ -111,7 +111,7 @@ def _print(found: "Explanation", explain: bool) -> None:
                 console.print(f"{step.name}: {line}", highlight=False, soft_wrap=True)
     console.print(_files(found))
     if found.gain is not None:
-        console.print(f"expected, from networks that were measured: at least {found.gain:.2f} times as fast as without")
+        console.print(f"expected, from networks that were measured: {found.gain:.2f} times as fast as without")
     for finding in found.after.findings if found.after else ():
         splits = "splits the graph" if finding.splits else "delegated"
         console.print(f"{finding.layer}: {finding.operator} ({splits}): {finding.reason}", soft_wrap=True)

@@ -14,7 +14,7 @@ from . import lower
 from .guard import Lowered, lower_under
 from .lint import Lint, beyond_graph, lint
 from .parity import Parity
-from .passes import Pass, expected_gains
+from .passes import Pass, expected_step
 
 if TYPE_CHECKING:
     import keras
@@ -97,9 +97,6 @@ def _file(graph: Graph, scheme: Scheme, data: Calibration | None) -> bytes:
 
 
 def _gain(names: Sequence[str], scheme: Scheme, costs_of: str | None) -> float | None:
-    """The product of what each pass was measured to bring beside all others, on the slowest of the machines for it.
-
-    At least so much is to be expected: where one pass lacks, the others cannot show all that they bring with it.
-    """
-    gains = [min(found) for name in names if (found := expected_gains(name, scheme, costs_of))]
-    return math.prod(gains) if gains else None
+    """The product of the passes' steps as they were measured, on the slowest of the machines for each."""
+    steps = [step for name in names if (step := expected_step(name, scheme, costs_of)) is not None]
+    return math.prod(steps) if steps else None

@@ -118,21 +118,30 @@ def pays(name: str, scheme: Scheme, costs_of: str | None = None) -> bool:
 
     A measured gain is known to some percent: one just below 1 on one machine speaks neither for nor against.
     """
-    gains = expected_gains(name, scheme, costs_of)
+    gains = [float(row["gain"]) for row in _rows(name, scheme, costs_of)]
     return bool(gains) and math.prod(gains) > 1 and min(gains) >= SLOWEST
 
 
-def expected_gains(name: str, scheme: Scheme, costs_of: str | None = None) -> list[float]:
-    """How many times as fast the pass made the networks that it was measured on, by machine.
+def expected_step(name: str, scheme: Scheme, costs_of: str | None = None) -> float | None:
+    """How many times as fast a network becomes that the pass comes to last, by the least of the machines that count.
 
-    Of one that was not measured on the machine that counts, by the others, unless "auto" takes it for one alone.
+    Not its gain, which is small where another pass would do much of the same; None where it was not measured.
+    """
+    found = [float(row.get("step", row["gain"])) for row in _rows(name, scheme, costs_of)]
+    return min(found, default=None)
+
+
+def _rows(name: str, scheme: Scheme, costs_of: str | None) -> list[dict[str, Any]]:
+    """What the machines that count tell of a pass; of one that they do not know, what others do.
+
+    But nothing of others where "auto" takes it for one machine alone.
     """
     column = "int8" if scheme == "int8" else "float32"
     alone = any(each.here for each in PASSES if each.name == name)
     for machines in (_machines(costs_of), [] if alone else list(costs().values())):
-        gains = [float(each[column][name]["gain"]) for each in machines if name in each.get(column, {})]
-        if gains:
-            return gains
+        rows = [each[column][name] for each in machines if name in each.get(column, {})]
+        if rows:
+            return rows
     return []
 
 
@@ -153,7 +162,7 @@ def _machines(costs_of: str | None) -> list[dict[str, Any]]:
 
 @cache
 def costs() -> dict[str, Any]:
-    """The cost table: machine -> {"float32" | "int8"} -> pass -> {"gain", ...}."""
+    """The cost table: machine -> {"float32" | "int8"} -> pass -> {"gain", "step" where it was measured, ...}."""
     return tomllib.loads((files(__package__) / "costs.toml").read_text())
 
 
@@ -166,7 +175,8 @@ def costs_in(path: Path) -> dict[str, Any]:
     """
     try:
         table = tomllib.loads(path.read_text())
-        [float(row["gain"]) for machine in table.values() for s in ("float32", "int8") for row in machine[s].values()]
+        rows = [row for machine in table.values() for scheme in ("float32", "int8") for row in machine[scheme].values()]
+        [(float(row["gain"]), float(row.get("step", 1))) for row in rows]
     except OSError as error:
         raise InputError(f"--costs-of {path}: {error.strerror or error}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:

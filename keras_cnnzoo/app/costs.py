@@ -1,14 +1,16 @@
 """Measures what each lowering pass is worth on this machine, for export/lowering/costs.toml.
 
-    python -m keras_cnnzoo.app.costs -o costs.toml                     builds 40 files, then measures: 12 minutes
+    python -m keras_cnnzoo.app.costs -o costs.toml                     builds 70 files, then measures: 16 minutes
     python -m keras_cnnzoo.app.costs --files FOLDER --prepare          builds only, on a machine as busy as you like
-    python -m keras_cnnzoo.app.costs --files FOLDER -o costs.toml      measures only: 6 minutes, on a quiet one
+    python -m keras_cnnzoo.app.costs --files FOLDER -o costs.toml      measures only: 14 minutes, on a quiet one
 
 A pass's gain on a network is the latency of the file by all passes but this one over that of the file by all; of one
-that "auto" takes for a named machine alone, the latency by all others over that by all others and this. Interleaved,
-one thread, 224x224, batch 1; over several networks the geometric mean. Weights are random, int8 is calibrated with
-noise: latency depends on neither. Files and figures stay in FOLDER, so a run that was cut off goes on where it ended;
-delete NETWORK_SCHEME.json there to measure anew.
+that "auto" takes for a named machine alone, the latency by all others over that by all others and this. By it is
+decided what pays. What a network gains is expected by a pass's step: the latency by those before it over that by those
+and it. Where two may do the same, neither gains much, and the first has the step. Interleaved, one thread, 224x224,
+batch 1; over several networks the geometric mean. Weights are random, int8 is calibrated with noise: latency depends on
+neither. Files and figures stay in FOLDER, so a run that was cut off goes on where it ended; delete NETWORK_SCHEME.json
+there to measure anew.
 """
 
 import json
@@ -49,13 +51,14 @@ NETWORKS = (
 SCHEMES: tuple[Scheme, ...] = ("float32", "int8")
 EVERYWHERE = [each for each in PASSES if not each.here]
 SECONDS = 8.0  # of measuring, for each file
-WITHOUT, WITH = "without_", "with_"  # in a file's name, before the pass that it lacks, or has beside all others
-ALL = f"{WITHOUT}nothing"
+# in a file's name, before the pass that it lacks, or has beside all others, or is the last of those that it has
+WITHOUT, WITH, UPTO = "without_", "with_", "upto_"
+NOTHING = "nothing"
 
 
 @dataclass(frozen=True)
 class Gain:
-    """What a pass brought a network: latency without it by latency with it, and the interval."""
+    """What a pass brought a network: latency without it by latency with it, the interval, and its step."""
 
     name: str
     network: str
@@ -63,6 +66,7 @@ class Gain:
     value: float
     low: float
     high: float
+    step: float | None = None
 
 
 def main(
@@ -108,7 +112,7 @@ def _place(files: Path | None) -> Iterator[Path]:
 
 def build(name: str, scheme: Scheme, folder: Path) -> None:
     """The network's file by all passes, and one for each pass that changes it; nothing where they are there."""
-    reference = folder / f"{name}_{scheme}_{ALL}.tflite"
+    reference = folder / f"{name}_{scheme}_{WITHOUT}{NOTHING}.tflite"
     if reference.exists():
         return
     model = create(name, classifier_activation=None)
@@ -125,6 +129,8 @@ def variants(graph: Graph) -> dict[str, list[Pass]]:
     """The passes of each file that is compared with that by all, by what its name says of it."""
     _, effective = lowered(graph, EVERYWHERE)
     found = {f"{WITHOUT}{each.name}": [other for other in EVERYWHERE if other is not each] for each in effective}
+    for i, last in enumerate([NOTHING, *(each.name for each in effective[:-1])]):
+        found[f"{UPTO}{last}"] = [each for each in EVERYWHERE if each.canonical or each in effective[:i]]
     for each in (each for each in PASSES if each.here):
         more = [other for other in PASSES if not other.here or other is each]
         if each in lowered(graph, more)[1]:
@@ -149,8 +155,8 @@ def measured(name: str, scheme: Scheme, folder: Path, seconds: float) -> list[Ga
     kept = folder / f"{name}_{scheme}.json"
     if not kept.exists():
         start = f"{name}_{scheme}_"
-        reference = folder / f"{start}{ALL}.tflite"
-        others = sorted(path for path in folder.glob(f"{start}with*.tflite") if path != reference)
+        reference = folder / f"{start}{WITHOUT}{NOTHING}.tflite"
+        others = sorted(path for path in folder.glob(f"{start}*.tflite") if path != reference)
         report = benchmark([reference, *others], seconds=seconds * (1 + len(others)))
         ratios = {
             path.stem.removeprefix(start): (m.ratio.value, m.ratio.low or 0.0, m.ratio.high or math.inf)
@@ -158,14 +164,21 @@ def measured(name: str, scheme: Scheme, folder: Path, seconds: float) -> list[Ga
             if m.ratio is not None
         }
         write(kept, json.dumps(ratios))
-    return [gain(which, name, scheme, *ratio) for which, ratio in json.loads(kept.read_text()).items()]
+    return gains_of(name, scheme, json.loads(kept.read_text()))
 
 
-def gain(which: str, network: str, scheme: Scheme, ratio: float, low: float, high: float) -> Gain:
-    """A pass's, from the latency of the file that lacks it, or that alone has it, by that of the file by all others."""
-    if which.startswith(WITH):
-        return Gain(which.removeprefix(WITH), network, scheme, 1 / ratio, 1 / high, 1 / low if low else math.inf)
-    return Gain(which.removeprefix(WITHOUT), network, scheme, ratio, low, high)
+def gains_of(network: str, scheme: Scheme, ratios: dict[str, tuple[float, float, float]]) -> list[Gain]:
+    """Each pass's gain, from the latencies of the other files by that of the file by all, with their intervals."""
+    effective = [each.name for each in EVERYWHERE if f"{WITHOUT}{each.name}" in ratios]
+    chain = [*(ratios[f"{UPTO}{name}"][0] for name in [NOTHING, *effective][: len(effective)]), 1.0]
+    gains = [
+        Gain(name, network, scheme, *ratios[f"{WITHOUT}{name}"], step=before / after)
+        for name, before, after in zip(effective, chain, chain[1:], strict=False)
+    ]
+    for each in (each.name for each in PASSES if f"{WITH}{each.name}" in ratios):
+        value, low, high = ratios[f"{WITH}{each}"]
+        gains.append(Gain(each, network, scheme, 1 / value, 1 / high, 1 / low if low else math.inf))
+    return gains
 
 
 def lowered(graph: Graph, passes: Sequence[Pass]) -> tuple[Graph, list[Pass]]:
@@ -187,10 +200,16 @@ def section(gains: Sequence[Gain]) -> str:
         lines += ["", f'["{this_target()}".{scheme}]']
         for name in dict.fromkeys(g.name for g in gains if g.scheme == scheme):
             each = [g for g in gains if (g.name, g.scheme) == (name, scheme)]
-            mean = math.prod(g.value for g in each) ** (1 / len(each))
+            steps = [g.step for g in each if g.step is not None]
+            step = f" step = {mean(steps):.3f}," if steps else ""
             networks = ", ".join(f'"{g.network} {g.value:.2f} ({g.low:.2f} to {g.high:.2f})"' for g in each)
-            lines.append(f"{name} = {{ gain = {mean:.3f}, networks = [{networks}] }}")
+            lines.append(f"{name} = {{ gain = {mean([g.value for g in each]):.3f},{step} networks = [{networks}] }}")
     return "\n".join(lines) + "\n"
+
+
+def mean(values: Sequence[float]) -> float:
+    """The geometric."""
+    return math.prod(values) ** (1 / len(values))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from keras_cnnzoo.export.lowering.identity import remove_identities
 from keras_cnnzoo.export.lowering.late_shuffle import late_shuffle
 from keras_cnnzoo.export.lowering.nest_concats import nest_concats
 from keras_cnnzoo.export.lowering.parity import Parity
-from keras_cnnzoo.export.lowering.passes import CANONICAL, PASSES, Pass, choose, costs, this_target
+from keras_cnnzoo.export.lowering.passes import CANONICAL, PASSES, Pass, choose, costs, expected_step, this_target
 from keras_cnnzoo.export.lowering.patterns import FUSING
 from keras_cnnzoo.export.lowering.recognise_shuffle import recognise_shuffle
 from keras_cnnzoo.export.lowering.regular_pool import regular_pool
@@ -486,6 +486,17 @@ def test_a_pass_pays_if_it_gains_over_all_machines_and_loses_on_none(
     table = {f"machine {i}": {"int8": {"early-pool": {"gain": gain}}} for i, gain in enumerate(gains)}
     monkeypatch.setattr("keras_cnnzoo.export.lowering.passes.costs", lambda: table)
     assert ("early-pool" in {p.name for p in choose("auto", "int8")}) == taken
+
+
+def test_what_is_expected_is_a_pass_s_step_on_the_slowest_machine_and_its_gain_where_no_step_was_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = {"a": {"gain": 1.1, "step": 1.5}, "b": {"gain": 1.2}, "c": {"gain": 1.3, "step": 1.9}}
+    table = {name: {"int8": {"early-pool": row}} for name, row in rows.items()}
+    monkeypatch.setattr("keras_cnnzoo.export.lowering.passes.costs", lambda: table)
+    assert [expected_step("early-pool", "int8", name) for name in rows] == [1.5, 1.2, 1.9]
+    assert expected_step("early-pool", "int8") == 1.2
+    assert expected_step("subsample", "int8") is None
 
 
 def test_the_lowered_network_is_a_keras_model_that_saves_and_answers_alike(
