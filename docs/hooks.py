@@ -4,6 +4,7 @@ A page says {{ name }} where `PARTS[name]` stands then. The API pages are made w
 """
 
 import ast
+import json
 import math
 import re
 import shutil
@@ -97,6 +98,28 @@ def table_of_networks() -> str:
             cells = [row["year"], f"{top1[name]:.2f}" if name in top1 else "", f"{row['macs'] / 1e6:,.0f}"]
             cells += [f"{row['params'] / 1e6:.2f}", row["size"], *times]
             lines.append("| " + " | ".join(map(str, [name, *cells])) + " |")
+    return "\n".join(lines)
+
+
+def bundled() -> str:
+    """The weights that ship, with what was measured of each."""
+    folder = ROOT / "keras_cnnzoo" / "weights" / "bundled"
+    lines = [
+        "| network | `weights=` | top-1 % | test images | epochs | minutes | seed | MB |",
+        "| --- | --- |" + " ---: |" * 6,
+    ]
+    for row in json.loads((folder / "bundled.json").read_text()):
+        size = (folder / f"{row['network']}-{row['data']}.safetensors").stat().st_size
+        width = f", width {row['options']['width']}" if "width" in row["options"] else ""
+        cells = [
+            f"{row['network']}{width}",
+            f'"{row["data"]}"',
+            f"{row['top1']:.2f}",
+            f"{row['images']:,}",
+            row["epochs"],
+        ]
+        cells += [f"{row['seconds'] / 60:.0f}", row["seed"], f"{size / 1e6:.2f}"]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
 
 
@@ -222,6 +245,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "table_of_networks": table_of_networks,
     "accuracy_by_macs": accuracy_by_macs,
     "accuracy_by_latency": accuracy_by_latency,
+    "bundled": bundled,
     "drawings": drawings,
     "errors": errors,
 }

@@ -107,28 +107,29 @@ def through_pointwise(behind: Behind) -> Behind:
     return lambda x: behind(layers.ReLU(name="clamp")(layers.Conv2D(7, 1, name="pointwise")(x)))
 
 
-@pytest.mark.parametrize(
-    ("behind", "cropped"),
-    [
-        (padded(2), False),
-        (through_pointwise(padded(2)), False),
-        (two_ways(padded(2), through_pointwise(padded(2, name="other"))), False),
-        (lambda x: layers.Conv2D(5, 2, 2, "valid")(x), False),
-        (lambda x: layers.Conv2D(5, 1, 2, "valid")(x), True),
-        (padded(1), True),
-        (padded(2, ((0, 1), (0, 1))), True),
-        (through_pointwise(padded(1)), True),
-        (two_ways(padded(2), lambda x: layers.Conv2D(5, 3, 2, "same")(x)), True),
-        (lambda x: layers.Reshape((4, 20, 6))(x), True),
-        (lambda x: two_ways(padded(2), padded(2, name="other"))(layers.BatchNormalization()(x)), False),
-    ],
-    ids=str,
-)
-def test_the_crop_goes_where_all_its_readers_leave_the_last_row_out(behind: Behind, cropped: bool) -> None:
-    model = network(16, behind=behind)
+LEFT_OUT: dict[str, Behind] = {
+    "stride 2": padded(2),
+    "1x1, then stride 2": through_pointwise(padded(2)),
+    "two ways": two_ways(padded(2), through_pointwise(padded(2, name="other"))),
+    "2x2 of stride 2": lambda x: layers.Conv2D(5, 2, 2, "valid")(x),
+    "normalised, two ways": lambda x: two_ways(padded(2), padded(2, name="other"))(layers.BatchNormalization()(x)),
+}
+CROPPED: dict[str, Behind] = {
+    "1x1 of stride 2": lambda x: layers.Conv2D(5, 1, 2, "valid")(x),
+    "stride 1": padded(1),
+    "padded below alone": padded(2, ((0, 1), (0, 1))),
+    "1x1, then stride 1": through_pointwise(padded(1)),
+    "one way of two": two_ways(padded(2), lambda x: layers.Conv2D(5, 3, 2, "same")(x)),
+    "reshape": lambda x: layers.Reshape((4, 20, 6))(x),
+}
+
+
+@pytest.mark.parametrize("behind", LEFT_OUT | CROPPED)
+def test_the_crop_goes_where_all_its_readers_leave_the_last_row_out(behind: str) -> None:
+    model = network(16, behind=(LEFT_OUT | CROPPED)[behind])
     graph, left = lowered(model)
     assert left == {}
-    assert ("Cropping2D" in operations(graph)) == cropped
+    assert ("Cropping2D" in operations(graph)) == (behind in CROPPED)
     assert_same(model, graph)
 
 
@@ -156,16 +157,17 @@ def of_images() -> keras.Model:
     return keras.Model(image, layers.MaxPooling2D(3, 2, name="pool")(layers.ZeroPadding2D(1)(layers.ReLU()(image))))
 
 
-@pytest.mark.parametrize(
-    ("make", "reason"),
-    [
-        (without_relu, "may be negative"),
-        (read_twice, "no convolution makes what it reads, and for it alone"),
-        (of_images, "no convolution makes what it reads"),
-        (lambda: network(16, 2), "no map a little larger is padded by ((2, 2), (2, 2))"),
-    ],
-)
-def test_what_stays_is_told_with_its_reason(make: Callable[[], keras.Model], reason: str) -> None:
+STAYS: dict[str, tuple[Callable[[], keras.Model], str]] = {
+    "negative values": (without_relu, "may be negative"),
+    "read twice": (read_twice, "no convolution makes what it reads, and for it alone"),
+    "no convolution": (of_images, "no convolution makes what it reads"),
+    "too much padding": (lambda: network(16, 2), "no map a little larger is padded by ((2, 2), (2, 2))"),
+}
+
+
+@pytest.mark.parametrize("case", STAYS)
+def test_what_stays_is_told_with_its_reason(case: str) -> None:
+    make, reason = STAYS[case]
     graph = lower(from_keras(make()), CANONICAL)
     left: dict[str, str] = {}
     assert pool_padding(graph, left.__setitem__) == graph
