@@ -47,7 +47,7 @@ USES = {
     ),
     "demo": ("cnnzoo demo --epochs 1 --out demo -q",),
     "dev": (f"pytest -q -p no:cacheprovider {ROOT}/tests/test_public_api.py {ROOT}/tests/zoo/test_registry.py",),
-    "docs": (f"mkdocs build -q --strict -f {ROOT}/mkdocs.yml -d site",),
+    "docs": (f"mkdocs build -q --strict -f {ROOT}/mkdocs.yml -d HERE/site",),
     "lab": ("cnnzoo lab kernels --preset quick --data data.npz --out lab -q",),
     "mediapipe": ("python -c 'from mediapipe.tasks.python.vision import ImageClassifier'",),
     "micro": (f"{EXPORT} {INT8} -o b.tflite", "cnnzoo-bench micro b.tflite"),
@@ -112,8 +112,8 @@ def prepare(here: Path, checkpoint: Path | None) -> None:
 
 
 def of(venv: Path, command: str) -> list[str | Path]:
-    """A command of an environment."""
-    program, *arguments = shlex.split(command)
+    """A command of an environment, which stands in the folder that it calls HERE."""
+    program, *arguments = shlex.split(command.replace("HERE", str(venv.parent)))
     return [venv / "bin" / program, *arguments]
 
 
