@@ -66,29 +66,54 @@ def averaged(model: keras.Model, batches: Iterable[Any] = (), *, keep: bool = Fa
     if not inner.use_ema:
         yield
         return
-    norms = [layer for layer in model._flatten_layers() if type(layer) is BatchNormalization and layer.trainable]
-    held = [*model.trainable_variables, *(v for norm in norms for v in (norm.moving_mean, norm.moving_variance))]
+    statistics = _statistics(model)
+    held = [*model.trainable_variables, *statistics]
     before = _copied(held)
     try:
         _assign(model.trainable_variables, _copied(inner.averages))
-        _measure(model, norms, batches)
+        _assign(statistics, _measured(model, batches))
         yield
     finally:
         if not keep:
             _assign(held, before)
 
 
-def _measure(model: keras.Model, norms: Sequence[BatchNormalization], batches: Iterable[Any]) -> None:
-    """Each normalisation's statistics as their mean over the batches."""
-    momenta = [norm.momentum for norm in norms]
+def _measured(model: keras.Model, batches: Iterable[Any]) -> list[np.ndarray]:
+    """Batch normalisation's statistics over the batches, by a copy of the model without distribution or chance.
+
+    It draws nothing from the model's own generators, so that training goes on as if nothing had been measured.
+    """
+    with _by_itself():
+        copy = keras.models.clone_model(model)
+        _assign(copy.variables, _copied(model.variables))
+        for layer in copy._flatten_layers():
+            if hasattr(layer, "rate"):  # dropout's
+                layer.rate = 0.0
+        for i, images in enumerate(batches):
+            for norm in _norms(copy):
+                norm.momentum = i / (i + 1)  # each is the mean over the batches then
+            copy(images, training=True)
+        return _copied(_statistics(copy))
+
+
+@contextmanager
+def _by_itself() -> Iterator[None]:
+    """What is made within is of this process alone, and of one device."""
+    distribution = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
     try:
-        for i, images in enumerate(batches if norms else ()):
-            for norm in norms:
-                norm.momentum = i / (i + 1)
-            model(images, training=True)
+        yield
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        keras.distribution.set_distribution(distribution)
+
+
+def _norms(model: keras.Model) -> list[BatchNormalization]:
+    """Those that follow what they see."""
+    return [layer for layer in model._flatten_layers() if isinstance(layer, BatchNormalization) and layer.trainable]
+
+
+def _statistics(model: keras.Model) -> list[Any]:
+    return [variable for norm in _norms(model) for variable in (norm.moving_mean, norm.moving_variance)]
 
 
 def _copied(variables: Sequence[Any]) -> list[np.ndarray]:

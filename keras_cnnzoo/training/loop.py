@@ -237,9 +237,8 @@ class _Session:
         self.watch(row)
 
     def _sample(self) -> Iterator[Any]:
-        """Batches of training images, from which statistics are taken; none where each host would take its own."""
-        if self.part[1] == 1:
-            yield from sample_batches(self.data, self.preprocessing, self.recipe.batch, SAMPLE)
+        """Batches of training images, the same on each host, from which statistics are taken."""
+        return sample_batches(self.data, self.preprocessing, self.recipe.batch, SAMPLE)
 
     @property
     def _writes(self) -> bool:

@@ -375,7 +375,7 @@ def test_list_path_and_verify_tell_the_same_story(home: Path) -> None:
     rows = json.loads(run("list", "resnet18", "--json"))
     assert [row["spec"] for row in rows] == ["torchvision:IMAGENET1K_V1"]
     assert run("path", "resnet18").strip() == rows[0]["path"]
-    assert "no checkpoint is here" in run("verify")
+    assert "no checkpoint is here" in run("verify", "resnet18")
     Path(rows[0]["path"]).parent.mkdir(parents=True)
     Path(rows[0]["path"]).write_bytes(b"something else")
     assert "NOT what was published" in run("verify", code=3).replace("\n", "")
