@@ -84,7 +84,7 @@ def _measured(model: keras.Model, batches: Iterable[Any]) -> list[np.ndarray]:
     It draws nothing from the model's own generators, so that training goes on as if nothing had been measured.
     """
     with _by_itself():
-        copy = keras.models.clone_model(model)
+        copy = keras.models.clone_model(keras.Model(model.inputs, model.outputs))  # one that is not compiled
         _assign(copy.variables, _copied(model.variables))
         for layer in copy._flatten_layers():
             if hasattr(layer, "rate"):  # dropout's
