@@ -71,7 +71,8 @@ def averaged(model: keras.Model, batches: Iterable[Any] = (), *, keep: bool = Fa
     before = _copied(held)
     try:
         _assign(model.trainable_variables, _copied(inner.averages))
-        _assign(statistics, _measured(model, batches))
+        if statistics:
+            _assign(statistics, _measured(model, batches))
         yield
     finally:
         if not keep:
@@ -85,7 +86,7 @@ def _measured(model: keras.Model, batches: Iterable[Any]) -> list[np.ndarray]:
     """
     with _by_itself():
         copy = keras.models.clone_model(keras.Model(model.inputs, model.outputs))  # one that is not compiled
-        _assign(copy.variables, _copied(model.variables))
+        copy.set_weights(model.get_weights())
         for layer in copy._flatten_layers():
             if hasattr(layer, "rate"):  # dropout's
                 layer.rate = 0.0
