@@ -90,8 +90,9 @@ def _measured(model: keras.Model, batches: Iterable[Any]) -> list[np.ndarray]:
         for layer in copy._flatten_layers():
             if hasattr(layer, "rate"):  # dropout's
                 layer.rate = 0.0
+        norms = _norms(copy)
         for i, images in enumerate(batches):
-            for norm in _norms(copy):
+            for norm in norms:
                 norm.momentum = i / (i + 1)  # each is the mean over the batches then
             copy(images, training=True)
         return _copied(_statistics(copy))
