@@ -17,6 +17,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from keras_cnnzoo.training import prefer_onednn
+
+prefer_onednn()
+
 import keras
 import numpy as np
 from safetensors import safe_open

@@ -2,6 +2,8 @@
 
     python benchmarks/quantization.py resnet20=w20.safetensors resnet56=w56.safetensors train.npz test.npz \\
         [--seeds 5] [--ways int8,tensorflow,litert-quantizer,onnxruntime,int4,int4-nearest]
+    python benchmarks/quantization.py --bundled fashion_mnist          # the networks that ship
+    python benchmarks/quantization.py --bundled cifar10_jpeg train.npz test.npz
 
 For each network and seed, 500 calibration images are drawn from train.npz and every way gets the same. A difference is
 paired over the images of test.npz, ties at the top score 1/k, and the interval is that of the mean over seeds. p is
@@ -16,6 +18,8 @@ import math
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -36,8 +40,10 @@ from keras_cnnzoo.export.quantize import quantize
 from keras_cnnzoo.export.schemes import Quantization
 from keras_cnnzoo.export.tflite import silent
 from keras_cnnzoo.export.verify import compare, correct, paired_difference
-from keras_cnnzoo.images import read_images
+from keras_cnnzoo.images import Images, read_images
 from keras_cnnzoo.preprocessing import PRESETS
+from keras_cnnzoo.training import Arrays, dataset
+from keras_cnnzoo.weights.bundled import all_bundled
 
 COUNT, SIZE, BATCH = 500, (32, 32, 3), 50
 Answer = Callable[[keras.Model, Calibration, np.ndarray], np.ndarray]
@@ -102,7 +108,7 @@ def onnxruntime(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np
     with tempfile.TemporaryDirectory() as folder:
         whole, small = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         call = tf.function(lambda image: model(image, training=False))
-        signature = (tf.TensorSpec((None, *SIZE), tf.float32, name="image"),)
+        signature = (tf.TensorSpec((None, *inputs.shape[1:]), tf.float32, name="image"),)
         tf2onnx.convert.from_function(call, signature, opset=17, output_path=str(whole))
         quantize_static(whole, small, Reader(), per_channel=True)
         session = ort.InferenceSession(small.read_bytes(), providers=["CPUExecutionProvider"])
@@ -132,11 +138,44 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
     return min(1.0, 2 * sum(map(math.exp, logs)))
 
 
-def answered(way: str, model: keras.Model, train: str, held_out: np.ndarray, seeds: int) -> Iterator[np.ndarray]:
+@dataclass(frozen=True)
+class Trained:
+    """A network, the images that calibrate it, and those that it is tested on."""
+
+    name: str
+    model: Callable[[], keras.Model]
+    train: Images
+    test: Images
+
+
+def named(networks: list[str], train: Images, test: Images) -> list[Trained]:
+    """Those of NETWORK=WEIGHTS."""
+    create = partial(keras_cnnzoo.create, classifier_activation=None)
+    pairs = (network.partition("=")[::2] for network in networks)
+    return [Trained(name, partial(create, name, weights=path), train, test) for name, path in pairs]
+
+
+def bundled(data: str, train: Images, test: Images) -> list[Trained]:
+    """Those that ship with weights of a data set."""
+    create = partial(keras_cnnzoo.create, weights=data, classifier_activation=None)
+    rows = [row for row in all_bundled() if row.data == data]
+    return [Trained(row.network, partial(create, row.network, **row.options), train, test) for row in rows]
+
+
+def images_of(data: str) -> tuple[Images, Images]:
+    """A named data set's, to calibrate and to test."""
+    found = dataset(data)
+    assert isinstance(found.train, Arrays)
+    assert isinstance(found.test, Arrays)
+    one, other = (Images(part.pixels, part.labels, None, 0, found.name) for part in (found.train, found.test))
+    return one, other
+
+
+def answered(way: str, one: Trained, model: keras.Model, inputs: np.ndarray, seeds: int) -> Iterator[np.ndarray]:
     """The logits of a way's file by each seed's calibration images."""
     for seed in range(seeds):
-        images = read_images(train, SIZE, count=COUNT, seed=seed)
-        yield WAYS[way](model, Calibration(PRESETS["torch"](images.pixels), images.source), held_out)
+        images = one.train.take(COUNT, seed)
+        yield WAYS[way](model, Calibration(PRESETS["torch"](images.pixels), images.source), inputs)
 
 
 def row(name: str, way: str, right: np.ndarray, *rest: str) -> None:
@@ -148,36 +187,43 @@ def against(right: np.ndarray, floats: np.ndarray) -> str:
     return f"{difference:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
+def measured(one: Trained, ways: list[str], seeds: int, rights: dict[str, list[np.ndarray]]) -> None:
+    """A network's rows; `rights` gets, by way, whether each image was right, the mean over the seeds."""
+    model, inputs, labels = one.model(), PRESETS["torch"](one.test.pixels), one.test.labels
+    expected = LiteRT(emit(lower(from_keras(model)), batch=BATCH))(inputs)[0]
+    rights["float32"].append(correct(expected, labels))
+    row(one.name, "float32", rights["float32"][-1], "0", "100", "", "")
+    reference: list[np.ndarray] = []
+    for way in ways:
+        logits = list(answered(way, one, model, inputs, seeds))
+        proofs = [compare(expected, answers, labels) for answers in logits]
+        scores = [correct(answers, labels) for answers in logits]
+        reference = reference or scores
+        rights[way].append(np.mean(scores, axis=0))
+        agreement, sqnr = (100 * np.mean([p.agreement for p in proofs]), np.mean([p.sqnr_db for p in proofs]))
+        p = np.median([mcnemar(*pair) for pair in zip(reference, scores, strict=True)])
+        row(
+            one.name, way, rights[way][-1], against(rights[way][-1], rights["float32"][-1]),
+            f"{agreement:.2f}", f"{sqnr:.2f}", f"{p:.2f}",
+        )  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("arguments", nargs="+", metavar="NETWORK=WEIGHTS ... TRAIN TEST")
+    parser.add_argument("arguments", nargs="*", metavar="NETWORK=WEIGHTS ... TRAIN TEST")
+    parser.add_argument("--bundled", metavar="DATA", help="the networks that ship with weights of it, instead")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--ways", default=",".join(WAYS))
-    parser.add_argument("--images", type=int, help="of test.npz, at most")
+    parser.add_argument("--images", type=int, help="of the test images, at most")
     options = parser.parse_args()
-    *networks, train, test = options.arguments
-    held_out = read_images(test, SIZE, count=options.images)
-    inputs, ways = PRESETS["torch"](held_out.pixels), options.ways.split(",")
-    rights: dict[str, list[np.ndarray]] = defaultdict(list)  # by way, each network's, of each image the mean over seeds
+    *names, train, test = options.arguments or (None, None)
+    drawn_from, held_out = (read_images(train, SIZE), read_images(test, SIZE)) if train else images_of(options.bundled)
+    held_out = held_out.read(options.images)
+    networks = bundled(options.bundled, drawn_from, held_out) if options.bundled else named(names, drawn_from, held_out)
+    ways, rights = options.ways.split(","), defaultdict[str, list[np.ndarray]](list)
     print("| network | way | top-1 % | minus float, points | agreement % | SQNR dB | p |\n" + "|---" * 7 + "|")
-    for network, _, weights in (argument.partition("=") for argument in networks):
-        model = keras_cnnzoo.create(network, weights=weights, classifier_activation=None)
-        expected = LiteRT(emit(lower(from_keras(model)), batch=BATCH))(inputs)[0]
-        rights["float32"].append(correct(expected, held_out.labels))
-        row(network, "float32", rights["float32"][-1], "0", "100", "", "")
-        reference: list[np.ndarray] = []
-        for way in ways:
-            logits = list(answered(way, model, train, inputs, options.seeds))
-            proofs = [compare(expected, answers, held_out.labels) for answers in logits]
-            scores = [correct(answers, held_out.labels) for answers in logits]
-            reference = reference or scores
-            rights[way].append(np.mean(scores, axis=0))
-            agreement, sqnr = (100 * np.mean([p.agreement for p in proofs]), np.mean([p.sqnr_db for p in proofs]))
-            p = np.median([mcnemar(*pair) for pair in zip(reference, scores, strict=True)])
-            row(
-                network, way, rights[way][-1], against(rights[way][-1], rights["float32"][-1]),
-                f"{agreement:.2f}", f"{sqnr:.2f}", f"{p:.2f}",
-            )  # fmt: skip
+    for one in networks:
+        measured(one, ways, options.seeds, rights)
     floats = np.mean(rights["float32"], axis=0)
     for way in ways if len(networks) > 1 else ():
         mean = np.mean(rights[way], axis=0)

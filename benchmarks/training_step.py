@@ -5,13 +5,18 @@
 
 Needs torch and torchvision (make references). Both train the same architecture in float32 by SGD with momentum, in
 blocks of a few steps that alternate and change their order each round, so that what else the machine does meets both;
-the ratio is the median over the rounds. Threads as the environment has them (OMP_NUM_THREADS,
+the ratio is the median over the rounds. Ours is the step of `cnnzoo train`, with its fused batch normalisation and
+with oneDNN; TF_ENABLE_ONEDNN_OPTS=0 shows what that does. Threads as the environment has them (OMP_NUM_THREADS,
 TF_NUM_INTRAOP_THREADS).
 """
 
 import argparse
 import time
 from collections.abc import Callable
+
+from keras_cnnzoo.training import prefer_onednn
+
+prefer_onednn()
 
 import keras
 import numpy as np
@@ -20,6 +25,7 @@ import tensorflow as tf
 import keras_cnnzoo as zoo
 from keras_cnnzoo.preprocessing import PRESETS
 from keras_cnnzoo.training import Arrays, Data, recipe
+from keras_cnnzoo.training.compiled import compile_by, trained_steps
 from keras_cnnzoo.training.pipeline import training_batches
 
 CLASSES, BLOCK = 10, 3  # steps a block
@@ -30,13 +36,10 @@ def ours(name: str, size: int, batch: int) -> Callable[[], None]:
     """A step of the zoo's network in Keras."""
     keras.utils.set_random_seed(0)
     model = zoo.create(name, input_shape=(size, size, 3), classes=CLASSES, classifier_activation=None)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.01, 0.9), loss, jit_compile=False)
+    compile_by(recipe("resnet_cifar").changed(learning_rate=0.01), model, steps=1000)
     images, labels = arrays(size, batch)
-    data = tf.data.Dataset.from_tensors((images, labels)).cache().repeat()
-    model.make_train_function()
-    iterator = iter(data)
-    return lambda: float(model.train_function(iterator)["loss"])  # type: ignore[return-value]
+    steps = trained_steps(model, tf.data.Dataset.from_tensors((images, np.eye(CLASSES)[labels])).cache(), 10**9)
+    return lambda: next(steps)  # type: ignore[return-value]
 
 
 def torchs(name: str, size: int, batch: int) -> Callable[[], None]:

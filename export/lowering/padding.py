@@ -1,13 +1,17 @@
 """The zeros around a map: what a layer reads of them, and what "same" means."""
 
+from dataclasses import replace
+
 from ..graph import Graph, Node, Shape
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
 
-def extent(conv: Node) -> tuple[int, ...]:
-    """Height and width that a convolution's kernel covers, dilation included."""
-    pairs = zip(conv.config["kernel_size"], conv.config["dilation_rate"], strict=True)
+def extent(node: Node) -> tuple[int, ...]:
+    """Height and width that the window of a convolution or a pool covers, dilation included."""
+    if "pool_size" in node.config:
+        return tuple(node.config["pool_size"])
+    pairs = zip(node.config["kernel_size"], node.config["dilation_rate"], strict=True)
     return tuple(dilation * (kernel - 1) + 1 for kernel, dilation in pairs)
 
 
@@ -41,9 +45,15 @@ def read_by(graph: Graph, conv: Node) -> tuple[str, Pads]:
     return conv.inputs[0], ((0, 0), (0, 0))
 
 
-def zeros_around(name: str, source: str, shape: Shape, pads: Pads) -> Node:
-    """A padding layer over `source`, a map of `shape`."""
+def reading(conv: Node, source: str, shape: Shape, pads: Pads) -> list[Node]:
+    """The convolution over `source`, a map of `shape`, and zeros around: by "same", or behind a padding layer."""
+    if pads == same_pads(shape, extent(conv), tuple(conv.config["strides"])):
+        return [replace(conv, config=conv.config | {"padding": "same"}, inputs=(source,))]
+    conv = replace(conv, config=conv.config | {"padding": "valid"}, inputs=(source,))
+    if not any(map(any, pads)):
+        return [conv]
     height, width, channels = shape
     padded = (height + sum(pads[0]), width + sum(pads[1]), channels)
     config = {"padding": pads, "data_format": "channels_last"}
-    return Node(name, "ZeroPadding2D", config, (source,), shapes=(padded,))
+    zeros = Node(f"{conv.name}/around", "ZeroPadding2D", config, (source,), shapes=(padded,))
+    return [zeros, replace(conv, inputs=(zeros.name,))]

@@ -8,6 +8,8 @@ from ..graph import Graph, Node, Shape
 CLAMPS = ("relu", "relu6")  # what fuses into the operator before it
 FUSING = {"Conv2D", "DepthwiseConv2D", "Dense", "MaxPooling2D", "AveragePooling2D", "Add", "Multiply", "Rescaling"}
 
+NOT_NEGATIVE = (*CLAMPS, "sigmoid", "hard_sigmoid", "softplus", "exponential")
+
 # layers whose outputs stay within the limits of their inputs, where these hold zero
 BOUNDED = {
     "AveragePooling2D",
@@ -40,6 +42,14 @@ def is_clamped(graph: Graph, reference: str, function: str) -> bool:
     if is_clamp(node):
         return function == "relu" or node.config["activation"] == function
     return node.op in BOUNDED and all(is_clamped(graph, i, function) for i in node.inputs)
+
+
+def is_not_negative(graph: Graph, reference: str) -> bool:
+    """Whether no value is below 0."""
+    node = graph.producer(reference)
+    if node.op == "Activation":
+        return node.config["activation"] in NOT_NEGATIVE
+    return node.op in BOUNDED and all(is_not_negative(graph, i) for i in node.inputs)
 
 
 def is_last_axis(axis: Any, shape: Shape) -> bool:

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 
 from ..graph import Graph, Node
 from .declined import Declined, ignore
-from .padding import Pads, extent, is_channels_first, pads_of, read_by, same_pads, zeros_around
-from .patterns import is_clamp, is_clamped
+from .padding import Pads, extent, is_channels_first, pads_of, read_by, reading, same_pads
+from .patterns import is_clamp, is_not_negative
 
 WINDOWED = ("Conv2D", "DepthwiseConv2D")
 
@@ -39,7 +39,7 @@ def pool_padding(graph: Graph, declined: Declined = ignore) -> Graph:
         (source,) = pad.inputs
         axes = [_axis(graph.shape_of(source), pool, pads_of(pad), axis) for axis in (0, 1)]
         height, width = axes
-        if not is_clamped(graph, source, "relu"):
+        if not is_not_negative(graph, source):
             declined(name, "what it reads may be negative, and a zero of its border the largest")
         elif height is None or width is None:
             declined(name, f"no map a little larger is padded by {pads_of(pad)} where 'same' is asked for")
@@ -80,13 +80,7 @@ def _with_more(graph: Graph, source: str, pad: str, more: tuple[int, int]) -> Gr
         (before, (conv.shape[i] + more[i] - 1) * strides[i] + size[i] - before - shape[i] if more[i] else after)
         for i, (before, after) in enumerate(pads)
     )
-    pads = rows, columns
-    if pads == same_pads(shape, size, strides):
-        wide = [replace(conv, config=conv.config | {"padding": "same"}, inputs=(origin,))]
-    else:
-        zeros = zeros_around(f"{conv.name}/around", origin, shape, pads)
-        wide = [zeros, replace(conv, config=conv.config | {"padding": "valid"}, inputs=(zeros.name,))]
-    graph = graph.splice(conv.name, *wide)
+    graph = graph.splice(conv.name, *reading(conv, origin, shape, (rows, columns)))
     return graph.update(*(replace(graph.nodes[node.name], shapes=(_larger(node, more),)) for node in chain))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..graph import Graph, Node
 from .declined import Declined, ignore
-from .padding import Pads, read_by, same_pads, zeros_around
+from .padding import read_by, reading
 from .patterns import is_clamp
 
 NARROW, PIXELS = 4, 4  # inputs of so many channels at most; at least so many pixels a block
@@ -80,20 +80,15 @@ def _read_in_blocks(graph: Graph, conv: Node, source: str, rows: tuple[int, int]
     columns = Node(f"{conv.name}/blocks", "Reshape", {"target_shape": shape}, (source,), shapes=(shape,))
     kernel = _kernel(conv, blocks, channels)
     size, strides = kernel.shape[:2], (conv.config["strides"][0], 1)
-    pads: Pads = (rows, (blocks.before, blocks.after))
-    same = pads == same_pads(shape, size, strides)
-    zeros = [] if same or not any(map(any, pads)) else [zeros_around(f"{conv.name}/around", columns.name, shape, pads)]
-    read = [columns, *zeros]
-    config = {"kernel_size": size, "strides": strides, "padding": "same" if same else "valid"}
     wide = replace(
         conv,
-        config=conv.config | config | {"filters": kernel.shape[-1]},
-        inputs=(read[-1].name,),
+        config=conv.config | {"kernel_size": size, "strides": strides, "filters": kernel.shape[-1]},
         weights=(kernel, *(np.tile(bias, blocks.outputs) for bias in conv.weights[1:])),
         shapes=((conv.shape[0], conv.shape[1] // blocks.outputs, kernel.shape[-1]),),
     )
+    *zeros, wide = reading(wide, columns.name, shape, (rows, (blocks.before, blocks.after)))
     readers = graph.reading()[conv.name]
-    graph = graph.splice(conv.name, *read, wide)
+    graph = graph.splice(conv.name, columns, *zeros, wide)
     last = wide
     if len(readers) == 1 and is_clamp(readers[0]) and conv.name not in graph.outputs:  # so that it still fuses
         last = replace(readers[0], shapes=wide.shapes)

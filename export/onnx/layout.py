@@ -1,7 +1,7 @@
 """Passes that make a graph fit for channels first: explicit padding, and a flattening that needs no Transpose.
 
 ZeroPadding2D goes into the windows that read it, as torch's exporter has them, so that no runtime copies a map for its
-border. A convolution takes any, an average pool counts the zeros, a max pool must stand behind a ReLU: its own border
+border. A convolution takes any, an average pool counts the zeros, a max pool must read nothing negative: its own border
 is minus infinity, which is the same as 0 there as long as every window holds a real value.
 """
 
@@ -10,11 +10,11 @@ from dataclasses import replace
 import numpy as np
 
 from ..graph import Graph, Node, Shape
+from ..lowering.padding import extent, pads_of, same_pads
+from ..lowering.patterns import is_not_negative
 
 CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D")
 POOLS = ("MaxPooling2D", "AveragePooling2D")
-NOT_NEGATIVE = ("relu", "relu6", "sigmoid", "hard_sigmoid", "softplus", "exponential")
-KEEPS_SIGN = ("MaxPooling2D", "AveragePooling2D", "Concatenate", "ChannelShuffle", "ChannelSplit", "ZeroPadding2D")
 
 Pads = tuple[int, int, int, int]
 """Top, left, bottom, right, as ONNX has them."""
@@ -24,12 +24,12 @@ def explicit_padding(graph: Graph) -> Graph:
     """Each window with `pads` in numbers, ZeroPadding2D folded into all its readers or left alone."""
     for node in graph.nodes.values():
         if node.op in CONVOLUTIONS + POOLS:
-            shape = graph.producer(node.inputs[0]).shapes[_index(node.inputs[0])]
-            graph = graph.update(replace(node, config=node.config | {"pads": pads(node, shape)}))
+            found = pads(node, graph.shape_of(node.inputs[0]))
+            graph = graph.update(replace(node, config=node.config | {"pads": found}))
     for padding in list(graph.nodes.values()):
         if padding.op == "ZeroPadding2D" and padding.name not in graph.outputs:
             readers = [node for node in graph.nodes.values() if padding.name in node.inputs]
-            border = _border(padding)
+            border = _in_order(pads_of(padding))
             if all(_absorbs(graph, reader, padding, border) for reader in readers):
                 graph = graph.update(*(_with_border(reader, border) for reader in readers)).bypass(padding.name)
     return graph
@@ -43,7 +43,7 @@ def flatten_channels_first(graph: Graph) -> Graph:
     for flatten in list(graph.nodes.values()):
         if flatten.op != "Flatten" or flatten.name in graph.outputs:
             continue
-        shape = graph.producer(flatten.inputs[0]).shapes[_index(flatten.inputs[0])]
+        shape = graph.shape_of(flatten.inputs[0])
         readers = [node for node in graph.nodes.values() if flatten.name in node.inputs]
         if len(shape) == 3 and all(reader.op == "Dense" for reader in readers):
             order = np.arange(np.prod(shape)).reshape(shape).transpose(2, 0, 1).ravel()
@@ -56,22 +56,11 @@ def pads(node: Node, shape: Shape) -> Pads:
     """What `padding` of a window means on a map of `shape` (height, width, channels): "same" is TensorFlow's."""
     if node.config["padding"] == "valid":
         return 0, 0, 0, 0
-    extents = node.config.get("kernel_size") or node.config["pool_size"]
-    dilations = node.config.get("dilation_rate", (1, 1))
-    before, after = [], []
-    for size, extent, stride, dilation in zip(shape, extents, node.config["strides"], dilations, strict=False):
-        total = max(0, (-(-size // stride) - 1) * stride + dilation * (extent - 1) + 1 - size)
-        before.append(total // 2)
-        after.append(total - total // 2)
-    return before[0], before[1], after[0], after[1]
+    return _in_order(same_pads(shape, extent(node), tuple(node.config["strides"])))
 
 
-def _index(reference: str) -> int:
-    return int(reference.partition(":")[2] or 0)
-
-
-def _border(padding: Node) -> Pads:
-    (top, bottom), (left, right) = padding.config["padding"]
+def _in_order(sides: tuple[tuple[int, int], tuple[int, int]]) -> Pads:
+    (top, bottom), (left, right) = sides
     return top, left, bottom, right
 
 
@@ -80,7 +69,7 @@ def _absorbs(graph: Graph, reader: Node, padding: Node, border: Pads) -> bool:
         return True
     if reader.op == "AveragePooling2D":  # it either counts its border or does not
         return not any(reader.config["pads"]) and _smaller(border, reader)
-    return reader.op == "MaxPooling2D" and _smaller(border, reader) and _not_negative(graph, padding.inputs[0])
+    return reader.op == "MaxPooling2D" and _smaller(border, reader) and is_not_negative(graph, padding.inputs[0])
 
 
 def _smaller(border: Pads, pool: Node) -> bool:
@@ -88,13 +77,6 @@ def _smaller(border: Pads, pool: Node) -> bool:
     height, width = pool.config["pool_size"]
     top, left, bottom, right = (a + b for a, b in zip(border, pool.config["pads"], strict=True))
     return max(top, bottom) < height and max(left, right) < width
-
-
-def _not_negative(graph: Graph, reference: str) -> bool:
-    node = graph.producer(reference)
-    if node.op == "Activation":
-        return node.config["activation"] in NOT_NEGATIVE
-    return node.op in KEEPS_SIGN and all(_not_negative(graph, i) for i in node.inputs)
 
 
 def _with_border(reader: Node, border: Pads) -> Node:

@@ -8,6 +8,7 @@ from .data import dataset as dataset
 from .loop import Diverged as Diverged
 from .loop import Run as Run
 from .loop import train as train
+from .onednn import prefer_onednn as prefer_onednn
 from .recipes import Recipe as Recipe
 from .recipes import list_recipes as list_recipes
 from .recipes import recipe as recipe

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..options import typed_options
 from ..preprocessing import PRESETS, Preprocessing, preprocessing
 from ..registry import builder_of, info
+from .onednn import prefer_onednn
 from .recipes import FIELDS, Recipe, recipe
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def train(
 
     Exit codes: 0 trained, 2 bad input (a loss that is no number, too), 130 interrupted.
     """
+    prefer_onednn()
     if hosts > 1:
         os.environ.setdefault("KERAS_BACKEND", "jax")  # before the builders load keras
     chosen = recipe(recipe_)

@@ -141,6 +141,16 @@ def test_an_output_of_the_model_is_cropped_and_keeps_its_name() -> None:
     assert_same(model, graph)
 
 
+@pytest.mark.parametrize("activation", ["sigmoid", "softplus", "tanh"])
+def test_what_is_never_negative_needs_no_relu(activation: str) -> None:
+    image = keras.Input((17, 17, 3))
+    x = layers.Activation(activation)(layers.Conv2D(6, 3, padding="same")(image))
+    model = keras.Model(image, layers.MaxPooling2D(3, 2, name="pool")(layers.ZeroPadding2D(1, name="pad")(x)))
+    graph, left = lowered(model)
+    assert ("pad" in graph.nodes) == (activation == "tanh") == ("pool" in left)
+    assert_same(model, graph)
+
+
 def without_relu() -> keras.Model:
     image = keras.Input((16, 16, 3))
     x = layers.ZeroPadding2D(1, name="pad")(layers.Conv2D(6, 3, padding="same", name="stem")(image))

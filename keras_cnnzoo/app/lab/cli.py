@@ -8,6 +8,7 @@ from rich.table import Table
 
 from ...console import print_json, progress, terminal
 from ...errors import InputError
+from ...training.onednn import prefer_onednn
 
 EXAMPLE = """
 **Examples**
@@ -51,6 +52,7 @@ def lab(
         return
     if name is None:
         raise InputError(f"name a lab: {', '.join(NAMES)}, or all; `cnnzoo lab --list` tells of them")
+    prefer_onednn()
     labs = [lab_of(each) for each in (NAMES if name == "all" else [name])]
     found = [_run(each, data, out, preset, seeds, force, shown=not quiet) for each in labs]
     if as_json:
