@@ -147,7 +147,7 @@ def main() -> None:
 
                 path = Path(folder) / "file.onnx"
                 to_onnx(model, path, quantize="int8", batch=None, force=True, **shared)
-                row(method, "Q/DQ ONNX, ORT", OnnxRuntime(path.read_bytes(), exact=True)(test)[0], base, truth, "")
+                row(method, "Q/DQ ONNX, ORT", OnnxRuntime(path.read_bytes())(test)[0], base, truth, "")
                 plain = Path(folder) / "plain.tflite"
                 to_tflite(model, plain, quantize="int8", calibration=images[:CALIBRATION], lower="none", force=True)
                 row(method, "its weights, int8 by calibration", LiteRT(plain.read_bytes())(test)[0], base, truth, "")

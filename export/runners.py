@@ -89,8 +89,7 @@ class OnnxRunner:
             model = onnx.load_from_string(content)
         except Exception as error:  # protobuf's own, which has no stubs
             raise InputError("not an .onnx file, or a truncated one") from error
-        exact = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
-        self._file, self.name = OnnxRuntime(model, exact=exact), name
+        self._file, self.name = OnnxRuntime(model), name
         if len(self._file.inputs) != 1:
             raise InputError(f"{name} has {len(self._file.inputs)} inputs; networks of one image are compared")
         self.batch = self._file.batch

@@ -114,10 +114,25 @@ def test_an_int8_file_answers_about_as_well_as_the_model(
         path = tmp_path / f"{estimator}.onnx"
         scheme = Quantization("int8", estimator=estimator, corrections=())
         to_onnx(resnet, path, quantize=scheme, calibration=some_images)
-        (answers,) = OnnxRuntime(path.read_bytes(), exact=True)(some_images)
+        (answers,) = OnnxRuntime(path.read_bytes())(some_images)
         found[estimator] = compare(expected, answers).sqnr_db or 0
     assert found["mse"] > 20
     assert found["mse"] > found["min-max"]
+
+
+def test_a_quantized_file_runs_as_it_stands_and_a_float_one_as_fast_as_it_may(
+    resnet: keras.Model, some_images: np.ndarray, tmp_path: Path
+) -> None:
+    """ONNX Runtime's fused int8 kernels saturate on AVX2: there they answer otherwise than the file says."""
+    whole, small = tmp_path / "float32.onnx", tmp_path / "int8.onnx"
+    to_onnx(resnet, whole)
+    to_onnx(resnet, small, quantize="int8", calibration=some_images)
+    unasked = {path.stem: OnnxRuntime(path.read_bytes())(some_images)[0] for path in (whole, small)}
+    for path, exact in ((whole, False), (small, True)):
+        (answers,) = OnnxRuntime(path.read_bytes(), exact=exact)(some_images)
+        np.testing.assert_array_equal(unasked[path.stem], answers)
+    (fused,) = OnnxRuntime(small.read_bytes(), exact=False)(some_images)
+    assert (fused != unasked["int8"]).any()
 
 
 def in_float(model: onnx.ModelProto) -> set[str]:
@@ -174,7 +189,7 @@ def test_auto_mixed_keeps_the_layers_that_cost_most(
         card = to_onnx(small, path, quantize=options, calibration=some_images, batch=None)
         assert set(card.quantization["kept"]) == in_float(onnx.load(path))
         assert len(card.quantization["kept"]) == count
-        found[count] = compare(expected, OnnxRuntime(path.read_bytes(), exact=True)(some_images)[0]).sqnr_db or 0
+        found[count] = compare(expected, OnnxRuntime(path.read_bytes())(some_images)[0]).sqnr_db or 0
     assert found[2] > found[0] + 0.5
 
 
@@ -188,7 +203,7 @@ def test_adaround_of_int4_weights_brings_the_answers_nearer(
         options = Quantization("int4", corrections=chosen)
         card = to_onnx(small, path, quantize=options, calibration=some_images[:40], batch=None)
         assert tuple(card.quantization["corrections"]) == chosen
-        found.append(compare(expected, OnnxRuntime(path.read_bytes(), exact=True)(some_images[40:])[0]).sqnr_db or 0)
+        found.append(compare(expected, OnnxRuntime(path.read_bytes())(some_images[40:])[0]).sqnr_db or 0)
     assert found[1] > found[0] + 3
     assert found[2] > found[0] + 3
 
@@ -202,7 +217,7 @@ def test_bias_correction_gives_each_answer_the_mean_that_it_has_in_float(
         path = tmp_path / f"{len(chosen)}.onnx"
         options = Quantization("int8", estimator="mse", corrections=chosen)
         to_onnx(small, path, quantize=options, calibration=some_images, batch=None)
-        (answers,) = OnnxRuntime(path.read_bytes(), exact=True)(some_images)
+        (answers,) = OnnxRuntime(path.read_bytes())(some_images)
         found.append(float(np.abs(answers.mean(0) - expected.mean(0)).max() / np.abs(expected).max()))
     assert found[0] > 1e-4
     assert found[1] < 1e-5
@@ -222,7 +237,7 @@ def test_equalisation_serves_channels_of_unequal_size(some_images: np.ndarray, t
     for chosen in ((), ("equalisation",)):
         path = tmp_path / f"{len(chosen)}.onnx"
         to_onnx(model, path, quantize=Quantization("int8", corrections=chosen), calibration=some_images, batch=None)
-        found.append(compare(expected, OnnxRuntime(path.read_bytes(), exact=True)(some_images)[0]).sqnr_db or 0)
+        found.append(compare(expected, OnnxRuntime(path.read_bytes())(some_images)[0]).sqnr_db or 0)
     assert found[1] > found[0] + 6
 
 

@@ -1,0 +1,47 @@
+"""What docs/labs says of each lab follows from the rows that stand there."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("matplotlib", reason="pip install 'keras-cnnzoo[lab]'")
+
+from keras_cnnzoo.app.lab.claims import NAMES, lab
+from keras_cnnzoo.app.lab.framework import Rows
+from keras_cnnzoo.app.lab.verdict import decide
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "labs"
+RESULTS = sorted(path.stem for path in DOCS.glob("*.json"))
+
+
+def read(name: str) -> tuple[dict[str, Any], Rows]:
+    result = json.loads((DOCS / f"{name}.json").read_text(encoding="utf-8"))
+    named = (dict(zip(result["columns"], row, strict=True)) for row in result["rows"])
+    return result, Rows({key: value for key, value in row.items() if value is not None} for row in named)
+
+
+def test_the_results_are_of_labs_that_there_are() -> None:
+    assert RESULTS
+    assert set(RESULTS) <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_lab_s_verdicts_follow_from_its_rows(name: str) -> None:
+    result, rows = read(name)
+    assert result["preset"] == "standard"
+    assert result["settings"] == lab(name).preset("standard").settings()
+    assert result["seeds"] == len(rows.distinct("seed")) >= 3
+    for claim, said in zip(lab(name).claims, result["verdicts"], strict=True):
+        found = decide(claim, rows)
+        assert (found.says, found.word) == (said["says"], said["word"])
+        for key in ("effect", "low", "high"):
+            assert getattr(found, key) == pytest.approx(said[key], rel=2e-2, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_lab_s_figures_are_drawn_from_its_rows(name: str) -> None:
+    _, rows = read(name)
+    drawn = {f"{name}-{figure}.svg" for figure in lab(name).figures(rows)}
+    assert drawn == {path.name for path in DOCS.glob(f"{name}-*.svg")}
