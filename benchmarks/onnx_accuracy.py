@@ -1,7 +1,8 @@
-"""Q/DQ ONNX files in ONNX Runtime against float Keras and against the int8 .tflite on LiteRT, on CIFAR-10.
+"""Q/DQ ONNX files in ONNX Runtime against float Keras and against the int8 .tflite on LiteRT, of trained networks.
 
     python benchmarks/onnx_accuracy.py DATA [--networks resnet20,resnet56] [--count 5000] [--calibrate 500] [--seeds 3]
       [--schemes percentile min-max mse mse/bias mse/clipping+bias+adaround]
+    python benchmarks/onnx_accuracy.py --bundled fashion_mnist     # the networks that ship
 
 DATA holds cifar10/train.npz, cifar10/test.npz and weights/cifar_resnet20.safetensors, cifar_resnet56.safetensors.
 A scheme is an estimator of ranges and, behind a stroke, its corrections. Prints one line for each network, seed and
@@ -17,8 +18,8 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from quantization import Trained, bundled, images_of, named
 
-import keras_cnnzoo
 from keras_cnnzoo.export import Calibration, Quantization, to_onnx, to_tflite
 from keras_cnnzoo.export.interpreter import LiteRT
 from keras_cnnzoo.export.onnx.runtime import OnnxRuntime
@@ -33,31 +34,43 @@ SCHEMES = ("percentile", "min-max", "mse", "mse/bias", "mse/clipping+bias+adarou
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--bundled", metavar="DATA", help="the networks that ship with weights of it, instead")
     parser.add_argument("--networks", default="resnet20,resnet56")
     parser.add_argument("--count", type=int, default=5000, help="test images")
     parser.add_argument("--calibrate", type=int, default=500, help="calibration images")
     parser.add_argument("--seeds", type=int, default=3, help="so many draws of them")
     parser.add_argument("--schemes", nargs="+", default=SCHEMES)
     arguments = parser.parse_args()
-    test = read_images(arguments.data / "cifar10" / "test.npz", SIZE)
-    images, labels = TORCH(test.pixels[: arguments.count]), test.labels[: arguments.count]
-    for name in arguments.networks.split(","):
-        weights = arguments.data / "weights" / f"cifar_{name}.safetensors"
-        model = keras_cnnzoo.create(name, weights=weights, classifier_activation=None)
-        expected = np.asarray(model.predict(images, batch_size=100, verbose=0))
-        rows: dict[str, list[tuple[float, ...]]] = defaultdict(list)
-        for seed in range(arguments.seeds):
-            train = read_images(arguments.data / "cifar10" / "train.npz", SIZE, count=arguments.calibrate, seed=seed)
-            data = Calibration(TORCH(train.pixels), train.source)
-            lite = by_litert(model, data, images)
-            rows["tflite int8"].append(line(name, seed, "tflite int8", expected, lite, lite, labels))
-            for scheme in arguments.schemes:
-                answers = by_onnx(model, scheme, data, images)
-                rows[scheme].append(line(name, seed, f"Q/DQ {scheme}", expected, answers, lite, labels))
-        for scheme, found in rows.items():
-            drop, same, sqnr = np.mean(found, axis=0)
-            print(f"{name:9} mean of {len(found)} {scheme:32} {drop:+.2f} points; tflite {same:.2%}; {sqnr:.2f} dB")
+    if (arguments.data is None) == (arguments.bundled is None):
+        parser.error("name a folder of data, or say --bundled")
+    if arguments.bundled:
+        networks = bundled(arguments.bundled, *images_of(arguments.bundled))
+    else:
+        weights, cifar10 = arguments.data / "weights", arguments.data / "cifar10"
+        names = [f"{name}={weights / f'cifar_{name}.safetensors'}" for name in arguments.networks.split(",")]
+        networks = named(names, *(read_images(cifar10 / f"{part}.npz", SIZE) for part in ("train", "test")))
+    for one in networks:
+        measured(one, arguments.count, arguments.calibrate, arguments.seeds, arguments.schemes)
+
+
+def measured(one: Trained, count: int, calibrate: int, seeds: int, schemes: list[str]) -> None:
+    """Prints a network's rows."""
+    model, test = one.model(), one.test.take(count)
+    images, labels = TORCH(test.pixels), test.labels
+    expected = np.asarray(model.predict(images, batch_size=100, verbose=0))
+    rows: dict[str, list[tuple[float, ...]]] = defaultdict(list)
+    for seed in range(seeds):
+        train = one.train.take(calibrate, seed)
+        data = Calibration(TORCH(train.pixels), train.source)
+        lite = by_litert(model, data, images)
+        rows["tflite int8"].append(line(one.name, seed, "tflite int8", expected, lite, lite, labels))
+        for scheme in schemes:
+            answers = by_onnx(model, scheme, data, images)
+            rows[scheme].append(line(one.name, seed, f"Q/DQ {scheme}", expected, answers, lite, labels))
+    for scheme, found in rows.items():
+        drop, same, sqnr = np.mean(found, axis=0)
+        print(f"{one.name:9} mean of {len(found)} {scheme:32} {drop:+.2f} points; tflite {same:.2%}; {sqnr:.2f} dB")
 
 
 def by_litert(model: keras.Model, data: Calibration, images: np.ndarray) -> np.ndarray:
