@@ -206,7 +206,7 @@ def lab_results() -> str:
     parts = []
     for result in labs():
         name, measured = result["lab"], result["measured"]
-        parts.append(f"## {result['title']} {{#{name}}}\n\n{result['chinese']}\n")
+        parts.append(f"## {result['title']} · {result['chinese']} {{#{name}}}\n")
         parts.append("| claim | verdict | effect | 95 % interval |\n| --- | --- | --- | --- |")
         for verdict in result["verdicts"]:
             between = "" if verdict["low"] is None else f"{verdict['low']:.3g} to {verdict['high']:.3g}"
