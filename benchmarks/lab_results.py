@@ -1,9 +1,11 @@
 """Takes the results of labs into docs/labs: a small JSON file of each, with all its rows, and its figures as SVG.
 
+Writes docs/labs.md of all that stand there, and prints README's table of them.
+
     cnnzoo lab all --data fashion_mnist --out lab/
     python benchmarks/lab_results.py lab/
 
-Labs that are not there stay as they are in docs/labs. The site and README show what stands there.
+Labs that are not there stay as they are in docs/labs.
 """
 
 import argparse
@@ -19,6 +21,16 @@ from keras_cnnzoo.mobile_bench.environment import available_cores, cpu_model
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "labs"
 DIGITS = 5  # significant ones
+HEAD = """# What the labs found
+
+    cnnzoo lab all --data fashion_mnist --out lab/
+    python benchmarks/lab_results.py lab/
+
+Preset `standard`: networks small enough for two cores of a CPU, 3 seeds. An effect above 0 speaks for its claim;
+*confirmed* is one whose 95 % interval over the seeds (Student's t) lies above 0, *contradicted* one whose interval lies
+below, everything else is *not shown*: three seeds leave intervals wide, and networks so small need not do what large
+ones do. The rows stand in `docs/labs/NAME.json`. Minutes are of one thread, with other work on the machine.
+"""
 
 
 def taken(folder: Path, name: str, machine: str) -> None:
@@ -49,6 +61,48 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("keras-cnnzoo", "keras", "tensorflow", "ai-edge-litert", "numpy")}
 
 
+def verdicts(labs: list[dict[str, Any]]) -> str:
+    """README's table: how many claims of each lab were confirmed, and how many not."""
+    words = ("confirmed", "not shown", "contradicted")
+    lines = [f"| lab | | | {' | '.join(words)} | seeds | minutes |", "| --- | --- | --- |" + " ---: |" * 5]
+    for lab in labs:
+        said = [verdict["word"] for verdict in lab["verdicts"]]
+        cells = [f"[{lab['lab']}](docs/labs.md#{lab['lab']})", lab["chinese"], lab["title"]]
+        cells += [str(said.count(word) or "") for word in words]
+        lines.append("| " + " | ".join([*cells, str(lab["seeds"]), f"{lab['seconds'] / 60:.0f}"]) + " |")
+    return "\n".join(lines)
+
+
+def page(labs: list[dict[str, Any]]) -> str:
+    """docs/labs.md: what each claimed, what was measured, with intervals and figures."""
+    return HEAD + "".join(f"\n## {lab['lab']}\n\n{section(lab)}\n" for lab in labs)
+
+
+def section(lab: dict[str, Any]) -> str:
+    parts = [f"**{lab['title']}** ({lab['chinese']})\n"]
+    parts.append("| claim | verdict | effect | 95 % interval |\n| --- | --- | --- | --- |")
+    for verdict in lab["verdicts"]:
+        between = "" if verdict["low"] is None else f"{verdict['low']:.3g} to {verdict['high']:.3g}"
+        effect = f"{verdict['effect']:.3g} {verdict['unit']}"
+        parts.append(f"| {verdict['says']} | *{verdict['word']}* | {effect} | {between} |")
+    settings = ", ".join(f"{key} {value}" for key, value in lab["settings"].items())
+    tools = ", ".join(f"{tool} {version}" for tool, version in lab["measured"]["versions"].items())
+    parts.append(
+        f"\nPreset {lab['preset']}: {settings}; {lab['seeds']} seeds, {lab['data']}. {lab['seconds'] / 60:.0f}"
+    )
+    parts.append(f"minutes on {lab['measured']['machine']}; {tools}; {lab['measured']['date']}.")
+    for figure in sorted(DOCS.glob(f"{lab['lab']}-*.svg")):
+        what = figure.stem.removeprefix(f"{lab['lab']}-").replace("_", " ")
+        parts.append(f"\n![{lab['title']}: {what}](labs/{figure.name})")
+    return "\n".join(parts)
+
+
+def published() -> list[dict[str, Any]]:
+    """What stands in docs/labs, in the labs' order."""
+    paths = (DOCS / f"{name}.json" for name in NAMES)
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="the --out of `cnnzoo lab`")
@@ -60,6 +114,8 @@ def main() -> None:
     for name in names:
         taken(asked.folder, name, machine)
         print(f"{name}: {sum(path.stat().st_size for path in DOCS.glob(f'{name}[.-]*')) / 1e3:.0f} kB")
+    write(DOCS.with_suffix(".md"), page(published()))
+    print(f"\n{verdicts(published())}")
 
 
 if __name__ == "__main__":

@@ -178,49 +178,6 @@ def plot(points: list[Point], across: str, up: str) -> str:
     return "".join(parts)
 
 
-# ---- the lab
-
-
-def labs() -> list[dict[str, Any]]:
-    """The results that benchmarks/lab_results.py took, in the order of `cnnzoo lab --list`."""
-    text = (ROOT / "keras_cnnzoo" / "app" / "lab" / "claims" / "__init__.py").read_text()
-    listed = next(node.value for node in ast.parse(text).body if isinstance(node, ast.Assign))
-    paths = [ROOT / "docs" / "labs" / f"{name}.json" for name in ast.literal_eval(listed)]
-    return [json.loads(path.read_text()) for path in paths if path.is_file()]
-
-
-def lab_verdicts() -> str:
-    """How many claims of each lab were confirmed, and how many not."""
-    words = ("confirmed", "not shown", "contradicted")
-    lines = [f"| lab | | {' | '.join(words)} | seeds | minutes |", "| --- | --- |" + " ---: |" * 5]
-    for result in labs():
-        said = [verdict["word"] for verdict in result["verdicts"]]
-        cells = [f"[{result['title']}](docs/labs.md#{result['lab']})", result["chinese"]]
-        cells += [str(said.count(word) or "") for word in words]
-        lines.append("| " + " | ".join([*cells, str(result["seeds"]), f"{result['seconds'] / 60:.0f}"]) + " |")
-    return "\n".join(lines)
-
-
-def lab_results() -> str:
-    """Each lab: what was claimed, what was measured, with intervals, and its figures."""
-    parts = []
-    for result in labs():
-        name, measured = result["lab"], result["measured"]
-        parts.append(f"## {result['title']} · {result['chinese']} {{#{name}}}\n")
-        parts.append("| claim | verdict | effect | 95 % interval |\n| --- | --- | --- | --- |")
-        for verdict in result["verdicts"]:
-            between = "" if verdict["low"] is None else f"{verdict['low']:.3g} to {verdict['high']:.3g}"
-            effect = f"{verdict['effect']:.3g} {verdict['unit']}"
-            parts.append(f"| {verdict['says']} | *{verdict['word']}* | {effect} | {between} |")
-        settings = ", ".join(f"{key} {value}" for key, value in result["settings"].items())
-        tools = ", ".join(f"{tool} {version}" for tool, version in measured["versions"].items())
-        parts.append(f"\nPreset {result['preset']}: {settings}; {result['seeds']} seeds, {result['data']}.")
-        parts.append(f"{result['seconds'] / 60:.0f} minutes on {measured['machine']}; {tools}; {measured['date']}.\n")
-        for figure in sorted((ROOT / "docs" / "labs").glob(f"{name}-*.svg")):
-            parts.append(f"![{result['title']}: {figure.stem.removeprefix(name + '-')}](labs/{figure.name})\n")
-    return "\n".join(parts)
-
-
 # ---- lowering and errors
 
 
@@ -289,7 +246,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "accuracy_by_macs": accuracy_by_macs,
     "accuracy_by_latency": accuracy_by_latency,
     "bundled": bundled,
-    "lab_results": lab_results,
     "drawings": drawings,
     "errors": errors,
 }

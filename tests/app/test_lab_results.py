@@ -1,5 +1,6 @@
 """What docs/labs says of each lab follows from the rows that stand there."""
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from keras_cnnzoo.app.lab.claims import NAMES, lab
 from keras_cnnzoo.app.lab.framework import Rows
 from keras_cnnzoo.app.lab.verdict import decide
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "labs"
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs" / "labs"
 RESULTS = sorted(path.stem for path in DOCS.glob("*.json"))
 
 
@@ -45,3 +47,15 @@ def test_a_lab_s_figures_are_drawn_from_its_rows(name: str) -> None:
     _, rows = read(name)
     drawn = {f"{name}-{figure}.svg" for figure in lab(name).figures(rows)}
     assert drawn == {path.name for path in DOCS.glob(f"{name}-*.svg")}
+
+
+def test_the_page_and_readme_say_what_stands_there() -> None:
+    spec = importlib.util.spec_from_file_location("lab_results", ROOT / "benchmarks" / "lab_results.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    labs = script.published()
+    assert [lab["lab"] for lab in labs] == [name for name in NAMES if name in RESULTS]
+    assert (ROOT / "docs" / "labs.md").read_text(encoding="utf-8") == script.page(labs)
+    assert script.verdicts(labs) in (ROOT / "README.md").read_text(encoding="utf-8")
