@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_cnnzoo.app.lab.claims import NAMES
+from keras_cnnzoo.export.card import tool_versions
 from keras_cnnzoo.files import write
 from keras_cnnzoo.mobile_bench.environment import available_cores, cpu_model
 
@@ -40,7 +41,7 @@ def taken(folder: Path, name: str, machine: str) -> None:
     for row in rows:
         columns += [key for key in row if key not in columns]
     result.pop("page")
-    result["measured"] = {"machine": machine, "versions": versions(), "date": datetime.date.today().isoformat()}
+    result["measured"] = {"machine": machine, "versions": tool_versions(), "date": datetime.date.today().isoformat()}
     result["columns"] = columns
     head = json.dumps(result, indent=1, ensure_ascii=False).removesuffix("\n}")
     lines = ",\n".join(json.dumps([rounded(row.get(key)) for key in columns]) for row in rows)
@@ -53,12 +54,6 @@ def taken(folder: Path, name: str, machine: str) -> None:
 
 def rounded(value: Any) -> Any:
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
-
-
-def versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("keras-cnnzoo", "keras", "tensorflow", "ai-edge-litert", "numpy")}
 
 
 def verdicts(labs: list[dict[str, Any]]) -> str:
@@ -114,8 +109,9 @@ def main() -> None:
     for name in names:
         taken(asked.folder, name, machine)
         print(f"{name}: {sum(path.stat().st_size for path in DOCS.glob(f'{name}[.-]*')) / 1e3:.0f} kB")
-    write(DOCS.with_suffix(".md"), page(published()))
-    print(f"\n{verdicts(published())}")
+    labs = published()
+    write(DOCS.with_suffix(".md"), page(labs))
+    print(f"\n{verdicts(labs)}")
 
 
 if __name__ == "__main__":

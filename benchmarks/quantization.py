@@ -215,10 +215,12 @@ def main() -> None:
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--images", type=int, help="of the test images, at most")
     options = parser.parse_args()
-    *names, train, test = options.arguments or (None, None)
-    drawn_from, held_out = (read_images(train, SIZE), read_images(test, SIZE)) if train else images_of(options.bundled)
-    held_out = held_out.read(options.images)
-    networks = bundled(options.bundled, drawn_from, held_out) if options.bundled else named(names, drawn_from, held_out)
+    names, files = options.arguments[:-2], options.arguments[-2:]
+    if bool(names) == bool(options.bundled) or len(files) == 1:
+        parser.error("name networks, their weights and two files of images, or say --bundled")
+    train, test = (read_images(path, SIZE) for path in files) if files else images_of(options.bundled)
+    test = test.read(options.images)
+    networks = bundled(options.bundled, train, test) if options.bundled else named(names, train, test)
     ways, rights = options.ways.split(","), defaultdict[str, list[np.ndarray]](list)
     print("| network | way | top-1 % | minus float, points | agreement % | SQNR dB | p |\n" + "|---" * 7 + "|")
     for one in networks:

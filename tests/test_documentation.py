@@ -1,11 +1,10 @@
 """README and docs are true: commands parse, blocks run, links and markers hold, the site builds strictly."""
 
-import importlib.util
 import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -267,13 +266,8 @@ def test_the_blocks_of_a_longer_page_run(page: Path, here: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def hooks() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_hooks", ROOT / "docs" / "hooks.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def hooks(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("docs/hooks.py")
 
 
 def test_every_part_that_a_page_asks_for_is_made_from_data(hooks: ModuleType) -> None:

@@ -1,7 +1,6 @@
 """Mutated files in this process, a few of each kind: refused in one sentence, or answered. benchmarks/hardening.py has
 the long run, in child processes."""
 
-import importlib.util
 import random
 import shutil
 from collections import Counter
@@ -18,13 +17,8 @@ KINDS = ["tflite, unrun", "card", "safetensors", "npz", "h5 weights", "keras wei
 
 
 @pytest.fixture(scope="module")
-def hardening() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("hardening", ROOT / "benchmarks" / "hardening.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def hardening(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("benchmarks/hardening.py")
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,9 @@
 """What docs/labs says of each lab follows from the rows that stand there."""
 
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -49,13 +50,9 @@ def test_a_lab_s_figures_are_drawn_from_its_rows(name: str) -> None:
     assert drawn == {path.name for path in DOCS.glob(f"{name}-*.svg")}
 
 
-def test_the_page_and_readme_say_what_stands_there() -> None:
-    spec = importlib.util.spec_from_file_location("lab_results", ROOT / "benchmarks" / "lab_results.py")
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    labs = script.published()
+def test_the_page_and_readme_say_what_stands_there(script: Callable[[str], ModuleType]) -> None:
+    taker = script("benchmarks/lab_results.py")
+    labs = taker.published()
     assert [lab["lab"] for lab in labs] == [name for name in NAMES if name in RESULTS]
-    assert (ROOT / "docs" / "labs.md").read_text(encoding="utf-8") == script.page(labs)
-    assert script.verdicts(labs) in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (ROOT / "docs" / "labs.md").read_text(encoding="utf-8") == taker.page(labs)
+    assert taker.verdicts(labs) in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,11 +1,11 @@
 """Weights that ship: trained, kept in half precision, found by name, 12 MB at most."""
 
 import hashlib
-import importlib.util
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -24,19 +24,10 @@ SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "bundled_weights.p
 
 
 @pytest.fixture(scope="module")
-def script() -> Any:
-    """The script as a module."""
+def trainer(script: Callable[[str], ModuleType]) -> ModuleType:
     if not SCRIPT.is_file():
         pytest.skip("not a checkout: no benchmarks")
-    spec = importlib.util.spec_from_file_location("bundled_weights", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules["bundled_weights"] = module  # dataclasses look there
-    spec.loader.exec_module(module)
-    return module
+    return script("benchmarks/bundled_weights.py")
 
 
 def halves(count: int, seed: int) -> Arrays:
@@ -71,28 +62,28 @@ def test_a_network_built_otherwise_than_it_was_trained_is_refused_with_the_way_t
         zoo.create(row.network, weights=row.data, norm="none")
 
 
-def test_the_plans_are_of_networks_recipes_and_options_that_exist(script: Any) -> None:
-    assert len({plan.name for plan in script.PLANS}) == len(script.PLANS) == 12
-    for plan in script.PLANS:
+def test_the_plans_are_of_networks_recipes_and_options_that_exist(trainer: ModuleType) -> None:
+    assert len({plan.name for plan in trainer.PLANS}) == len(trainer.PLANS) == 12
+    for plan in trainer.PLANS:
         assert plan.network in VARIANTS
         assert plan.data in bundled.DATA_SETS
-        assert script.recipe(plan.recipe).changed(plan.settings).epochs >= plan.epochs
+        assert trainer.recipe(plan.recipe).changed(plan.settings).epochs >= plan.epochs
         assert plan.minutes <= 40
 
 
 @pytest.mark.slow
 def test_a_network_is_trained_kept_and_found_by_name(
-    script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trainer: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bundled, "FOLDER", tmp_path / "bundled")
     (tmp_path / "bundled").mkdir()
     (tmp_path / "bundled" / "bundled.json").write_text("[]")
     data = Data(halves(96, 0), halves(32, 1), ("up", "down"), (16, 16, 1), "halves")
-    settings = (*script.LIGHT, "batch=8", "ema=0.5", "flip=false")
-    plan = replace(script.PLANS[0], settings=settings, epochs=2, minutes=0.5)
-    monkeypatch.setattr(script, "PLANS", (plan,))
-    monkeypatch.setattr(script, "images", lambda *arguments: (data, "--data halves.npz"))
-    script.main(["--out", str(tmp_path / "runs")])
+    settings = (*trainer.LIGHT, "batch=8", "ema=0.5", "flip=false")
+    plan = replace(trainer.PLANS[0], settings=settings, epochs=2, minutes=0.5)
+    monkeypatch.setattr(trainer, "PLANS", (plan,))
+    monkeypatch.setattr(trainer, "images", lambda *arguments: (data, "--data halves.npz"))
+    trainer.main(["--out", str(tmp_path / "runs")])
 
     (row,) = all_bundled()
     assert (row.network, row.images, row.classes, row.input_shape) == ("resnet20", 32, ("up", "down"), (16, 16, 1))
@@ -108,7 +99,7 @@ def test_a_network_is_trained_kept_and_found_by_name(
     said = CliRunner().invoke(app, ["weights", "path", "resnet20", "fashion_mnist"])
     assert said.stdout.strip() == str(row.path)
     before = row.path.stat().st_mtime_ns
-    script.main(["--out", str(tmp_path / "runs")])
+    trainer.main(["--out", str(tmp_path / "runs")])
     assert row.path.stat().st_mtime_ns == before
     assert CliRunner().invoke(app, ["weights", "verify", "resnet20"]).exit_code == 0
     row.path.write_bytes(row.path.read_bytes()[:-1])
