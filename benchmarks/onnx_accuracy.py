@@ -1,7 +1,7 @@
 """Q/DQ ONNX files in ONNX Runtime against float Keras and against the int8 .tflite on LiteRT, of trained networks.
 
     python benchmarks/onnx_accuracy.py DATA [--networks resnet20,resnet56] [--count 5000] [--calibrate 500] [--seeds 3]
-      [--schemes percentile min-max mse mse/bias mse/clipping+bias+adaround]
+      [--schemes percentile/equalisation percentile min-max ...]
     python benchmarks/onnx_accuracy.py --bundled fashion_mnist     # the networks that ship
 
 DATA holds cifar10/train.npz, cifar10/test.npz and weights/cifar_resnet20.safetensors, cifar_resnet56.safetensors.
@@ -29,7 +29,15 @@ from keras_cnnzoo.images import read_images
 from keras_cnnzoo.preprocessing import PRESETS
 
 SIZE, TORCH = (32, 32, 3), PRESETS["torch"]
-SCHEMES = ("percentile", "min-max", "mse", "mse/bias", "mse/clipping+bias+adaround")
+SCHEMES = (
+    "percentile/equalisation",
+    "percentile",
+    "percentile/adaround",
+    "min-max",
+    "mse",
+    "mse/bias",
+    "mse/clipping+bias+adaround",
+)
 
 
 def main() -> None:

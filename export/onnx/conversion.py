@@ -124,13 +124,13 @@ def to_onnx(
     form = Form(opset or (INT4_OPSET if options.scheme == "int4" else OPSET), batch, layout)
     check(path, options, calibration, form, inputs, outputs, force)
     data = None if calibration is None or not options.static else representative(calibration)
-    options = resolved(options, data is not None, learned is not None)
     shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
     if data is not None and shapes != [data.inputs.shape[1:]]:
         raise InputError(f"the model reads {shapes[0]} but calibration has {data.inputs.shape[1:]}")
     with phase("lower", None):
         graph = lower(from_keras(model))
     missing = sorted({node.op for node in without_rule(graph)})
+    options = resolved(options, data is not None, learned is not None, None if missing else graph)
     with phase("emit", None):
         whole = emit(graph, **form.to_dict()) if not missing else _by_tf2onnx(model, missing, form)
     with phase("compare in ONNX Runtime", None):

@@ -9,7 +9,7 @@ import onnx
 
 from ...errors import InputError
 from ..calibration import Calibration, Ranges
-from ..corrections import as_many_as_fit
+from ..corrections import as_many_as_fit, pairs
 from ..graph import Graph
 from ..kernels import Kernel
 from ..pipeline import PROBES, Phase
@@ -21,7 +21,10 @@ from .qdq import kept_layers, kernel_bits, plan, quantized, with_biases
 from .ranges import passes, ranges_of
 
 ESTIMATOR: Estimator = "percentile"  # by measurement, see docs/onnx.md
-CORRECTIONS: dict[str, tuple[Correction, ...]] = {"int8": (), "int4": ("clipping", "bias", "adaround")}
+CORRECTIONS: dict[str, tuple[Correction, ...]] = {  # likewise
+    "int8": ("equalisation",),
+    "int4": ("clipping", "bias", "adaround"),
+}
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,14 @@ class Source:
         return Source(emit(graph, **self.form.to_dict()), graph, self.form)
 
 
-def resolved(options: Quantization, calibrated: bool, learned: bool) -> Quantization:
+def resolved(options: Quantization, calibrated: bool, learned: bool, graph: Graph | None = None) -> Quantization:
     """The options of an ONNX file, with all that was left open decided.
 
     Args:
         options: as asked for.
         calibrated: there are calibration images.
         learned: ranges come from training, whose kernels are rounded to nearest.
+        graph: lowered, whose every layer has a rule of ours; None where there is no such.
 
     Raises:
         InputError: what such a file cannot hold.
@@ -67,6 +71,8 @@ def resolved(options: Quantization, calibrated: bool, learned: bool) -> Quantiza
     if options.static and not calibrated and (options.corrections or options.auto_mixed):
         raise InputError(f"corrections and auto_mixed of {options.scheme} look at calibration images; give some")
     own = CORRECTIONS.get(options.scheme, ()) if calibrated and not learned else ()
+    if graph is None or any(pair.capped for pair in pairs(graph)):  # ReLU6 leaves no room: docs/onnx.md
+        own = tuple(name for name in own if name != "equalisation")
     mends = own if options.corrections is None else options.corrections
     estimator = options.estimator or (ESTIMATOR if options.scheme == "int8" else None)
     return replace(options, corrections=mends, estimator=estimator)

@@ -85,7 +85,7 @@ def _measured(model: keras.Model, batches: Iterable[Any]) -> list[np.ndarray]:
     It draws nothing from the model's own generators, so that training goes on as if nothing had been measured.
     """
     with _by_itself():
-        copy = keras.models.clone_model(keras.Model(model.inputs, model.outputs))  # one that is not compiled
+        copy = keras.models.clone_model(keras.Model(model.input, model.output))  # one that is not compiled
         copy.set_weights(model.get_weights())
         for layer in copy._flatten_layers():
             if hasattr(layer, "rate"):  # dropout's

@@ -32,6 +32,7 @@ class Bundled:
         recipe: its name.
         epochs: passes over the training images.
         seconds: that the training took.
+        cores: that it ran on.
         command: that trained it.
         sha256: of the file.
     """
@@ -47,6 +48,7 @@ class Bundled:
     recipe: str
     epochs: int
     seconds: float
+    cores: int
     command: str
     sha256: str
 

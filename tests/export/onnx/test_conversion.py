@@ -102,7 +102,10 @@ def test_an_int8_file_is_symmetric_per_channel_and_quantizes_what_tensorrt_fuses
     # 19 convolutions and 1 dense layer; two blocks' skips are read by no convolution
     assert count["QuantizeLinear"] == 22
     assert card.artifact["bytes"] < 450_000
-    assert (card.quantization["estimator"], card.quantization["corrections"]) == ("percentile", [])
+    assert (card.quantization["estimator"], card.quantization["corrections"]) == (
+        "percentile",
+        ["equalisation"],
+    )
 
 
 def test_an_int8_file_answers_about_as_well_as_the_model(
@@ -241,6 +244,15 @@ def test_equalisation_serves_channels_of_unequal_size(some_images: np.ndarray, t
     assert found[1] > found[0] + 6
 
 
+def test_int8_is_equalised_by_itself_but_not_through_relu6(tmp_path: Path) -> None:
+    for activation, expected in (("relu", ["equalisation"]), ("relu6", [])):
+        image = keras.Input((32, 32, 3))
+        x = layers.Conv2D(4, 3, activation=activation)(image)
+        model = keras.Model(image, layers.Conv2D(4, 3)(x), name=activation)
+        card = to_onnx(model, tmp_path / f"{activation}.onnx", quantize="int8", calibration=NOISE)
+        assert card.quantization["corrections"] == expected, activation
+
+
 def test_int4_weights_are_an_eighth_and_answer_alike(
     resnet: keras.Model, some_images: np.ndarray, tmp_path: Path
 ) -> None:
@@ -286,8 +298,9 @@ def test_a_layer_without_a_rule_goes_by_tf2onnx_and_the_card_says_so(tmp_path: P
     images = RNG.random((4, 8, 8, 3), np.float32)
     with pytest.raises(InputError, match="need rules of ours for every layer"):
         to_onnx(model, tmp_path / "c.onnx", quantize=Quantization("int8", corrections=("bias",)), calibration=images)
-    card = to_onnx(model, tmp_path / "d.onnx", quantize=Quantization("int8", corrections=()), calibration=images)
+    card = to_onnx(model, tmp_path / "d.onnx", quantize="int8", calibration=images)
     assert card.operators["QuantizeLinear"] == 1
+    assert card.quantization["corrections"] == []  # not even the equalisation that is int8's own
 
 
 def test_a_file_that_answers_otherwise_is_not_written(
