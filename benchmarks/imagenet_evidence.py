@@ -47,10 +47,7 @@ def main() -> None:
     folder, *pairs = sys.argv[1:]
     print(f"| {' | '.join(HEAD)} |\n{'|---' * len(HEAD)}|")
     for network, _, path in (pair.partition("=") for pair in pairs):
-        model, _, spec = read_tflite(path, network)
-        images = read_images(folder, model.input_shape[1:], fit=spec)
-        labels = images.labels + model.output_shape[-1] - IMAGENET
-        inputs = spec(images.pixels)
+        model, inputs, labels = photographed(folder, network, path)
         file = LiteRT(Path(path).read_bytes())
         source, step = file(inputs)[0], file.outputs[0]["quantization"][0]
         before = correct(source, labels)
@@ -67,6 +64,25 @@ def main() -> None:
     print("\n" + ", ".join(f"{tool} {version}" for tool, version in tool_versions().items()))
 
 
+def photographed(folder: str, network: str, path: str) -> tuple[Any, np.ndarray, np.ndarray]:
+    """The network with the file's weights, its inputs of the photographs, and their labels."""
+    model, _, spec = read_tflite(path, network)
+    images = read_images(folder, model.input_shape[1:], fit=spec)
+    return model, spec(images.pixels), images.labels + model.output_shape[-1] - IMAGENET
+
+
+def by_halves(
+    inputs: np.ndarray, like: np.ndarray, name: str, make: Callable[[Calibration, np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Answers to all photographs, none by a file that was calibrated on it; `make` answers the second by the first."""
+    order = np.random.default_rng(0).permutation(len(inputs))
+    halves = order[: len(order) // 2], order[len(order) // 2 :]
+    answers = np.empty_like(like)
+    for seen, asked in (halves, halves[::-1]):
+        answers[asked] = make(Calibration(inputs[seen[:CALIBRATION]], name), inputs[asked])
+    return answers
+
+
 def ways(model: Any, inputs: np.ndarray, source: np.ndarray, name: str) -> Iterator[tuple[str, np.ndarray]]:
     """Each way's answers to all photographs."""
     yield "source file, uint8", source
@@ -74,13 +90,8 @@ def ways(model: Any, inputs: np.ndarray, source: np.ndarray, name: str) -> Itera
     graph = lower(from_keras(model))
     makers: dict[str, Callable[[Calibration], LiteRT]] = {way: partial(ours, graph, o) for way, o in WAYS.items()}
     makers |= {way: partial(by_converter, model, per_tensor) for way, per_tensor in CONVERTER.items()}
-    order = np.random.default_rng(0).permutation(len(inputs))
-    halves = order[: len(order) // 2], order[len(order) // 2 :]
     for way, make in makers.items():
-        answers = np.empty_like(source)
-        for seen, asked in (halves, halves[::-1]):
-            answers[asked] = make(Calibration(inputs[seen[:CALIBRATION]], name))(inputs[asked])[0]
-        yield way, answers
+        yield way, by_halves(inputs, source, name, lambda data, asked, make=make: make(data)(asked)[0])
 
 
 def ours(graph: Graph, options: Quantization, data: Calibration) -> LiteRT:
