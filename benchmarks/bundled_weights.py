@@ -94,8 +94,11 @@ def fitting_epochs(plan: Plan, data: Data, chosen: Recipe) -> int:
     few = data.limited(chosen.batch * TRIED, SEED)
     model = network(plan.network, data, seed=SEED, **plan.options)
     train(model, few, chosen.changed(epochs=1), seed=SEED, step=lambda steps: times.append(time.perf_counter()))
-    epoch = float(np.median(np.diff(times)[1:])) * steps_per_epoch(data.train, chosen.batch) * 1.1  # and its test
-    return max(1, min(plan.epochs, int(60 * plan.minutes * 2 / CORES / epoch)))
+    step = float(np.median(np.diff(times)[1:]))
+    epoch = step * steps_per_epoch(data.train, chosen.batch) * 1.1  # and its test
+    epochs = max(1, min(plan.epochs, int(60 * plan.minutes * 2 / CORES / epoch)))
+    print(f"{plan.name}: {1000 * step:.0f} ms a step, {epochs} epochs")  # too few where other work runs beside
+    return epochs
 
 
 def trained(plan: Plan, data: Data, source: str, out: Path) -> Bundled:

@@ -15,7 +15,7 @@ from onnx_accuracy import by_litert, by_onnx
 
 from keras_cnnzoo.export.verify import compare
 
-HEAD = "network", "corrections", "minus float, points", "agrees with float, with our .tflite", "SQNR dB"
+HEAD = "network", "file", "minus float, points", "agrees with float, with our .tflite", "SQNR dB"
 SCHEMES = "percentile", "percentile/equalisation", "percentile/adaround"
 
 

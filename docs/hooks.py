@@ -105,8 +105,8 @@ def bundled() -> str:
     """The weights that ship, with what was measured of each."""
     folder = ROOT / "keras_cnnzoo" / "weights" / "bundled"
     lines = [
-        "| network | `weights=` | top-1 % | test images | epochs | minutes | seed | MB |",
-        "| --- | --- |" + " ---: |" * 6,
+        "| network | `weights=` | top-1 % | test images | epochs | minutes | cores | seed | MB |",
+        "| --- | --- |" + " ---: |" * 7,
     ]
     for row in json.loads((folder / "bundled.json").read_text()):
         size = (folder / f"{row['network']}-{row['data']}.safetensors").stat().st_size
@@ -118,7 +118,7 @@ def bundled() -> str:
             f"{row['images']:,}",
             row["epochs"],
         ]
-        cells += [f"{row['seconds'] / 60:.0f}", row["seed"], f"{size / 1e6:.2f}"]
+        cells += [f"{row['seconds'] / 60:.0f}", row["cores"], row["seed"], f"{size / 1e6:.2f}"]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
 
