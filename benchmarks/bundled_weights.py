@@ -37,6 +37,7 @@ from safetensors.numpy import save
 from keras_cnnzoo.files import write
 from keras_cnnzoo.preprocessing import PRESETS
 from keras_cnnzoo.training import Data, Recipe, dataset, network, recipe, train
+from keras_cnnzoo.training.build import Precision, emulated
 from keras_cnnzoo.training.pipeline import steps_per_epoch, test_batches
 from keras_cnnzoo.weights import bundled
 from keras_cnnzoo.weights.bundled import LARGEST, Bundled, all_bundled
@@ -56,6 +57,7 @@ class Plan:
     settings: tuple[str, ...] = LIGHT
     epochs: int = 40
     minutes: float = 40
+    precision: Precision = "float32"
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -63,17 +65,18 @@ class Plan:
         return f"{self.network}-{self.data}"
 
 
+BF16: Precision = "mixed_bfloat16"  # 1.6 times as fast; a depthwise convolution is 2.5 times slower in it
 PLANS = (
-    Plan("resnet20"),
+    Plan("resnet20", precision=BF16),
     Plan("shufflenet_v2_x0_5"),
     Plan("mobilenet_v2_x0_5"),
-    Plan("seresnet20"),
+    Plan("seresnet20", precision=BF16),
     Plan("shufflenet_v1_g3_x0_5"),
     Plan("mobilenet_v1_x0_5"),
     Plan("mobilenet_v3_small", options={"width": 0.5}),
     Plan("densenet_bc_40_12", epochs=20),
-    Plan("squeezenet1_1"),
-    Plan("resnet20", "cifar10_jpeg"),
+    Plan("squeezenet1_1", precision=BF16),
+    Plan("resnet20", "cifar10_jpeg", precision=BF16),
     Plan("shufflenet_v2_x0_5", "cifar10_jpeg"),
     Plan("mobilenet_v2_x0_5", "cifar10_jpeg"),
 )
@@ -92,7 +95,7 @@ def fitting_epochs(plan: Plan, data: Data, chosen: Recipe) -> int:
     """As many epochs as `plan.minutes` hold on this machine, by the median of some steps; at most `plan.epochs`."""
     times: list[float] = []
     few = data.limited(chosen.batch * TRIED, SEED)
-    model = network(plan.network, data, seed=SEED, **plan.options)
+    model = network(plan.network, data, precision=plan.precision, seed=SEED, **plan.options)
     train(model, few, chosen.changed(epochs=1), seed=SEED, step=lambda steps: times.append(time.perf_counter()))
     step = float(np.median(np.diff(times)[1:]))
     epoch = step * steps_per_epoch(data.train, chosen.batch) * 1.1  # and its test
@@ -109,9 +112,10 @@ def trained(plan: Plan, data: Data, source: str, out: Path) -> Bundled:
     if not decided.is_file():
         write(decided, json.dumps(fitting_epochs(plan, data, chosen)))
     chosen = recipe(plan.recipe).changed(plan.settings, epochs=json.loads(decided.read_text()))
-    model = network(plan.network, data, seed=SEED, **plan.options)
+    model = network(plan.network, data, precision=plan.precision, seed=SEED, **plan.options)
     run = train(model, data, chosen, out=folder, seed=SEED, preprocessing=PREPROCESSING, watch=print, force=False)
-    settings = " ".join(f"--set {text}" for text in (*plan.settings, *(f"{k}={v}" for k, v in plan.options.items())))
+    options = [] if plan.precision == "float32" else ["--precision", plan.precision]
+    options += [f"--set {text}" for text in (*plan.settings, *(f"{k}={v}" for k, v in plan.options.items()))]
     row = Bundled(
         network=plan.network,
         data=plan.data,
@@ -125,7 +129,8 @@ def trained(plan: Plan, data: Data, source: str, out: Path) -> Bundled:
         epochs=chosen.epochs,
         seconds=round(run.history[-1].seconds, 1),
         cores=CORES,
-        command=f"cnnzoo train {plan.network} {source} --recipe {plan.recipe} --epochs {chosen.epochs} {settings}",
+        command=f"cnnzoo train {plan.network} {source} --recipe {plan.recipe} --epochs {chosen.epochs} "
+        + " ".join(options),
         sha256="",
     )
     content = in_float16(folder / "weights.safetensors")
@@ -155,6 +160,7 @@ def top1(row: Bundled, data: Data) -> float:
     """Of the file, in percent of the test images."""
     import keras_cnnzoo as zoo
 
+    keras.config.set_dtype_policy("float32")
     model = zoo.create(row.network, weights=row.path, **row.defaults())
     model.compile(metrics=[keras.metrics.CategoricalAccuracy(name="top1")], loss="categorical_crossentropy")
     return 100 * model.evaluate(test_batches(data, PREPROCESSING, 100), verbose=0, return_dict=True)["top1"]
@@ -191,7 +197,8 @@ def main(arguments: list[str] | None = None) -> None:
         wanted = plan.name in asked.only if asked.only else plan.name not in there
         if not wanted or (plan.data == "cifar10_jpeg" and asked.cifar10_jpeg is None):
             continue
-        plan = replace(plan, minutes=min(asked.minutes or plan.minutes, plan.minutes))
+        precision: Precision = "float32" if emulated(plan.precision) else plan.precision
+        plan = replace(plan, minutes=min(asked.minutes or plan.minutes, plan.minutes), precision=precision)
         data, source = images(plan, asked.cifar10_jpeg)
         row = trained(plan, data, source, asked.out)
         keep(row)
