@@ -104,8 +104,8 @@ def fitting_epochs(plan: Plan, data: Data, chosen: Recipe) -> int:
     return epochs
 
 
-def trained(plan: Plan, data: Data, source: str, out: Path) -> Bundled:
-    """The row of a network trained in `out/NAME`, where a run that was interrupted goes on; its file is written."""
+def trained(plan: Plan, data: Data, source: str, out: Path) -> tuple[Bundled, bytes]:
+    """The row and the file of a network trained in `out/NAME`, where a run that was interrupted goes on."""
     folder = out / plan.name
     chosen = recipe(plan.recipe).changed(plan.settings)
     decided = folder / "epochs.json"  # an interrupted run must find the schedule that it began with
@@ -134,8 +134,8 @@ def trained(plan: Plan, data: Data, source: str, out: Path) -> Bundled:
         sha256="",
     )
     content = in_float16(folder / "weights.safetensors")
-    write(row.path, content)
-    return replace(row, sha256=hashlib.sha256(content).hexdigest(), top1=round(top1(row, data), 2))
+    path = write(folder / "float16.safetensors", content)
+    return replace(row, sha256=hashlib.sha256(content).hexdigest(), top1=round(top1(row, path, data), 2)), content
 
 
 def _options(plan: Plan, data: Data) -> dict[str, Any]:
@@ -156,26 +156,27 @@ def in_float16(path: Path) -> bytes:
     return save({k: v.astype(np.float16) if v.dtype.kind == "f" else v for k, v in state.items()}, said)
 
 
-def top1(row: Bundled, data: Data) -> float:
-    """Of the file, in percent of the test images."""
+def top1(row: Bundled, path: Path, data: Data) -> float:
+    """Of a file of the row's network, in percent of the test images."""
     import keras_cnnzoo as zoo
 
     keras.config.set_dtype_policy("float32")
-    model = zoo.create(row.network, weights=row.path, **row.defaults())
+    model = zoo.create(row.network, weights=path, **row.defaults())
     model.compile(metrics=[keras.metrics.CategoricalAccuracy(name="top1")], loss="categorical_crossentropy")
     return 100 * model.evaluate(test_batches(data, PREPROCESSING, 100), verbose=0, return_dict=True)["top1"]
 
 
-def keep(row: Bundled) -> None:
-    """Adds a row to bundled.json, or replaces it.
+def keep(row: Bundled, content: bytes) -> None:
+    """Writes a file into the package and adds its row to bundled.json, or replaces both.
 
     Raises:
         SystemExit: all files together are larger than the package may carry.
     """
     rows = {(r.data, r.network): r for r in all_bundled()} | {(row.data, row.network): row}
-    if sum(r.path.stat().st_size for r in rows.values()) > LARGEST:
-        row.path.unlink()
+    others = sum(r.path.stat().st_size for r in rows.values() if r != row)
+    if others + len(content) > LARGEST:
         raise SystemExit(f"{row.path.name}: with it the files would be over {LARGEST / 1e6:.0f} MB; it is not kept")
+    write(row.path, content)
     text = json.dumps([asdict(rows[key]) for key in sorted(rows)], indent=1)
     write(bundled.FOLDER / "bundled.json", text + "\n")
 
@@ -192,6 +193,8 @@ def main(arguments: list[str] | None = None) -> None:
     unknown = set(asked.only or ()) - {plan.name for plan in PLANS}
     if unknown:
         parser.error(f"--only {' '.join(sorted(unknown))}: there are {', '.join(plan.name for plan in PLANS)}")
+    if asked.cifar10_jpeg is None and any(name.endswith("-cifar10_jpeg") for name in asked.only or ()):
+        parser.error("--only names a network of CIFAR-10: give --cifar10-jpeg its folder")
     there = set() if asked.again else {f"{row.network}-{row.data}" for row in all_bundled()}
     for plan in PLANS:
         wanted = plan.name in asked.only if asked.only else plan.name not in there
@@ -200,8 +203,8 @@ def main(arguments: list[str] | None = None) -> None:
         precision: Precision = "float32" if emulated(plan.precision) else plan.precision
         plan = replace(plan, minutes=min(asked.minutes or plan.minutes, plan.minutes), precision=precision)
         data, source = images(plan, asked.cifar10_jpeg)
-        row = trained(plan, data, source, asked.out)
-        keep(row)
+        row, content = trained(plan, data, source, asked.out)
+        keep(row, content)
         took = f"{row.epochs} epochs, {row.seconds / 60:.0f} min on {row.cores} cores"
         print(f"{plan.name}: {row.top1:.2f} % of {row.images} images, {took}")
 

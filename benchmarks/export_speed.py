@@ -9,15 +9,16 @@ images) says something, top-1 would not. Latency is cnnzoo-bench's, interleaved.
 """
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
+from conversion import apart, plain, settle, where
 
 SIZES = {"MobileNetV2": 224, "ResNet50": 224, "DenseNet121": 224, "InceptionV3": 299}
 
@@ -30,29 +31,27 @@ def main(
     only: Annotated[str | None, typer.Option(help="One of the networks.")] = None,
     output: Annotated[Path | None, typer.Option("-o", help="Keeps the files.")] = None,
 ) -> None:
-    folder = output or Path(tempfile.mkdtemp())
-    folder.mkdir(parents=True, exist_ok=True)
-    print(
-        "| network | way | seconds | times faster | peak MB | SQNR dB | latency ratio, 1 thread |\n" + "|---" * 7 + "|"
-    )
-    for network in [only] if only else SIZES:
-        _child("prepare", network, images, folder)
-        runs: dict[str, list[dict[str, Any]]] = {"plain": [], "ours": []}
-        for _ in range(repeats):
-            for way, taken in runs.items():
-                taken.append(_child("convert", network, images, folder, way, count, scheme))
-        _print_rows(network, runs, folder)
-    from keras_cnnzoo.mobile_bench.environment import environment
-
-    here = environment()
-    print(f"\n{here.cpu}, {here.cores} cores, {here.system}; Python {here.python}; {here.date}")
+    if scheme not in ("float32", "int8"):
+        raise typer.BadParameter(f"--scheme {scheme}: compared are float32 and int8")
+    with ExitStack() as stack:
+        folder = output or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(parents=True, exist_ok=True)
+        print("| network | way | seconds | times faster | peak MB | SQNR dB | latency ratio, 1 thread |")
+        print("|---" * 7 + "|")
+        for network in [only] if only else SIZES:
+            _child("prepare", network, images, folder, count)
+            runs: dict[str, list[dict[str, Any]]] = {"plain": [], "ours": []}
+            for _ in range(repeats):
+                for way, taken in runs.items():
+                    taken.append(_child("convert", network, images, folder, way, count, scheme))
+            _print_rows(network, runs, folder)
+    print(f"\n{where()}")
     print(", ".join(f"{k} {v}" for k, v in runs["ours"][0]["versions"].items()))
 
 
 def _child(step: str, network: str, images: Path, folder: Path, *more: Any) -> dict[str, Any]:
     """What a function of this file, called in a process of its own, prints as JSON."""
-    code = f"import runpy; runpy.run_path({__file__!r})[{step!r}]{network, str(images), str(folder), *more!r}"
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    done = apart("export_speed", step, network, str(images), str(folder), *more)
     if done.returncode:
         sys.exit(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
@@ -78,16 +77,15 @@ def _print_rows(network: str, runs: dict[str, list[dict[str, Any]]], folder: Pat
         print("| " + " | ".join(cells) + " |", flush=True)
 
 
-def prepare(network: str, images: str, folder: str) -> None:
-    """Writes weights with BN statistics of one pass in training mode: a fresh network's outputs say nothing."""
+def prepare(network: str, images: str, folder: str, count: int) -> None:
+    """Writes weights with BN statistics of one pass in training mode."""
     import keras
 
+    if len(_inputs(images, 2 * count, SIZES[network])) < 2 * count:
+        sys.exit(f"{images}: --count {count} needs {2 * count} photographs, half of them to answer")
     keras.utils.set_random_seed(0)
     model = getattr(keras.applications, network)(weights=None)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
-    model(_inputs(images, 32, SIZES[network]), training=True)
+    settle(model, _inputs(images, 32, SIZES[network]))
     model.save_weights(Path(folder) / f"{network}.weights.h5")
     print("{}")
 
@@ -116,7 +114,9 @@ def convert(network: str, images: str, folder: str, way: str, count: int, scheme
     if way == "ours":
         to_tflite(model, path, quantize=scheme, calibration=inputs, force=True)
     else:
-        path.write_bytes(_plain(model, inputs, scheme))
+        import tensorflow as tf
+
+        path.write_bytes(plain(tf.lite.TFLiteConverter.from_keras_model(model), scheme, inputs))
     seconds = time.perf_counter() - start
     status = Path("/proc/self/status").read_text()
     peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1000
@@ -125,19 +125,6 @@ def convert(network: str, images: str, folder: str, way: str, count: int, scheme
     noise = expected - LiteRT(path.read_bytes())(held_out)[0]
     sqnr = 10 * np.log10(np.square(expected).sum() / np.square(noise).sum())
     print(json.dumps({"seconds": seconds, "peak_mb": peak, "sqnr_db": float(sqnr), "versions": tool_versions()}))
-
-
-def _plain(model: Any, inputs: np.ndarray, scheme: str) -> bytes:
-    import tensorflow as tf
-
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if scheme == "float32":
-        return converter.convert()
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([image[None]] for image in inputs)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
-    return converter.convert()
 
 
 if __name__ == "__main__":

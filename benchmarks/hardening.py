@@ -9,27 +9,26 @@ more than 30 s is counted and replaced, so that the table always comes. Exit cod
 """
 
 import argparse
-import copy
 import json
 import os
 import random
 import select
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from mutations import mutated, mutated_card
+from originals import CLASSIFIER, originals
 
 HANG = 30.0
 START = 300.0  # for the first file, which waits for frameworks to load
 WRONG = ("traceback", "hang", "death")
-ODD = (None, True, -1, 0, 2**70, 1e308, "", "<script>", "../../etc/passwd", [], {}, [[[]]], [1e999], {"a": None})
 
 # ---- in the child: the readers, each for a file of its kind
 
@@ -54,6 +53,12 @@ def read_structure(path: Path) -> None:
     histogram(operators(content))
     require_integer(content)
     read_graph(path)
+
+
+def read_classifier(path: Path) -> None:
+    from keras_cnnzoo.app.tflite_reader import read_tflite
+
+    read_tflite(path, CLASSIFIER)
 
 
 def read_card(path: Path) -> None:
@@ -99,6 +104,7 @@ def read_image(path: Path) -> None:
 READERS: dict[str, Callable[[Path], None]] = {
     "tflite": read_tflite,
     "tflite, unrun": read_structure,
+    "tflite classifier": read_classifier,
     "card": read_card,
     "safetensors": read_weights,
     "npz": read_weights,
@@ -176,128 +182,7 @@ class Child:
         )  # fmt: skip
 
 
-# ---- mutations
-
-
-def mutated(content: bytes, rng: random.Random) -> bytes:
-    """One to three mutations of bytes."""
-    data = bytearray(content)
-    for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        rng.choice((flip, truncate, zero, swap, repeat, offset))(data, rng)
-    return bytes(data)
-
-
-def flip(data: bytearray, rng: random.Random) -> None:
-    for _ in range(rng.choice((1, 1, 4, 30)) if data else 0):
-        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-
-
-def truncate(data: bytearray, rng: random.Random) -> None:
-    del data[rng.randrange(len(data) + 1) :]
-
-
-def zero(data: bytearray, rng: random.Random) -> None:
-    start, size = rng.randrange(len(data) + 1), rng.choice((1, 8, 200))
-    data[start : start + size] = bytes(len(data[start : start + size]))
-
-
-def swap(data: bytearray, rng: random.Random) -> None:
-    if len(data) > 16:
-        a, b = (rng.randrange(len(data) // 4) * 4 for _ in range(2))
-        if len(data[a : a + 4]) == len(data[b : b + 4]):
-            data[a : a + 4], data[b : b + 4] = data[b : b + 4], data[a : a + 4]
-
-
-def repeat(data: bytearray, rng: random.Random) -> None:
-    start = rng.randrange(len(data) + 1)
-    data[start:start] = data[start : start + rng.choice((1, 16, 500))]
-
-
-def offset(data: bytearray, rng: random.Random) -> None:
-    """A word near the beginning, where headers stand, becomes a number of another size."""
-    if len(data) > 8:
-        at = rng.randrange(min(len(data), 400) // 4) * 4
-        data[at : at + 4] = struct.pack("<i", rng.choice((-1, 0, 1, 4, 2**31 - 1, -(2**31), rng.randrange(2**16))))
-
-
-def mutated_card(content: bytes, rng: random.Random) -> bytes:
-    """Half of them by bytes, half by values."""
-    if rng.random() < 0.5:
-        return mutated(content, rng)
-    card = json.loads(content)
-    for _ in range(rng.choice((1, 1, 2, 5))):
-        holder, key = rng.choice(list(places(card)))
-        if rng.random() < 0.25 and isinstance(holder, dict):
-            holder.pop(key, None)
-        else:
-            holder[key] = copy.deepcopy(rng.choice(ODD))
-    return json.dumps(card).encode() if rng.random() < 0.98 else b"[" * 200_000
-
-
-def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Each (container, key) of a JSON document."""
-    for key, part in value.items() if isinstance(value, dict) else enumerate(value):
-        yield value, key
-        if isinstance(part, dict | list):
-            yield from places(part)
-
-
-# ---- the files that are mutated
-
-
-def originals(folder: Path, kinds: list[str]) -> dict[str, list[Path]]:
-    """Small files of each kind, made by this package and the libraries that it stands on."""
-    import keras
-    import numpy as np
-
-    import keras_cnnzoo
-    from keras_cnnzoo.export import Origin, to_tflite
-    from keras_cnnzoo.preprocessing import PRESETS
-
-    keras.utils.set_random_seed(0)
-    image = keras.Input((16, 16, 3))
-    x = keras.layers.Conv2D(8, 3, 2, activation="relu")(image)
-    x = keras.layers.DepthwiseConv2D(3)(x)
-    model = keras.Model(image, keras.layers.Dense(5)(keras.layers.GlobalAveragePooling2D()(x)), name="small")
-    noise = np.random.default_rng(0).standard_normal((20, 16, 16, 3), np.float32)
-    origin = Origin(preprocessing=PRESETS["torch"], labels=list("abcde"))
-    paths = {
-        name: folder / name for name in ("a.tflite", "b.tflite", "a.safetensors", "a.npz", "a.keras", "a.weights.h5")
-    }
-    to_tflite(model, paths["a.tflite"], origin=origin)
-    to_tflite(model, paths["b.tflite"], quantize="int8", calibration=noise, origin=origin)
-    for name in ("a.safetensors", "a.npz"):
-        keras_cnnzoo.save_weights(model, paths[name])
-    model.save(paths["a.keras"])
-    model.save_weights(paths["a.weights.h5"])
-    files = {
-        "tflite": [paths["a.tflite"], paths["b.tflite"]],
-        "tflite, unrun": [paths["b.tflite"]],
-        "card": [folder / "b.tflite.json"],
-        "safetensors": [paths["a.safetensors"]],
-        "npz": [paths["a.npz"]],
-        "h5 weights": [paths["a.weights.h5"]],
-        "keras weights": [paths["a.keras"]],
-        "keras network": [paths["a.keras"]],
-        "image": pictures(folder),
-    }
-    if "onnx" in kinds:
-        from keras_cnnzoo.export import to_onnx
-
-        to_onnx(model, folder / "a.onnx", origin=origin)
-        files["onnx"] = [folder / "a.onnx"]
-    return files
-
-
-def pictures(folder: Path) -> list[Path]:
-    import numpy as np
-    from PIL import Image
-
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 9, 3), np.uint8).repeat(4, 0).repeat(4, 1))
-    paths = [folder / f"a.{suffix}" for suffix in ("jpg", "png", "gif", "bmp", "webp", "ppm")]
-    for path in paths:
-        picture.save(path)
-    return paths
+# ---- the run
 
 
 def attack(kind: str, files: list[Path], count: int, seed: int, folder: Path, keep: Path | None) -> Counter[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from conversion import plain
 
 from keras_cnnzoo.app.tflite_reader import read_tflite
 from keras_cnnzoo.export import Calibration, Quantization
@@ -100,15 +101,11 @@ def ours(graph: Graph, options: Quantization, data: Calibration) -> LiteRT:
 
 
 def by_converter(model: Any, per_tensor: bool, data: Calibration) -> LiteRT:
-    """The file that TensorFlow's own converter makes of the same images; its inputs and outputs stay float."""
+    """The file that TensorFlow's own converter makes of the same images."""
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([image[None]] for image in data.inputs)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter._experimental_disable_per_channel = per_tensor
-    return LiteRT(converter.convert())
+    return LiteRT(plain(converter, "int8", data.inputs, per_tensor=per_tensor))
 
 
 if __name__ == "__main__":

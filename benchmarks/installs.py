@@ -5,11 +5,12 @@
 
 A row is a fresh virtual environment: the wheel, and nothing but what it asks for. "newest" lets uv choose; "lowest"
 takes the lowest versions that pyproject.toml allows (uv's lowest-direct). Then what the extra is for runs in an empty
-folder. --checkpoint is a torch file of the CIFAR ResNet-20, without which the row of that extra is left out. Rows that
---out holds already are not run again; the table of all is printed.
+folder. --checkpoint is a torch file of the CIFAR ResNet-20, without which the row of that extra is left out. Rows of
+this wheel that --out holds already are not run again; the table of all of these is printed.
 """
 
 import argparse
+import hashlib
 import json
 import shlex
 import shutil
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
@@ -66,24 +68,33 @@ SERVERS = {"dask": (f"dask scheduler --host 127.0.0.1 --port {PORT}", f"dask wor
 
 @dataclass(frozen=True)
 class Row:
-    """What became of an environment; `fault` is empty where everything worked."""
+    """What became of an environment; `fault` is empty where everything worked, `wheel` where an old row tells none."""
 
     python: str
     versions: str
     extra: str
     fault: str
+    wheel: str = ""
 
 
-def to_try(asked: argparse.Namespace) -> Iterator[tuple[str, str, str]]:
-    """What --out does not hold yet."""
-    done = {(row.python, row.versions, row.extra) for row in rows_in(asked.out)}
+def contents_of(wheel: Path) -> str:
+    """A name for the files in a wheel; its own digest would change with the time at which it was built."""
+    with zipfile.ZipFile(wheel) as archive:
+        (record,) = (name for name in archive.namelist() if name.endswith(".dist-info/RECORD"))
+        return hashlib.sha256(archive.read(record)).hexdigest()[:16]
+
+
+def to_try(asked: argparse.Namespace, wheel: str) -> Iterator[tuple[str, str, str]]:
+    """What --out does not hold yet of a wheel."""
+    done = {(row.python, row.versions, row.extra) for row in rows_in(asked.out, wheel)}
     for key in product(asked.python, asked.versions, asked.extra):
         if key not in done and (key[2] != "torch" or asked.checkpoint is not None):
             yield key
 
 
-def rows_in(path: Path) -> list[Row]:
-    return [Row(**json.loads(line)) for line in path.read_text().splitlines()] if path.is_file() else []
+def rows_in(path: Path, wheel: str) -> list[Row]:
+    rows = [Row(**json.loads(line)) for line in path.read_text().splitlines()] if path.is_file() else []
+    return [row for row in rows if row.wheel == wheel]
 
 
 def tried(python: str, versions: str, extra: str, wheel: Path, checkpoint: Path | None) -> Row:
@@ -99,7 +110,7 @@ def tried(python: str, versions: str, extra: str, wheel: Path, checkpoint: Path 
             stack.callback(started(of(venv, command), here).terminate)
         for command in USES[extra]:
             fault = fault or ran(of(venv, command), here)
-        return Row(python, versions, extra, fault)
+        return Row(python, versions, extra, fault, contents_of(wheel))
 
 
 def prepare(here: Path, checkpoint: Path | None) -> None:
@@ -167,12 +178,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([UV, "build", "-q", "--wheel", "-o", folder, ROOT], check=True)
         (wheel,) = Path(folder).glob("*.whl")
-        for key in to_try(asked):
+        contents = contents_of(wheel)
+        for key in to_try(asked, contents):
             row = tried(*key, wheel, asked.checkpoint)
             with asked.out.open("a") as file:
                 file.write(json.dumps(asdict(row)) + "\n")
             print(*key, row.fault or "works", flush=True)
-    print(table(rows_in(asked.out)))
+    print(table(rows_in(asked.out, contents)))
 
 
 if __name__ == "__main__":

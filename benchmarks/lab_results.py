@@ -9,16 +9,12 @@ Labs that are not there stay as they are in docs/labs.
 """
 
 import argparse
-import datetime
 import json
-import platform
 from pathlib import Path
 from typing import Any
 
 from keras_cnnzoo.app.lab.claims import NAMES
-from keras_cnnzoo.export.card import tool_versions
 from keras_cnnzoo.files import write
-from keras_cnnzoo.mobile_bench.environment import available_cores, cpu_model
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "labs"
 DIGITS = 5  # significant ones
@@ -30,18 +26,20 @@ HEAD = """# What the labs found
 Preset `standard`: networks small enough for two cores of a CPU, 3 seeds. An effect above 0 speaks for its claim;
 *confirmed* is one whose 95 % interval over the seeds (Student's t) lies above 0, *contradicted* one whose interval lies
 below, everything else is *not shown*: three seeds leave intervals wide, and networks so small need not do what large
-ones do. The rows stand in `docs/labs/NAME.json`. Minutes are of one thread, with other work on the machine.
+ones do. *Counted* is what holds without chance, as a number of parameters. The rows stand in `docs/labs/NAME.json`.
+Minutes are of one thread, with other work on the machine, and do not count networks that another lab had trained.
 """
 
 
-def taken(folder: Path, name: str, machine: str) -> None:
+def taken(folder: Path, name: str) -> None:
     """A lab's results and figures, in place of those that stand there."""
     result = json.loads((folder / name / "results.json").read_text(encoding="utf-8"))
+    if result["preset"] != "standard":
+        raise SystemExit(f"{folder / name}: preset {result['preset']}; docs/labs holds standard ones")
     rows, columns = result.pop("rows"), list[str]()
     for row in rows:
         columns += [key for key in row if key not in columns]
     result.pop("page")
-    result["measured"] = {"machine": machine, "versions": tool_versions(), "date": datetime.date.today().isoformat()}
     result["columns"] = columns
     head = json.dumps(result, indent=1, ensure_ascii=False).removesuffix("\n}")
     lines = ",\n".join(json.dumps([rounded(row.get(key)) for key in columns]) for row in rows)
@@ -58,8 +56,8 @@ def rounded(value: Any) -> Any:
 
 def verdicts(labs: list[dict[str, Any]]) -> str:
     """README's table: how many claims of each lab were confirmed, and how many not."""
-    words = ("confirmed", "not shown", "contradicted")
-    lines = [f"| lab | | | {' | '.join(words)} | seeds | minutes |", "| --- | --- | --- |" + " ---: |" * 5]
+    words = ("confirmed", "counted", "not shown", "contradicted")
+    lines = [f"| lab | | | {' | '.join(words)} | seeds | minutes |", "| --- | --- | --- |" + " ---: |" * 6]
     for lab in labs:
         said = [verdict["word"] for verdict in lab["verdicts"]]
         cells = [f"[{lab['lab']}](docs/labs.md#{lab['lab']})", lab["chinese"], lab["title"]]
@@ -78,7 +76,7 @@ def section(lab: dict[str, Any]) -> str:
     parts.append("| claim | verdict | effect | 95 % interval |\n| --- | --- | --- | --- |")
     for verdict in lab["verdicts"]:
         between = "" if verdict["low"] is None else f"{verdict['low']:.3g} to {verdict['high']:.3g}"
-        effect = f"{verdict['effect']:.3g} {verdict['unit']}"
+        effect = "none" if verdict["effect"] is None else f"{verdict['effect']:.3g} {verdict['unit']}"
         parts.append(f"| {verdict['says']} | *{verdict['word']}* | {effect} | {between} |")
     settings = ", ".join(f"{key} {value}" for key, value in lab["settings"].items())
     tools = ", ".join(f"{tool} {version}" for tool, version in lab["measured"]["versions"].items())
@@ -105,9 +103,8 @@ def main() -> None:
     names = [name for name in NAMES if (asked.folder / name / "results.json").is_file()]
     if not names:
         parser.error(f"{asked.folder}: no lab has ended there")
-    machine = f"{cpu_model()}, {available_cores()} cores, {platform.system()}, Python {platform.python_version()}"
     for name in names:
-        taken(asked.folder, name, machine)
+        taken(asked.folder, name)
         print(f"{name}: {sum(path.stat().st_size for path in DOCS.glob(f'{name}[.-]*')) / 1e3:.0f} kB")
     labs = published()
     write(DOCS.with_suffix(".md"), page(labs))

@@ -4,6 +4,8 @@
     python benchmarks/lowering.py FOLDER                measures and prints the table: 9 minutes, on a quiet one
 
 Either goes on where it was cut off: files and figures are kept in FOLDER (delete NETWORK_SCHEME.json to measure anew).
+What another version of this package converted, or --costs-of another machine, is converted anew; without --costs-of
+files stay as they were asked for.
 `--only` takes networks with commas between, the registry's or keras.applications.NAME; "zoo" and "applications" are all
 of either. Each has its own size, 224x224 for most; plain files are of batch 1 as well, which spares them what a free
 batch adds. Random weights with BN statistics of one pass in training mode, int8 calibrated with the same 4 images both
@@ -13,7 +15,6 @@ of that lies below 0.98; float32 is measured at one thread. `--costs-of this` le
 """
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from types import FunctionType
@@ -21,6 +22,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from conversion import apart, blurred_noise, keep_facts, kept_facts, machine_of, plain, settle, speeds
 
 NETWORKS = (
     "mobilenet_v3_large",
@@ -44,21 +46,21 @@ def main(
     seconds: Annotated[float, typer.Option(help="Measuring each file at each thread count.")] = SECONDS,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    networks = _expanded(only)
+    networks, costs_of = _expanded(only), machine_of(costs_of)
     for network in networks:
-        if not (folder / f"{network}_facts.json").exists():
+        if kept_facts(_facts(folder, network), costs_of) is None:
             print(f"converting {network}", file=sys.stderr, flush=True)
-            _child(network, folder, costs_of)
+            _converted(network, folder, costs_of)
     if prepare:
         return
     print("| network | scheme | speed, 1 thread | 2 threads | partitions | SQNR dB | passes |\n" + "|---" * 7 + "|")
+    measured = dict[str, None]()
     for network in networks:
         for scheme in THREADS:
-            print(f"| {network} | {scheme} | " + " | ".join(_row(folder, network, scheme, seconds)) + " |", flush=True)
-    from keras_cnnzoo.mobile_bench.environment import environment
-
-    here = environment()
-    print(f"\n{here.cpu}, {here.cores} cores, {here.system}; Python {here.python}; {here.date}")
+            cells, place = _row(folder, network, scheme, seconds)
+            measured |= {place: None} if place else {}
+            print(f"| {network} | {scheme} | {' | '.join(cells)} |", flush=True)
+    print("\n" + "\n".join(measured))
 
 
 def _expanded(only: str) -> list[str]:
@@ -76,67 +78,69 @@ def _expanded(only: str) -> list[str]:
     return [network for each in only.split(",") for network in known.get(each, [each])]
 
 
-def _child(network: str, folder: Path, costs_of: str | None) -> None:
-    """Converts in a process of its own: TensorFlow's converter gives back no memory. A failure is kept as a fact."""
-    code = f"import runpy; runpy.run_path({__file__!r})['convert']({network!r}, {str(folder)!r}, {costs_of!r})"
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+def _facts(folder: Path, network: str) -> Path:
+    return folder / f"{network}_facts.json"
+
+
+def _figures(folder: Path, network: str) -> dict[str, Path]:
+    return {scheme: folder / f"{network}_{scheme}.json" for scheme in THREADS}
+
+
+def _converted(network: str, folder: Path, costs_of: str | None) -> None:
+    """Converts apart. A failure is kept as a fact; one by a signal, as of a lack of memory, until the next start."""
+    done = apart("lowering", "convert", network, str(folder), costs_of)
     if done.returncode:
-        fault = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        (folder / f"{network}_facts.json").write_text(json.dumps({"fault": fault}))
+        words = (done.stderr.strip().splitlines() or [""])[-1]
+        fault = f"killed by signal {-done.returncode}" if done.returncode < 0 else words
+        facts = {"fault": fault, "killed": done.returncode < 0}
+        keep_facts(_facts(folder, network), costs_of, facts, [*_figures(folder, network).values()])
 
 
-def _row(folder: Path, network: str, scheme: str, seconds: float) -> list[str]:
-    """The cells; measured once and kept."""
-    found = json.loads((folder / f"{network}_facts.json").read_text())
+def _row(folder: Path, network: str, scheme: str, seconds: float) -> tuple[list[str], str]:
+    """The cells, and where and when they were measured."""
+    found = json.loads(_facts(folder, network).read_text())
     if "fault" in found:
-        return [found["fault"].replace("|", "/"), "", "", "", ""]
-    kept = folder / f"{network}_{scheme}.json"
-    if not kept.exists():
-        kept.write_text(json.dumps(_measured(folder, network, scheme, seconds)))
-    speeds = [
+        return [found["fault"].replace("|", "/"), "", "", "", ""], ""
+    files = [folder / f"{network}_{scheme}_{way}.tflite" for way in ("plain", "ours")]
+    figures = speeds(_figures(folder, network)[scheme], files, THREADS[scheme], seconds)
+    cells = [
         f"{value:.2f} ({low:.2f} to {high:.2f}){' **slower**' * (high < SLOWER)}"
-        for value, low, high in json.loads(kept.read_text())
+        for value, low, high in figures["speeds"]
     ]
     facts = found[scheme]
     pairs = [f"{facts[key][0]} -> {facts[key][1]}" for key in ("partitions", "sqnr")]
-    return [*speeds, *[""] * (2 - len(speeds)), *pairs, ", ".join(facts["passes"]) or "none"]
-
-
-def _measured(folder: Path, network: str, scheme: str, seconds: float) -> list[tuple[float, float, float]]:
-    """How many times as fast ours is at each thread count, with the interval."""
-    from keras_cnnzoo.mobile_bench import benchmark
-
-    files, threads = [folder / f"{network}_{scheme}_{way}.tflite" for way in ("plain", "ours")], THREADS[scheme]
-    report = benchmark(files, threads=threads, seconds=seconds * len(files) * len(threads))
-    ratios = [measurement.ratio for measurement in report.measurements[len(threads) :]]
-    return [(1 / r.value, 1 / (r.high or np.inf), 1 / (r.low or np.nan)) for r in ratios if r is not None]
+    passes = ", ".join(facts["passes"]) or "none"
+    return [*cells, *[""] * (2 - len(cells)), *pairs, passes], figures["where"]
 
 
 def convert(network: str, folder: str, costs_of: str | None) -> None:
     """All four files of a network, and their facts as JSON."""
+    import tensorflow as tf
+
     from keras_cnnzoo.export import to_tflite
     from keras_cnnzoo.export.interpreter import LiteRT
     from keras_cnnzoo.export.lowering.accuracy import sqnr
 
     model = _model(network)
-    images = _images(3 * IMAGES, model.input_shape[1:])
+    images = blurred_noise(3 * IMAGES, model.input_shape[1:])
     settle(model, images[:IMAGES])
     calibration, held_out = images[IMAGES : 2 * IMAGES], images[2 * IMAGES :]
     expected = np.asarray(model(held_out))
     facts: dict[str, Any] = {}
     function = _frozen(model)
     for scheme in THREADS:
-        plain, ours = (Path(folder) / f"{network}_{scheme}_{way}.tflite" for way in ("plain", "ours"))
-        plain.write_bytes(_plain(function, scheme, calibration))
+        theirs, ours = (Path(folder) / f"{network}_{scheme}_{way}.tflite" for way in ("plain", "ours"))
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+        theirs.write_bytes(plain(converter, scheme, calibration))
         card = to_tflite(model, ours, quantize=scheme, calibration=calibration, force=True, costs_of=costs_of)
-        files = [LiteRT(path.read_bytes()) for path in (plain, ours)]
+        files = [LiteRT(path.read_bytes()) for path in (theirs, ours)]
         facts[scheme] = {
             "partitions": [file.delegation()[0] for file in files],
             "outside": [file.delegation()[1] for file in files],
             "sqnr": [f"{sqnr(expected, file(held_out)[0]):.1f}" for file in files],
             "passes": card.conversion["lowering"],
         }
-    (Path(folder) / f"{network}_facts.json").write_text(json.dumps(facts))
+    keep_facts(_facts(Path(folder), network), costs_of, facts, [*_figures(Path(folder), network).values()])
 
 
 def _model(network: str) -> Any:
@@ -151,25 +155,6 @@ def _model(network: str) -> Any:
     return create(network, classifier_activation=None)
 
 
-def settle(model: Any, images: np.ndarray) -> None:
-    """Gives batch normalisation the statistics of these images."""
-    import keras
-
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
-    model(images, training=True)
-
-
-def _images(count: int, shape: tuple[int, int, int]) -> np.ndarray:
-    """Blurred noise of different contrast."""
-    rng, (height, width, channels) = np.random.default_rng(0), shape
-    coarse = rng.standard_normal((count, -(-height // 16), -(-width // 16), channels)).repeat(16, 1).repeat(16, 2)
-    fine = 0.3 * rng.standard_normal((count, *shape))
-    contrast = rng.uniform(0.3, 2, (count, 1, 1, 1))
-    return (contrast * (coarse[:, :height, :width] + fine)).astype(np.float32)
-
-
 def _frozen(model: Any) -> Any:
     """A function of batch 1 with constants for variables: from_keras_model's operators at a third of its time."""
     import tensorflow as tf
@@ -179,18 +164,6 @@ def _frozen(model: Any) -> Any:
     return convert_variables_to_constants_v2(
         function.get_concrete_function(tf.TensorSpec((1, *model.input_shape[1:]), tf.float32))
     )
-
-
-def _plain(function: Any, scheme: str, images: np.ndarray) -> bytes:
-    import tensorflow as tf
-
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
-    if scheme == "int8":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([image[None]] for image in images)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
-    return converter.convert()
 
 
 if __name__ == "__main__":

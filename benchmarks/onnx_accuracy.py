@@ -20,10 +20,10 @@ import keras
 import numpy as np
 from quantization import Trained, bundled, images_of, named
 
+from keras_cnnzoo.errors import InputError
 from keras_cnnzoo.export import Calibration, Quantization, to_onnx, to_tflite
 from keras_cnnzoo.export.interpreter import LiteRT
 from keras_cnnzoo.export.onnx.runtime import OnnxRuntime
-from keras_cnnzoo.export.schemes import CORRECTIONS, ESTIMATORS
 from keras_cnnzoo.export.verify import compare
 from keras_cnnzoo.images import read_images
 from keras_cnnzoo.preprocessing import PRESETS
@@ -52,6 +52,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if (arguments.data is None) == (arguments.bundled is None):
         parser.error("name a folder of data, or say --bundled")
+    try:
+        schemes = {scheme: quantization_of(scheme) for scheme in arguments.schemes}
+    except InputError as error:
+        parser.error(f"--schemes: {error}")
     if arguments.bundled:
         networks = bundled(arguments.bundled, *images_of(arguments.bundled))
     else:
@@ -59,10 +63,10 @@ def main() -> None:
         names = [f"{name}={weights / f'cifar_{name}.safetensors'}" for name in arguments.networks.split(",")]
         networks = named(names, *(read_images(cifar10 / f"{part}.npz", SIZE) for part in ("train", "test")))
     for one in networks:
-        measured(one, arguments.count, arguments.calibrate, arguments.seeds, arguments.schemes)
+        measured(one, arguments.count, arguments.calibrate, arguments.seeds, schemes)
 
 
-def measured(one: Trained, count: int, calibrate: int, seeds: int, schemes: list[str]) -> None:
+def measured(one: Trained, count: int, calibrate: int, seeds: int, schemes: dict[str, Quantization]) -> None:
     """Prints a network's rows."""
     model, test = one.model(), one.test.take(count)
     images, labels = TORCH(test.pixels), test.labels
@@ -73,8 +77,8 @@ def measured(one: Trained, count: int, calibrate: int, seeds: int, schemes: list
         data = Calibration(TORCH(train.pixels), train.source)
         lite = by_litert(model, data, images)
         rows["tflite int8"].append(line(one.name, seed, "tflite int8", expected, lite, lite, labels))
-        for scheme in schemes:
-            answers = by_onnx(model, scheme, data, images)
+        for scheme, options in schemes.items():
+            answers = by_onnx(model, options, data, images)
             rows[scheme].append(line(one.name, seed, f"Q/DQ {scheme}", expected, answers, lite, labels))
     for scheme, found in rows.items():
         drop, same, sqnr = np.mean(found, axis=0)
@@ -89,14 +93,18 @@ def by_litert(model: keras.Model, data: Calibration, images: np.ndarray) -> np.n
         return LiteRT(path.read_bytes())(images)[0]
 
 
-def by_onnx(model: keras.Model, scheme: str, data: Calibration, images: np.ndarray) -> np.ndarray:
-    """The logits of the Q/DQ file of a scheme as --schemes spells it."""
+def quantization_of(scheme: str) -> Quantization:
+    """What --schemes spells: an estimator and, behind a stroke, corrections with plus signs between.
+
+    Raises:
+        InputError: a name that none of them has.
+    """
     estimator, _, corrections = scheme.partition("/")
-    options = Quantization(
-        "int8",
-        estimator=next(name for name in ESTIMATORS if name == estimator),
-        corrections=tuple(name for name in CORRECTIONS if name in corrections.split("+")),
-    )
+    return Quantization("int8", estimator=estimator, corrections=tuple(filter(None, corrections.split("+"))))
+
+
+def by_onnx(model: keras.Model, options: Quantization, data: Calibration, images: np.ndarray) -> np.ndarray:
+    """The logits of the Q/DQ file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "qdq.onnx"
         to_onnx(model, path, quantize=options, calibration=data, batch=None)

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 from imagenet_evidence import by_halves, photographed
-from onnx_accuracy import by_litert, by_onnx
+from onnx_accuracy import by_litert, by_onnx, quantization_of
 
 from keras_cnnzoo.export.verify import compare
 
@@ -27,7 +27,7 @@ def main() -> None:
         expected = model.predict(inputs, batch_size=50, verbose=0)
         lite = by_halves(inputs, expected, folder, partial(by_litert, model))
         for scheme in SCHEMES:
-            answers = by_halves(inputs, expected, folder, partial(by_onnx, model, scheme))
+            answers = by_halves(inputs, expected, folder, partial(by_onnx, model, quantization_of(scheme)))
             found = compare(expected, answers, labels)
             assert found.interval is not None
             lost = "{:+.2f} ({:+.2f} to {:+.2f})".format(found.top1_difference, *found.interval)

@@ -5,7 +5,7 @@
 For each network (random weights, BN statistics of one pass) and way: seconds, nodes, Transposes, megabytes, parity with
 Keras (largest difference as a share of the largest output), and the latency in ONNX Runtime, one thread, as a ratio to
 ours: the median over rounds in which both run in turn, blocks of five calls of which the first is dropped. A way that
-fails is told with its message.
+fails is told with its message; without ours there is no ratio.
 """
 
 import argparse
@@ -24,13 +24,15 @@ import keras
 import numpy as np
 import onnx
 import onnxruntime
+from conversion import settle
 
 import keras_cnnzoo
 from keras_cnnzoo.errors import InputError
+from keras_cnnzoo.export.answers import answers_of
 from keras_cnnzoo.export.graph import from_keras
 from keras_cnnzoo.export.onnx.conversion import checked, from_graph, lower
 from keras_cnnzoo.export.onnx.fallback import convert
-from keras_cnnzoo.export.onnx.parity import answers_of, compare
+from keras_cnnzoo.export.onnx.parity import compare
 from keras_cnnzoo.export.onnx.runtime import OnnxRuntime
 
 NETWORKS = ("mobilenet_v2", "mobilenet_v3_large", "shufflenet_v1", "shufflenet_v2_x1_0", "resnext50_32x4d")
@@ -60,13 +62,13 @@ def main() -> None:
                 print(f"| {name} | {way} | fails: {error} |", flush=True)
                 continue
             files[way] = (file, taken, parity)
-        ratios = latency_ratios({way: file for way, (file, *_) in files.items()}, images[:1], arguments.rounds)
+        ratios = ratios_to_ours({way: file for way, (file, *_) in files.items()}, images[:1], arguments.rounds)
         for way, (file, taken, parity) in files.items():
             count = Counter(node.op_type for node in file.graph.node)
             size = file.ByteSize() / 1e6
             print(
                 f"| {name} | {way} | {taken:.1f} | {sum(count.values())} | {count['Transpose']} | {size:.2f} | "
-                f"{parity:.1e} | {ratios[way]:.2f} |",
+                f"{parity:.1e} | {ratios[way]} |",
                 flush=True,
             )
 
@@ -77,10 +79,7 @@ def trained_enough(name: str, size: int) -> tuple[keras.Model, np.ndarray]:
     model = keras_cnnzoo.create(name, input_shape=(size, size, 3), classifier_activation=None)
     rng = np.random.default_rng(0)
     images = (rng.standard_normal((4, size, size, 3)) * rng.uniform(0.3, 2, (4, 1, 1, 1))).astype(np.float32)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
-    model(images, training=True)
+    settle(model, images)
     return model, images
 
 
@@ -90,6 +89,13 @@ def ours(model: keras.Model) -> onnx.ModelProto:
 
 def tf2onnx(model: keras.Model) -> onnx.ModelProto:
     return convert(model, ["any"], 17, 1, "NCHW")
+
+
+def ratios_to_ours(files: dict[str, onnx.ModelProto], image: np.ndarray, rounds: int) -> dict[str, str]:
+    """Cells of the table."""
+    if "ours" not in files:
+        return dict.fromkeys(files, "-")
+    return {way: f"{ratio:.2f}" for way, ratio in latency_ratios(files, image, rounds).items()}
 
 
 def latency_ratios(files: dict[str, onnx.ModelProto], image: np.ndarray, rounds: int) -> dict[str, float]:

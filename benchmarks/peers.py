@@ -9,7 +9,8 @@
 keras.applications' networks against plain TFLiteConverter: benchmarks/lowering.py --only keras.applications.NAME,...
 The weights are random with BN statistics of one pass in training mode; int8 is calibrated with the same 8 images, and
 SQNR (dB) is over 8 others, each against its own float network. litert-torch's int8 is its PT2E path, per channel and
-static. Files and figures stay in FOLDER: each step goes on where it was cut off.
+static. Files and figures stay in FOLDER: each step goes on where it was cut off; `prepare` makes ours anew that another
+version of this package made, or --costs-of another machine.
 """
 
 import json
@@ -19,6 +20,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from conversion import blurred_noise, keep_facts, kept_facts, machine_of, speeds
 
 NETWORKS = {  # torchvision's name: the registry's
     "shufflenet_v2_x1_0": "shufflenet_v2_x1_0",
@@ -28,7 +30,7 @@ NETWORKS = {  # torchvision's name: the registry's
     "resnext50_32x4d": "resnext50_32x4d",
 }
 SCHEMES = ("float32", "int8")
-SIZE, IMAGES = 224, 8
+SHAPE, IMAGES = (224, 224, 3), 8
 SECONDS = 8.0  # of measuring, for each file at each thread count
 Folder = Annotated[Path, typer.Argument(help="Where files and figures are kept.")]
 Only = Annotated[str, typer.Option(help="Networks with commas between.")]
@@ -43,7 +45,7 @@ def convert(folder: Folder, only: Only = ALL) -> None:
     import torchvision
 
     folder.mkdir(parents=True, exist_ok=True)
-    images = pictures(3 * IMAGES).transpose(0, 3, 1, 2)
+    images = blurred_noise(3 * IMAGES, SHAPE).transpose(0, 3, 1, 2)
     for name in only.split(","):
         if (folder / f"{name}.npy").exists():
             continue
@@ -106,10 +108,10 @@ def prepare(folder: Folder, only: Only = ALL, costs_of: str | None = None) -> No
     from keras_cnnzoo.export.lowering.accuracy import sqnr
     from keras_cnnzoo.registry import create
 
-    images = pictures(3 * IMAGES)
+    images, costs_of = blurred_noise(3 * IMAGES, SHAPE), machine_of(costs_of)
     for name in only.split(","):
         kept = folder / f"{name}_facts.json"
-        if kept.exists():
+        if kept_facts(kept, costs_of) is not None:
             continue
         model = create(NETWORKS[name], weights=str(folder / f"{name}_weights.npz"), classifier_activation=None)
         expected, facts = np.load(folder / f"{name}.npy"), {}
@@ -126,10 +128,12 @@ def prepare(folder: Folder, only: Only = ALL, costs_of: str | None = None) -> No
                 "megabytes": [round(len(content) / 1e6, 1) for content in contents],
                 "operators": [histogram(operators(content)) for content in contents],
             }
-        kept.write_text(json.dumps(facts, indent=1))
+        keep_facts(kept, costs_of, facts, [folder / f"{name}_{scheme}.json" for scheme in SCHEMES])
     print("| network | scheme | partitions | outside, peer | operators | MB | SQNR dB |\n" + "|---" * 7 + "|")
     for name in only.split(","):
-        for scheme, row in json.loads((folder / f"{name}_facts.json").read_text()).items():
+        facts = json.loads((folder / f"{name}_facts.json").read_text())
+        for scheme in SCHEMES:
+            row = facts[scheme]
             pairs = [f"{a} -> {b}" for a, b in (row["partitions"], row["megabytes"], row["sqnr"])]
             outside = ", ".join(f"{count} {operator}" for operator, count in row["outside"][0].items())
             counts = " -> ".join(str(sum(each.values())) for each in row["operators"])
@@ -139,28 +143,16 @@ def prepare(folder: Folder, only: Only = ALL, costs_of: str | None = None) -> No
 @app.command()
 def measure(folder: Folder, only: Only = ALL, seconds: float = SECONDS) -> None:
     """How many times as fast ours is: the peer's latency by ours, with its 95 % interval."""
-    from keras_cnnzoo.mobile_bench import benchmark
-
     print("| network | scheme | 1 thread | 2 threads |\n|---|---|---|---|")
+    measured = dict[str, None]()
     for name in only.split(","):
         for scheme in SCHEMES:
-            kept = folder / f"{name}_{scheme}.json"
-            if not kept.exists():
-                files, threads = [folder / f"{name}_{scheme}_{who}.tflite" for who in ("peer", "ours")], (1, 2)
-                report = benchmark(files, threads=threads, seconds=seconds * len(files) * len(threads))
-                ratios = [m.ratio for m in report.measurements[len(threads) :]]
-                bounds = [(1 / r.value, 1 / (r.high or np.inf), 1 / (r.low or np.nan)) for r in ratios if r]
-                kept.write_text(json.dumps(bounds))
-            cells = [f"{value:.2f} ({low:.2f} to {high:.2f})" for value, low, high in json.loads(kept.read_text())]
+            files = [folder / f"{name}_{scheme}_{who}.tflite" for who in ("peer", "ours")]
+            figures = speeds(folder / f"{name}_{scheme}.json", files, (1, 2), seconds)
+            cells = [f"{value:.2f} ({low:.2f} to {high:.2f})" for value, low, high in figures["speeds"]]
+            measured |= {figures["where"]: None}
             print(f"| {name} | {scheme} | {' | '.join(cells)} |", flush=True)
-
-
-def pictures(count: int) -> np.ndarray:
-    """Blurred noise of different contrast, (count, 224, 224, 3)."""
-    rng = np.random.default_rng(0)
-    coarse = rng.standard_normal((count, SIZE // 16, SIZE // 16, 3)).repeat(16, 1).repeat(16, 2)
-    fine = 0.3 * rng.standard_normal((count, SIZE, SIZE, 3))
-    return (rng.uniform(0.3, 2, (count, 1, 1, 1)) * (coarse + fine)).astype(np.float32)
+    print("\n" + "\n".join(measured))
 
 
 if __name__ == "__main__":

@@ -203,7 +203,7 @@ def measured(one: Trained, ways: list[str], seeds: int, rights: dict[str, list[n
         p = np.median([mcnemar(*pair) for pair in zip(reference, scores, strict=True)])
         row(
             one.name, way, rights[way][-1], against(rights[way][-1], rights["float32"][-1]),
-            f"{agreement:.2f}", f"{sqnr:.2f}", f"{p:.2f}",
+            f"{agreement:.2f}", f"{sqnr:.2f}", f"{p:.2f}" if p >= 0.005 else "<0.01",
         )  # fmt: skip
 
 

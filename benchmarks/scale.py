@@ -126,7 +126,7 @@ def at_once(scratch: Path, checkpoint: Path) -> int:
     with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         mirror = f"https://github.com/=http://127.0.0.1:{server.server_port}/"
-        found = {}
+        found, failed = {}, set[str]()
         for way in ("alone", "together"):
             folder, running = scratch / way, {}
             os.environ |= {"CNNZOO_HOME": str(scratch / f"cache {way}"), "CNNZOO_MIRRORS": mirror}
@@ -141,15 +141,23 @@ def at_once(scratch: Path, checkpoint: Path) -> int:
                     running[form].wait()
             said = {form: process.communicate()[1] for form, process in running.items()}
             found[way] = {
-                form: digest(folder / f"{form}{FORMS[form][1]}") if not process.returncode else said[form]
+                form: f"exit code {process.returncode}: {said[form].strip()[-500:]}"
+                if process.returncode
+                else digest(folder / f"{form}{FORMS[form][1]}")
                 for form, process in running.items()
             }
+            failed |= {form for form, process in running.items() if process.returncode}
         server.shutdown()
     row("export", "the same alone and at once")
     print("|---|---|")
     for form, one in found["alone"].items():
-        row(form, "yes" if one == found["together"][form] else f"no: {one} {found['together'][form]}")
-    return sum(one != other for one, other in zip(found["alone"].values(), found["together"].values(), strict=True))
+        row(form, compared(one, found["together"][form], form in failed))
+    return len(failed | {form for form, one in found["alone"].items() if one != found["together"][form]})
+
+
+def compared(alone: str, together: str, failed: bool) -> str:
+    """A cell: yes, or what either came to; exports that fail alike are not the same file."""
+    return "yes" if alone == together and not failed else f"no: {alone} {together}"
 
 
 def complained(name: str, code: int, said: str) -> int:

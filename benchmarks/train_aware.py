@@ -6,8 +6,9 @@ DATA holds `cifar10/train_jpeg.npz` (JPEGs), `cifar10/test.npz` and `weights/cif
 starts from the same weights and sees the same images, epochs and seed; "float" is the same training without
 compression. A row is of the file itself: LiteRT's answers to all test images (and ONNX Runtime's, of the Q/DQ file of a
 method that ends in qat), the paired difference from the tuned float network with its 95 % interval, and what the file's
-kernels hold. With --keep, trained models are kept and found again. Ten thousand images for six epochs take two to four
-minutes a method on two quiet cores.
+kernels hold. "float" is trained and told first, whatever --methods names. With --keep, trained models are kept and
+found again by method, images and epochs. Ten thousand images for six epochs take two to four minutes a method on two
+quiet cores.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import numpy as np
 from PIL import Image
 
 import keras_cnnzoo
+from keras_cnnzoo.errors import InputError
 from keras_cnnzoo.export import to_onnx, to_tflite, train_aware
 from keras_cnnzoo.export.calibration import Ranges
 from keras_cnnzoo.export.card import tool_versions
@@ -32,6 +34,7 @@ from keras_cnnzoo.export.compress.methods import METHODS
 from keras_cnnzoo.export.contents import parse, require_integer
 from keras_cnnzoo.export.interpreter import LiteRT
 from keras_cnnzoo.export.verify import correct, paired_difference
+from keras_cnnzoo.files import write
 from keras_cnnzoo.images import read_images
 from keras_cnnzoo.preprocessing import PRESETS
 
@@ -60,7 +63,8 @@ def tuned(
     method: str, weights: Path, images: np.ndarray, labels: np.ndarray, epochs: int, kept: Path
 ) -> tuple[keras.Model, Ranges | None]:
     """The trained model and the ranges that it learned, kept between runs."""
-    model, ranges = kept / f"{method.replace(':', '')}.keras", kept / f"{method.replace(':', '')}.json"
+    name = f"{method.replace(':', '')}_{len(images)}_images_{epochs}_epochs"
+    model, ranges = kept / f"{name}.keras", kept / f"{name}.json"
     if not ranges.is_file():
         network = keras_cnnzoo.create("resnet20", weights=weights, classifier_activation=None)
         trained = train_aware(
@@ -76,7 +80,7 @@ def tuned(
             phase=timed,
         )
         trained.model.save(model)
-        ranges.write_text(json.dumps(trained.ranges))
+        write(ranges, json.dumps(trained.ranges))  # last: it says that the model is there
     found = json.loads(ranges.read_text())
     return keras.saving.load_model(model), found and {name: tuple(limits) for name, limits in found.items()}
 
@@ -112,14 +116,31 @@ def row(method: str, kind: str, answers: np.ndarray, base: np.ndarray, labels: n
     )
 
 
+def chosen(methods: str) -> list[str]:
+    """The methods of a comma-separated list, "float" first: all are compared with it.
+
+    Raises:
+        InputError: a name that no method has.
+    """
+    names = ["float", *(name for name in methods.split(",") if name != "float")]
+    unknown = [name for name in names if name not in METHODS]
+    if unknown:
+        raise InputError(f"--methods {unknown[0]}: choose of {', '.join(METHODS)}")
+    return names
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--methods", default=",".join(("float", *(m for m in METHODS if m != "float"))))
+    parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--keep", type=Path)
     given = parser.parse_args()
+    try:
+        methods = chosen(given.methods)
+    except InputError as error:
+        parser.error(str(error))
     pixels, labels = jpegs(given.data / "cifar10" / "train_jpeg.npz", given.images)
     images, held_out = PRESETS["torch"](pixels), read_images(given.data / "cifar10" / "test.npz", SIZE)
     test, truth = PRESETS["torch"](held_out.pixels), held_out.labels
@@ -131,7 +152,7 @@ def main() -> None:
         before = keras_cnnzoo.create("resnet20", weights=weights, classifier_activation=None)
         start = correct(before.predict(test, batch_size=250, verbose=0), truth)
         base = None
-        for method in given.methods.split(","):
+        for method in methods:
             model, ranges = tuned(method, weights, images, labels, given.epochs, kept)
             base = correct(model.predict(test, batch_size=250, verbose=0), truth) if base is None else base
             shared = {"calibration": images[:CALIBRATION], "learned": ranges} if ranges else {}

@@ -3,11 +3,11 @@
     python benchmarks/training_step.py                                  # ShuffleNetV2 x0.5, some 90 s on 2 cores
     python benchmarks/training_step.py --network resnext50_32x4d --batch 4
 
-Needs torch and torchvision (make references). Both train the same architecture in float32 by SGD with momentum, in
-blocks of a few steps that alternate and change their order each round, so that what else the machine does meets both;
-the ratio is the median over the rounds. Ours is the step of `cnnzoo train`, with its fused batch normalisation and
-with oneDNN; TF_ENABLE_ONEDNN_OPTS=0 shows what that does. Threads as the environment has them (OMP_NUM_THREADS,
-TF_NUM_INTRAOP_THREADS).
+Needs torch and torchvision (make references). Both train the same architecture in float32 by SGD with momentum and
+weight decay of the kernels, in blocks of a few steps that alternate and change their order each round, so that what
+else the machine does meets both; the ratio is the median over the rounds. Ours is the step of `cnnzoo train`, with its
+fused batch normalisation and with oneDNN; TF_ENABLE_ONEDNN_OPTS=0 shows what that does. Threads as the environment has
+them (OMP_NUM_THREADS, TF_NUM_INTRAOP_THREADS).
 """
 
 import argparse
@@ -29,6 +29,7 @@ from keras_cnnzoo.training.compiled import compile_by, trained_steps
 from keras_cnnzoo.training.pipeline import training_batches
 
 CLASSES, BLOCK = 10, 3  # steps a block
+RECIPE = recipe("resnet_cifar").changed(learning_rate=0.01)
 PULLED = 10  # batches of the input pipeline that are timed
 
 
@@ -36,7 +37,7 @@ def ours(name: str, size: int, batch: int) -> Callable[[], None]:
     """A step of the zoo's network in Keras."""
     keras.utils.set_random_seed(0)
     model = zoo.create(name, input_shape=(size, size, 3), classes=CLASSES, classifier_activation=None)
-    compile_by(recipe("resnet_cifar").changed(learning_rate=0.01), model, steps=1000)
+    compile_by(RECIPE, model, steps=1000)
     images, labels = arrays(size, batch)
     steps = trained_steps(model, tf.data.Dataset.from_tensors((images, np.eye(CLASSES)[labels])).cache(), 10**9)
     return lambda: next(steps)  # type: ignore[return-value]
@@ -49,7 +50,9 @@ def torchs(name: str, size: int, batch: int) -> Callable[[], None]:
 
     torch.manual_seed(0)
     model = getattr(torchvision.models, name)(num_classes=CLASSES).train()
-    optimizer = torch.optim.SGD(model.parameters(), 0.01, 0.9)
+    kernels, others = ([p for p in model.parameters() if (p.ndim > 1) is kernel] for kernel in (True, False))
+    groups = [{"params": kernels, "weight_decay": RECIPE.weight_decay}, {"params": others}]
+    optimizer = torch.optim.SGD(groups, RECIPE.learning_rate, RECIPE.momentum)
     images, labels = arrays(size, batch)
     pixels, answers = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), torch.from_numpy(labels)
 

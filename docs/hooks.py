@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-STUBS = {"keras_cnnzoo": "keras_cnnzoo", "keras_cnnzoo.export": "export", "keras_cnnzoo.mobile_bench": "mobile_bench"}
+STUBS = {
+    "keras_cnnzoo": "keras_cnnzoo",
+    "keras_cnnzoo.training": "keras_cnnzoo/training",
+    "keras_cnnzoo.export": "export",
+    "keras_cnnzoo.mobile_bench": "mobile_bench",
+}
 TREE = ROOT / "build" / "api"  # the packages as they install, for a reader that imports nothing
 Point = tuple[str, float, float]
 
@@ -26,7 +31,7 @@ def on_startup(**_: Any) -> None:
     shutil.rmtree(TREE, ignore_errors=True)
     for package, folder in STUBS.items():
         only = shutil.ignore_patterns("__pycache__", "*.json", "*.txt")
-        shutil.copytree(ROOT / folder, TREE / package.replace(".", "/"), ignore=only)
+        shutil.copytree(ROOT / folder, TREE / package.replace(".", "/"), ignore=only, dirs_exist_ok=True)
 
 
 def on_files(files: Any, config: Any) -> Any:

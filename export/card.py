@@ -72,6 +72,21 @@ class Card:
         return cls(**{field.name: card[field.name] for field in fields(cls) if field.name in card})
 
 
+def card_beside(artifact: str | PathLike[str], content: bytes) -> Card | None:
+    """The card of an artifact of these bytes, if one stands beside it.
+
+    Raises:
+        InputError: it cannot be read, or it is another file's, which would lend this one its scales and preprocessing.
+    """
+    path = card_path(artifact)
+    if not path.is_file():
+        return None
+    card = Card.read(path)
+    if card.artifact["sha256"] != artifact_facts("", content)["sha256"]:
+        raise InputError(f"{path}: the card of another file (its sha256 differs); export again, or remove it")
+    return card
+
+
 def card_path(artifact: str | PathLike[str]) -> Path:
     """Where the card of an artifact stands."""
     return Path(f"{artifact}.json")

@@ -65,10 +65,7 @@ def parse(content: bytes) -> Any:
 
 def _follow_references(model: Any) -> None:
     """Raises one of CORRUPT where an index, a name or a type leads nowhere, so that who reads on need not look."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    types = {value for value in vars(schema.TensorType).values() if isinstance(value, int)}
-    graph = model.subgraphs[0]
+    types, graph = tensor_types(), model.subgraphs[0]
     for tensor in graph.tensors:
         tensor.name = tensor.name or b""
         tensor.name.decode()
@@ -84,6 +81,13 @@ def _follow_references(model: Any) -> None:
         raise ValueError(f"an operator of a tensor that is not there, of {len(graph.tensors)}")
 
 
+def tensor_types() -> dict[int, str]:
+    """The schema's names of the tensors' types, by their numbers."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    return {value: name for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
+
+
 def operator_names(model: Any) -> list[str]:
     """The kind of each operator of a ModelT, as the schema calls it."""
     from ai_edge_litert import schema_py_generated as schema
@@ -95,10 +99,7 @@ def operator_names(model: Any) -> list[str]:
 
 def operators(content: bytes) -> list[Operator]:
     """The operators in the order in which they run."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = parse(content)
-    types = {value: name for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
+    model, types = parse(content), tensor_types()
     graph = model.subgraphs[0]
 
     def types_of(tensors: Any) -> tuple[str, ...]:
@@ -122,6 +123,8 @@ def histogram(found: list[Operator]) -> dict[str, int]:
 
 ISLANDS = ("LOCAL_RESPONSE_NORMALIZATION",)
 """Operators that LiteRT has in float alone; an int8 file goes back to float for them, and its card says so."""
+REWRITTEN = {"HARD_SWISH": "hard-swish", "RELU6": "relu-by-depthwise"}  # by these passes, into what has integers
+NAMED = 3  # layers, at most, in an error
 
 
 def normalisations(content: bytes) -> list[str]:
@@ -147,16 +150,25 @@ def require_integer(content: bytes, islands: Collection[str] = ()) -> dict[str, 
     inner = [op for op in operators(content) if op.is_float and op.name not in ("QUANTIZE", "DEQUANTIZE")]
     allowed = [op for op in inner if op.name in ISLANDS or op.is_of(islands)]
     if len(allowed) < len(inner):
-        names = ", ".join(f"{n} {name}" for name, n in histogram([op for op in inner if op not in allowed]).items())
-        raise InputError(f"the int8 file keeps float operators ({names}); export float32, float16 or dynamic instead")
+        _refuse([op for op in inner if op not in allowed])
     boundary = histogram([op for op in operators(content) if op.is_float])
     graph = parse(content).subgraphs[0]
     beyond = boundary.get("QUANTIZE", 0) > len(graph.inputs) or boundary.get("DEQUANTIZE", 0) > len(graph.outputs)
     if beyond and not allowed:
-        raise InputError(
-            f"the int8 file goes back to float between input and output ({boundary}); export dynamic instead"
-        )
+        raise InputError(f"the file goes back to float between input and output ({boundary}); export dynamic instead")
     return histogram(allowed)
+
+
+def _refuse(found: list[Operator]) -> None:
+    """Raises InputError that names these float operators, and the way out."""
+    kinds, layers = histogram(found), list(dict.fromkeys(op.output for op in found))
+    passes = [REWRITTEN[kind] for kind in kinds if kind in REWRITTEN]
+    rewrite = f"let them be rewritten by --lower auto,{','.join(passes)}, " if passes else ""
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    names = ", ".join(map(repr, layers[:NAMED])) + (", ..." if len(layers) > NAMED else "")
+    raise InputError(
+        f"the file keeps float operators ({counts}); {rewrite}keep {names} in float, or export float16 or dynamic"
+    )
 
 
 def quantization_of(tensor: Any) -> tuple[float, int] | None:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..errors import InputError
 from .graph import from_keras
-from .lowering.guard import lower_under
+from .lowering.guard import Lowered, lower_under
 from .lowering.parity import Parity
 from .lowering.passes import choose
 from .rebuild import to_keras
@@ -24,13 +25,25 @@ def lower(
     """The model in the form in which it is deployed: same inputs, same outputs up to rounding, fewer layers.
 
     Args:
-        model: functional, of known input size.
+        model: functional or sequential, of known input size.
         passes: "auto" (those that the measured costs speak for), "none" (what costs nothing alone), or names.
         scheme: what the model will be quantized to; int8 asks for other passes than float32.
         costs_of: the machine whose costs count, "this", or a .toml file; None takes what pays on every one measured.
 
     Raises:
-        InputError: no functional model, an unknown pass or machine, or a layer that cannot be rebuilt.
+        InputError: no functional model, an unknown pass or machine, or a layer that cannot be rebuilt as it is.
     """
     chosen = choose(passes, scheme, costs_of)
-    return to_keras(lower_under(from_keras(model), chosen, Parity.of(model)).graph)
+    return rebuilt(lower_under(from_keras(model), chosen, Parity.of(model)))
+
+
+def rebuilt(lowered: Lowered) -> "keras.Model":
+    """The model of a graph that was lowered under a check.
+
+    Raises:
+        InputError: a layer that cannot be rebuilt, or a graph that answers otherwise than the network.
+    """
+    model = to_keras(lowered.graph)
+    if lowered.fault is not None:
+        raise InputError(f"{model.name}: lowered it answers otherwise ({lowered.fault}); use the network as it is")
+    return model

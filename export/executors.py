@@ -69,12 +69,17 @@ def executor(jobs: int, scheduler: str | None = None) -> Iterator[Executor]:
         scheduler: a Dask scheduler's address, "tcp://HOST:8786". It runs the jobs of a worker that died elsewhere.
 
     Raises:
-        InputError: no Dask, or no scheduler at that address.
+        InputError: no Dask, no scheduler at that address, or a job that killed each process that it was given to.
     """
     if scheduler is None:
         processes = Processes(jobs)
         try:
             yield processes
+        except BrokenProcessPool as error:
+            raise InputError(
+                f"--jobs {jobs}: a process died {1 + RETRIES} times over the same job, of too little memory perhaps; "
+                "give fewer --jobs"
+            ) from error
         finally:
             processes.shutdown(cancel_futures=True)
         return

@@ -28,8 +28,9 @@ class Node:
 
     Args:
         name: the layer's; later calls of the same layer and layers of nested models are told apart by "@1", "outer/".
-        op: the layer's class name; with its module where that is neither Keras' nor ours. Operations (`x + 3`) are
-            spelled as the layers that do the same (operations.py).
+        op: the layer's class name; with its module where that is neither Keras' nor ours, or where it reads channels
+            first, so that no pass and no rule takes it for what it is not. Operations (`x + 3`) are spelled as the
+            layers that do the same (operations.py).
         config: the layer's get_config().
         inputs: references: a node's name for its only output, "name:1" for its second.
         weights: arrays in Keras' order.
@@ -124,25 +125,32 @@ class Graph:
 
 
 def from_keras(model: "keras.Model") -> Graph:
-    """The graph of a functional Keras 3 model whose input sizes are known.
+    """The graph of a functional or sequential Keras 3 model whose input sizes are known; inputs first, in its order.
 
     Nested models are opened, and so are layers of other packages, into the layers and operations that they call.
 
     Raises:
-        InputError: a subclassed model, or height and width of None.
+        InputError: a subclassed model, a sequential one that was not built, or height and width of None.
     """
-    if not hasattr(model, "_nodes_by_depth"):
+    functional = getattr(model, "_functional", model)  # what a Sequential holds once it knows its input
+    if functional is None:
+        raise InputError(f"{model.name}: its input is not known; begin it with keras.Input((HEIGHT, WIDTH, CHANNELS))")
+    if not hasattr(functional, "_nodes_by_depth"):
         raise InputError(f"{model.name}: not a functional model; rebuild it with keras.Model(inputs, outputs)")
     nodes: dict[str, Node] = {}
     references: dict[int, str] = {}
-    _walk(model, "", nodes, references)
+    for tensor in functional.inputs:
+        node = _node(tensor._keras_history.operation._inbound_nodes[0], tensor._keras_history.operation.name, {})
+        nodes[node.name] = node
+        references[id(tensor)] = node.name
+    _walk(functional, "", nodes, references)
     unknown = [node.name for node in nodes.values() if any(None in shape for shape in node.shapes)]
     if unknown:
         raise InputError(
             f"{model.name}: the size of {unknown[0]!r} is not known; a file has a fixed one: build the model with an "
             "input_shape of numbers (--set input_shape=HEIGHT,WIDTH,CHANNELS)"
         )
-    return Graph(model.name, nodes, tuple(references[id(tensor)] for tensor in model.outputs))
+    return Graph(model.name, nodes, tuple(references[id(tensor)] for tensor in functional.outputs))
 
 
 def _walk(model: Any, prefix: str, nodes: dict[str, Node], references: dict[int, str]) -> None:
@@ -186,9 +194,15 @@ def _node(call: Any, name: str, references: dict[int, str]) -> Node:
 def _config(operation: Any) -> dict[str, Any]:
     try:
         with unasked():
-            return operation.get_config()
+            return {key: _plain(value) for key, value in operation.get_config().items()}
     except NotImplementedError:  # made with arguments that Keras cannot write down
         return {}
+
+
+def _plain(value: Any) -> Any:
+    """An array of a configuration, which Keras wraps, as lists."""
+    wrapped = isinstance(value, dict) and value.get("class_name") in ("__numpy__", "__tensor__")
+    return np.asarray(value["config"]["value"], value["config"]["dtype"]).tolist() if wrapped else value
 
 
 @contextmanager
@@ -208,6 +222,8 @@ def unasked() -> Iterator[None]:
 def _op(layer: Any) -> str:
     """Class name; GroupedConv2D is a Conv2D with another kernel implementation."""
     module, name = type(layer).__module__, type(layer).__name__
+    if getattr(layer, "data_format", None) == "channels_first":
+        return f"{module}.{name}"
     if module.startswith("keras.src.layers") or name == "InputLayer":
         return name
     if module.startswith("keras_cnnzoo."):

@@ -116,6 +116,8 @@ def quantized(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
     if dtype.kind == "f":
         return values.astype(dtype, copy=False)
     scale, zero_point = detail["quantization"]
+    if not scale:
+        raise InputError(f"the input {detail['name']!r} is {dtype} without a scale; quantize the file statically")
     limits = np.iinfo(dtype)
     return np.clip(np.round(values / scale) + zero_point, limits.min, limits.max).astype(dtype)
 

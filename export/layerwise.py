@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .contents import operator_names, parse, quantization_of
+from .contents import operator_names, parse, quantization_of, tensor_types
 from .emit.writer import pack, signature
 from .interpreter import threads
 
@@ -66,11 +66,9 @@ class Layerwise:
 
     def detail(self, index: int) -> dict[str, Any]:
         """Type and scale of a tensor, as LiteRT describes it."""
-        from ai_edge_litert import schema_py_generated as schema
-
-        names = {value: name.lower() for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
         tensor = self.tensor(index)
-        return {"dtype": np.dtype(names[tensor.type]), "quantization": quantization_of(tensor) or (0.0, 0)}
+        dtype = np.dtype(tensor_types()[tensor.type].lower())
+        return {"dtype": dtype, "quantization": quantization_of(tensor) or (0.0, 0)}
 
     def is_constant(self, index: int) -> bool:
         data = self.model.buffers[self.tensor(index).buffer].data

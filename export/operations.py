@@ -16,7 +16,6 @@ Spelling = tuple[str, dict[str, Any], tuple[np.ndarray, ...]]
 Rewrite = Callable[["Call"], Spelling | None]
 
 ACTIVATIONS = {
-    "Elu": "elu",
     "Exp": "exponential",
     "HardSigmoid": "hard_sigmoid",
     "HardSilu": "hard_silu",
@@ -146,6 +145,8 @@ def _pool(call: Call) -> Spelling | None:
     axes = call.axis if isinstance(call.axis, tuple | list) else (call.axis,)
     if len(call.inputs[0]) != 4 or sorted(a % 4 for a in axes if a is not None) != [1, 2]:
         return None
+    if getattr(call.operation, "initial", None) is not None:  # a maximum's least answer
+        return None
     return POOLS[type(call.operation).__name__], {"keepdims": call.keepdims, "data_format": "channels_last"}, ()
 
 
@@ -159,11 +160,20 @@ def _transpose(call: Call) -> Spelling | None:
 
 
 def _concatenate(call: Call) -> Spelling | None:
-    return ("Concatenate", {"axis": call.axis}, ()) if call.axis != 0 else None
+    """Of tensors alone: a constant among them would be lost."""
+    import keras
+
+    parts = call.arguments[0]
+    plain = isinstance(parts, list | tuple) and all(isinstance(part, keras.KerasTensor) for part in parts)
+    return ("Concatenate", {"axis": call.axis}, ()) if plain and call.axis != 0 else None
 
 
 def _cast(call: Call) -> Spelling | None:
     return ("Identity", {}, ()) if call.operation.dtype in (None, "float32", "float16", "bfloat16") else None
+
+
+def _elu(call: Call) -> Spelling:
+    return "ELU", {"alpha": call.alpha}, ()
 
 
 def _leaky_relu(call: Call) -> Spelling:
@@ -266,6 +276,7 @@ REWRITES: dict[str, Rewrite] = {
     "Conv": _convolution,
     "DepthwiseConv": _convolution,
     "Divide": _divide,
+    "Elu": _elu,
     "ExpandDims": _reshape,
     "Gelu": _gelu,
     "GetItem": _get_item,

@@ -4,14 +4,15 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from .calibration import Calibration, Ranges, by_tensor, ranges_of
+from .calibration.ranges import Step
 from .contents import operators
 from .corrections import choose_kernels, equalise, peaks
 from .emit import emit
 from .graph import Graph
 from .kernels import Kernel
 from .lowering.hard_swish import seen_ranges
-from .quantize import kept_operators, quantize
-from .schemes import Quantization
+from .quantize import has_16_bits, kept_operators, quantize
+from .schemes import Estimator, Quantization
 from .sensitivity import costliest, layers, sensitivity
 
 PROBES = 32  # calibration images that tell which layers cost most
@@ -52,15 +53,26 @@ def in_scheme(
         with phase("equalise", None):
             graph = equalise(graph, peaks(graph, data))
     with phase("calibrate", len(data)) as step:  # first, so that its interpreter's memory is free for the file
-        ranges = ranges_of(graph, data, options.estimator or "min-max", step)
-    if learned is not None:
-        ranges |= by_tensor(learned, graph, ranges)
-    ranges = seen_ranges(graph, _alive(ranges))
+        ranges = file_ranges(graph, data, options.estimator or "min-max", learned, step)
     kept = _kept(graph, options, ranges, data, phase)
     kernels = _mended(graph, options, ranges, kept, data, phase)
     with phase("quantize", None):
         whole, nearest = emit(graph, batch=batch), learned is not None
         return quantize(whole, options, ranges, kept=kept, kernels=kernels, to_nearest=nearest), kept
+
+
+def file_ranges(
+    graph: Graph,
+    data: Calibration,
+    estimator: Estimator = "min-max",
+    learned: Ranges | None = None,
+    step: Step = lambda images: None,
+) -> Ranges:
+    """The ranges in which a file's tensors are quantized; see `in_scheme`."""
+    ranges = ranges_of(graph, data, estimator, step)
+    if learned is not None:
+        ranges |= by_tensor(learned, graph, ranges)
+    return seen_ranges(graph, _alive(ranges))
 
 
 def _alive(ranges: Ranges) -> Ranges:
@@ -73,12 +85,13 @@ def _kept(graph: Graph, options: Quantization, ranges: Ranges, data: Calibration
     if not options.keep and not options.auto_mixed:
         return ()
     whole = emit(graph)
-    kept = kept_operators(whole, options.keep)
+    kept = kept_operators(whole, options)
     if not options.auto_mixed:
         return kept
     with phase("sensitivity", len(layers(whole))) as step:
         found = sensitivity(whole, ranges, data.inputs[:PROBES], None, options, step)
-    return kept + costliest([entry for entry in found if entry.name not in kept], options.auto_mixed)
+    able = [e for e in found if e.name not in kept and (options.keep_in == "float32" or has_16_bits(e.kind))]
+    return kept + costliest(able, options.auto_mixed)
 
 
 def _mended(

@@ -27,10 +27,12 @@ def reads_pixels(model: "keras.Model", spec: Preprocessing) -> tuple["keras.Mode
         A model of RGB pixels 0..255, and a spec that changes no pixel.
 
     Raises:
-        InputError: another number of channels.
+        InputError: several inputs, or another number of channels.
     """
     import keras
 
+    if len(model.inputs) != 1:
+        raise InputError(f"{model.name} has {len(model.inputs)} inputs; --pixels is for networks of one picture")
     (image,) = model.inputs
     if image.shape[-1] != len(spec.mean):
         raise InputError(f"{model.name} reads {image.shape[-1]} channels but its preprocessing has {len(spec.mean)}")

@@ -18,13 +18,14 @@ import numpy as np
 
 from ..errors import InputError
 from .calibration import Ranges
-from .contents import normalisations, parse
+from .contents import normalisations, operator_names, operators, parse
 from .emit.writer import operator_code, pack
 from .joined import joined
 from .kernels import Kernel, float_kernels, largest_scale, nearest, write_kernels
 from .schemes import Boundary, Quantization, Scheme, quantization
 
 LARGE = 32 << 20  # bytes; larger kernels are rounded slice by slice
+FLOAT_AT_16_BITS = ("GELU",)  # litert-quantizer writes them of 16 bits, but LiteRT's kernels cannot run those
 
 
 def quantize(
@@ -35,8 +36,9 @@ def quantize(
     kept: tuple[str, ...] = (),
     kernels: Mapping[str, Kernel] | None = None,
     to_nearest: bool = False,
+    ends: bool = True,
 ) -> bytes:
-    """The file in the given scheme; a static one reads and returns its own integers.
+    """The file in the given scheme.
 
     Args:
         content: a float32 file with a signature.
@@ -45,6 +47,7 @@ def quantize(
         kept: operators, by the names of their outputs, that stay in `keep_in`.
         kernels: instead of its own, by the names of the operators' outputs.
         to_nearest: kernels reach to their largest weight, as they do in quantization-aware training; else OCTAV clips.
+        ends: a static file reads and returns its own integers, whatever is kept; else it reads and returns float32.
     """
     options = quantization(scheme)
     if options.scheme == "float32":
@@ -54,7 +57,9 @@ def quantize(
     tool = quantizer.Quantizer(content)
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), _large_kernels():
         warnings.simplefilter("ignore")  # it warns of its own use of the interpreter, and always draws a bar
-        _choose(tool, content, options, kept, to_nearest)
+        _choose(tool, content, options, to_nearest)
+        if options.static:
+            _leave_out(tool, content, options, kept, ends)
         limits = None
         if options.static:
             found = joined(content, ranges or {})
@@ -66,21 +71,43 @@ def quantize(
     return write_kernels(small, kernels) if kernels else small
 
 
-def kept_operators(content: bytes, patterns: tuple[str, ...]) -> tuple[str, ...]:
-    """The operators, by the names of their outputs, that any of the patterns names.
+def kept_operators(content: bytes, options: Quantization) -> tuple[str, ...]:
+    """The operators, by the names of their outputs, that any of the patterns of `keep` names.
 
     Raises:
-        InputError: a pattern that names none.
+        InputError: a pattern that names none, or an operator that `keep_in` does not have.
     """
-    graph = parse(content).subgraphs[0]
-    names = [graph.tensors[operator.outputs[0]].name.decode() for operator in graph.operators]
-    for pattern in patterns:
-        if not fnmatch.filter(names, pattern):
-            raise InputError(f"keep={pattern!r}: no layer is named so; there are {', '.join(names[:8])}, ...")
-    return tuple(name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns))
+    found = {operator.output: operator.name for operator in operators(content)}
+    for pattern in options.keep:
+        if not fnmatch.filter(found, pattern):
+            raise InputError(f"keep={pattern!r}: no layer is named so; there are {', '.join(list(found)[:8])}, ...")
+    kept = tuple(name for name in found if any(fnmatch.fnmatchcase(name, pattern) for pattern in options.keep))
+    beyond = [] if options.keep_in == "float32" else [name for name in kept if not has_16_bits(found[name])]
+    if beyond:
+        raise InputError(
+            f"keep_in='int16': LiteRT has no {found[beyond[0]]} of 16 bits ({', '.join(beyond[:3])}); keep float32, or "
+            "other layers"
+        )
+    return kept
 
 
-def _choose(tool: Any, content: bytes, options: Quantization, kept: tuple[str, ...], to_nearest: bool) -> None:
+def has_16_bits(kind: str) -> bool:
+    """Whether an operator runs on activations of 16 bits: litert-quantizer's own list, less what LiteRT lacks of it."""
+    from ai_edge_litert import schema_py_generated as schema
+    from litert_quantizer.recipe_manager import RecipeManager
+    from litert_quantizer.utils.tfl_flatbuffer_utils import TFL_OP_CODE_TO_NAME
+
+    name = TFL_OP_CODE_TO_NAME.get(getattr(schema.BuiltinOperator, kind))
+    if name is None or kind in FLOAT_AT_16_BITS:
+        return False
+    try:
+        RecipeManager().add_static_config(".*", name, 16, 8)
+    except ValueError:
+        return False
+    return True
+
+
+def _choose(tool: Any, content: bytes, options: Quantization, to_nearest: bool) -> None:
     """Loads the recipe; for int8 OCTAV weighs kernels, except where a channel of zeros would get the scale 0."""
     from litert_quantizer import qtyping, recipe
     from litert_quantizer.algorithm_manager import AlgorithmName
@@ -101,16 +128,28 @@ def _choose(tool: Any, content: bytes, options: Quantization, kept: tuple[str, .
             tool.add_static_config(".*", operator, 8, 4)
     elif options.scheme == "int8" and not to_nearest:
         tool.add_static_config(_others(_with_zero_channels(content)), conv, 8, 8, algorithm_key=AlgorithmName.OCTAV)
-    every = qtyping.TFLOperationName.ALL_SUPPORTED
-    if options.static:
-        for layer in normalisations(content):
-            pattern = rf"^{re.escape(layer)}(?:/.*)?;?$"
-            tool.update_quantization_recipe(pattern, every, algorithm_key=AlgorithmName.NO_QUANTIZE)
-    for name in kept:
-        if options.keep_in == "int16":
-            tool.add_static_config(f"^{re.escape(name)};?$", every, 16, 8)
-        else:
-            tool.update_quantization_recipe(f"^{re.escape(name)};?$", every, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    if options.per_tensor:  # the other kernels are written anew
+        whole, transposed = qtyping.QuantGranularity.TENSORWISE, qtyping.TFLOperationName.CONV_2D_TRANSPOSE
+        tool.add_static_config(".*", transposed, 8, 8, whole)
+
+
+def _leave_out(tool: Any, content: bytes, options: Quantization, kept: tuple[str, ...], ends: bool) -> None:
+    """What a static scheme's recipe does not quantize, and the file's ends, which it takes for operators of their
+    tensors' names; of the rules that match, the last one counts."""
+    from litert_quantizer.algorithm_manager import AlgorithmName
+    from litert_quantizer.qtyping import TFLOperationName as Name
+
+    layers = [rf"^{re.escape(layer)}(?:/.*)?;?$" for layer in normalisations(content)]
+    names = [f"^{re.escape(name)};?$" for name in kept]
+    for pattern in [*layers, *(names if options.keep_in == "float32" else ())]:
+        tool.update_quantization_recipe(pattern, Name.ALL_SUPPORTED, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    for pattern in names if options.keep_in == "int16" else ():
+        tool.add_static_config(pattern, Name.ALL_SUPPORTED, 16, 8)
+    plain = [Name[kind] for kind in FLOAT_AT_16_BITS] if options.scheme == "int16" else []
+    for operator in [*plain, *(() if ends else (Name.INPUT, Name.OUTPUT))]:
+        tool.update_quantization_recipe("^", operator, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    if ends:
+        tool.add_static_config("^", Name.OUTPUT, 16 if options.scheme == "int16" else 8, 8)
 
 
 def _others(names: list[str]) -> str:
@@ -172,7 +211,8 @@ def _float16() -> list[dict[str, Any]]:
 def with_boundary(content: bytes, inputs: Boundary, outputs: Boundary) -> bytes:
     """A static file that reads and returns the given types instead of its own.
 
-    uint8 is int8 moved by 128; float32 is quantized by the first operator and dequantized by the last.
+    uint8 is int8 moved by 128; float32 is quantized by the first operator and dequantized by the last, if that is not
+    of float32 itself.
     """
     model = parse(content)
     graph, (signature,) = model.subgraphs[0], model.signatureDefs
@@ -182,10 +222,22 @@ def with_boundary(content: bytes, inputs: Boundary, outputs: Boundary) -> bytes:
         graph.operators.insert(0, _conversion(model, outer, index, inputs == "float32", into=True))
         graph.inputs, changed = _renamed(graph.inputs, signature.inputs, index, outer), True
     for index in [int(i) for i in graph.outputs if not _is(graph.tensors[i], outputs)]:
-        outer = _converted(model, index, outputs)
-        graph.operators.append(_conversion(model, index, outer, outputs == "float32", into=False))
+        outer = inner = _before_rounding(model, index) if outputs == "float32" else index
+        if not _is(graph.tensors[inner], outputs):
+            outer = _converted(model, inner, outputs)
+            graph.operators.append(_conversion(model, inner, outer, outputs == "float32", into=False))
         graph.outputs, changed = _renamed(graph.outputs, signature.outputs, index, outer), True
     return pack(model) if changed else content
+
+
+def _before_rounding(model: Any, index: int) -> int:
+    """The tensor of a kept layer that an output is the rounding of, which is left out; else the output itself."""
+    graph = model.subgraphs[0]
+    for operator, kind in zip(graph.operators, operator_names(model), strict=True):
+        if kind == "QUANTIZE" and index in operator.outputs and not any(index in op.inputs for op in graph.operators):
+            graph.operators.remove(operator)
+            return int(operator.inputs[0])
+    return index
 
 
 def _is(tensor: Any, boundary: Boundary) -> bool:

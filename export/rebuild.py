@@ -1,10 +1,12 @@
 """A graph as a functional Keras model again: lowered, it can be saved, timed on any backend, exported to ONNX."""
 
 import importlib
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .graph import Graph, Node
+from .interpreter import one_line
 
 if TYPE_CHECKING:
     import keras
@@ -14,7 +16,7 @@ def to_keras(graph: Graph) -> "keras.Model":
     """The model that computes the graph; its layers are named after the nodes.
 
     Raises:
-        InputError: a node of a class that cannot be imported, or that refuses its configuration.
+        InputError: a node of a class that cannot be imported, or that refuses its configuration, inputs or weights.
     """
     import keras
 
@@ -25,12 +27,7 @@ def to_keras(graph: Graph) -> "keras.Model":
         if node.op == "InputLayer":
             tensors[node.name] = keras.Input(node.shape, name=name)
             continue
-        layer = _layer(node, name)
-        arguments = [tensors[i] for i in node.inputs]
-        outputs = layer(arguments[0] if len(arguments) == 1 else arguments)
-        if node.weights:
-            layer.set_weights(node.weights)
-        outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
+        outputs = _called(_layer(node, name), node, [tensors[i] for i in node.inputs])
         tensors |= {f"{node.name}:{index}" if index else node.name: tensor for index, tensor in enumerate(outputs)}
     inputs, results = [tensors[node.name] for node in graph.inputs], [tensors[name] for name in graph.outputs]
     return keras.Model(
@@ -43,7 +40,20 @@ def _layer(node: Node, name: str) -> Any:
     try:
         return kind.from_config(node.config | {"name": name})
     except (TypeError, ValueError) as error:
-        raise InputError(f"{node.name}: {node.op} refuses its configuration ({error})") from error
+        raise InputError(f"{node.name}: {node.op} refuses its configuration ({one_line(error)[:300]})") from error
+
+
+def _called(layer: Any, node: Node, tensors: list[Any]) -> list[Any]:
+    """The outputs of a layer that has the node's weights."""
+    given = [p for p in inspect.signature(layer.call).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    several = sum(p.default is p.empty for p in given) > 1  # as a division takes two; a sum takes a list
+    try:
+        outputs = layer(*tensors) if several or len(tensors) == 1 else layer(tensors)
+        if node.weights:
+            layer.set_weights(node.weights)
+    except (TypeError, ValueError) as error:  # a constant argument, say, is not in the configuration
+        raise InputError(f"{node.name}: {node.op} cannot be called anew ({one_line(error)[:300]})") from error
+    return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
 
 
 def _class(node: Node) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ..errors import InputError
-from .card import Card, card_path
+from .card import Card, card_beside
 from .interpreter import LiteRT
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def read_artifact(path: str | PathLike[str]) -> tuple[bytes, Card | None]:
         content = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: not a readable file ({error.strerror})") from error
-    return content, Card.read(card_path(path)) if card_path(path).is_file() else None
+    return content, card_beside(path, content)
 
 
 def runner(path: str | PathLike[str], content: bytes, card: Card | None = None) -> Runner:

@@ -23,6 +23,11 @@ STATIC: tuple[Scheme, ...] = ("int8", "int16", "int4")  # activations too, so ca
 BOUNDARIES: tuple[Boundary, ...] = get_args(Boundary)
 ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
 CORRECTIONS: tuple[Correction, ...] = get_args(Correction)
+BORDERS: dict[Scheme, tuple[Boundary, ...]] = {
+    "int8": ("int8", "uint8", "float32"),
+    "int16": ("int16", "float32"),
+    "int4": ("int8", "uint8", "float32"),
+}
 DEFAULT: dict[Scheme, tuple[Correction, ...]] = {"int4": ("clipping", "bias", "adaround")}
 DEFAULT_PER_TENSOR: tuple[Correction, ...] = ("equalisation", "clipping", "bias", "adaround")
 
@@ -41,7 +46,9 @@ class Quantization:
         auto_mixed: as many layers more, those whose quantization costs most, are found and kept.
         estimator: how the range of an activation is estimated from calibration data; None for the file's own (min-max;
             of an ONNX file, see export/onnx/quantize.py).
-        corrections: any of "equalisation", "clipping", "bias", "adaround"; None for the scheme's own.
+        corrections: any of "equalisation", "clipping", "bias", "adaround"; None for the scheme's own. With any of the
+            last three, all kernels are chosen anew: int8 is then without OCTAV, and without "clipping" a kernel reaches
+            to its largest weight.
     """
 
     scheme: Scheme = "float32"
@@ -63,8 +70,10 @@ class Quantization:
             raise InputError(f"auto_mixed={self.auto_mixed}: how many layers to keep, at least 0")
         if self.per_tensor and self.scheme != "int8":
             raise InputError(f"per_tensor is for int8, not for {self.scheme}: the old delegates know nothing else")
-        if not self.static and (self.keep or self.auto_mixed or self.corrections):
-            raise InputError(f"{self.scheme} takes no keep, auto_mixed or corrections; choose int8, int16 or int4")
+        if not self.static and (self.keep or self.auto_mixed or self.corrections or self.estimator):
+            raise InputError(
+                f"{self.scheme} takes no keep, auto_mixed, corrections or estimator; choose int8, int16 or int4"
+            )
 
     @property
     def static(self) -> bool:
@@ -115,6 +124,6 @@ def check_boundary(option: str, value: Boundary | None, options: Quantization) -
     if value is None:
         return
     _one_of(option, value, BOUNDARIES)
-    own = {"int16": ("int16", "float32")}.get(options.scheme, ("int8", "uint8", "float32"))
-    if options.static and value not in own:
+    own = BORDERS[options.scheme] if options.static else ("float32",)
+    if value not in own:
         raise InputError(f"{option}={value!r}: a file of {options.scheme} takes {', '.join(own)}")

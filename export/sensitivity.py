@@ -1,13 +1,13 @@
 """What each layer's quantization costs by itself: a file in which it alone is quantized, against the float one."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import numpy as np
 
 from .calibration import Ranges
-from .contents import operator_names, parse
+from .contents import operators
 from .interpreter import LiteRT
 from .quantize import quantize
 from .schemes import Quantization
@@ -62,12 +62,11 @@ def sensitivity(
         options: a static scheme.
         step: told how many operators are done.
     """
-    expected = LiteRT(whole)(images)[0]
-    graph = parse(whole).subgraphs[0]
-    every = (*_outputs(whole), *(graph.tensors[index].name.decode() for index in graph.inputs))
-    found = []
+    expected, every, found = LiteRT(whole)(images)[0], operators(whole), []
+    options = replace(options, keep_in="float32")  # where nothing is lost
     for name, kind in layers(whole):
-        alone = quantize(whole, options, ranges, kept=tuple(other for other in every if other != name))
+        others = tuple(other.output for other in every if other.output != name)
+        alone = quantize(whole, options, ranges, kept=others, ends=False)
         proof = compare(expected, LiteRT(alone)(images)[0], labels)
         noise = 0.0 if proof.sqnr_db is None else 10 ** (-proof.sqnr_db / 10)
         lost = None if proof.top1_difference is None else -proof.top1_difference
@@ -78,8 +77,7 @@ def sensitivity(
 
 def layers(whole: bytes) -> list[tuple[str, str]]:
     """(name, kind) of the operators that compute something."""
-    kinds = operator_names(parse(whole))
-    return [(name, kind) for name, kind in zip(_outputs(whole), kinds, strict=True) if kind not in MOVES]
+    return [(operator.output, operator.name) for operator in operators(whole) if operator.name not in MOVES]
 
 
 def costliest(found: list[Sensitivity], count: int) -> tuple[str, ...]:
@@ -110,8 +108,3 @@ def to_svg(found: list[Sensitivity], marked: int = 3) -> str:
         SubElement(root, "text", x=f"{LEFT + length + GAP:.1f}", y=str(y + 11)).text = label
     indent(root)
     return tostring(root, encoding="unicode") + "\n"
-
-
-def _outputs(whole: bytes) -> list[str]:
-    graph = parse(whole).subgraphs[0]
-    return [graph.tensors[operator.outputs[0]].name.decode() for operator in graph.operators]

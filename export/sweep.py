@@ -4,79 +4,37 @@ The weights are random, with BN statistics of a pass in training mode: a fresh n
 ok where the file answers like the model over images on which the model's own answers vary:
 
     float32, onnx     the largest difference is at most 1e-4 of the largest output
-    float16           40 dB, int8 and onnx-int8 10 dB, of signal to noise
+    float16           40 dB, int16 20 dB, int8 and onnx-int8 10 dB, of signal to noise
 
 Signal and noise are those of what varies between the images, output by output: a file that ignores its input scores
-0 dB however large its outputs are, one that answers another question less. An int8 file must hold no float operator.
+0 dB however large its outputs are, one that answers another question less. An int8 or int16 file must hold no float
+operator.
 """
 
 import gc
-import json
 import math
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, as_completed
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..files import write
 from ..registry import VARIANTS, create, info, list_models
+from .sweep_rows import LEAST_SQNR, Format, Row, lines, read
 
 if TYPE_CHECKING:
     import keras
 
     from .card import Card
 
-Format = Literal["float32", "float16", "int8", "onnx", "onnx-int8"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 SMALL = 96  # pixels a side, at which every network builds
 IMAGES, VARIATION = 12, 0.1
 DEEP, RANDOM = 40, 0.1  # convolutions from which on a random network needs shortcuts; what of it is kept without
 LARGEST_DIFFERENCE = 1e-4  # of the largest output
-LEAST_SQNR = {"float16": 40.0, "int8": 10.0, "onnx-int8": 10.0}  # dB
-
-
-@dataclass(frozen=True)
-class Row:
-    """One network in one format.
-
-    Args:
-        network: of the registry.
-        format: of the file.
-        size: height and width of its input.
-        ok: written, and answers like the model.
-        reason: why not.
-        seconds: of the export, model building aside.
-        megabytes: of the file.
-        difference: the largest, as a share of the largest output.
-        sqnr_db: of what varies between the images.
-        operators: how many of each.
-        partitions: that the delegate took.
-        outside: operators that it left.
-        notes: what there must not be: float operators in int8, Flex operators, Transposes in ONNX.
-    """
-
-    network: str
-    format: str
-    size: int
-    ok: bool
-    reason: str = ""
-    seconds: float = 0.0
-    megabytes: float = 0.0
-    difference: float | None = None
-    sqnr_db: float | None = None
-    operators: dict[str, int] = field(default_factory=dict)
-    partitions: int | None = None
-    outside: dict[str, int] = field(default_factory=dict)
-    notes: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def key(self) -> tuple[str, str, int]:
-        return self.network, self.format, self.size
 
 
 def sweep(
@@ -95,10 +53,12 @@ def sweep(
         formats: to convert to.
         executor: runs one job a network: processes, threads, or another machine's.
         size: of the inputs; None for each network's own. No network is built larger than its own.
-        record: a file of JSON lines; what stands in it is not done again.
+        record: a file of JSON lines; what stands in it is not done again, but what failed is.
         folder: keeps the files.
     """
-    known = {row.key: row for row in read(record)}
+    known = {row.key: row for row in read(record) if row.ok}
+    if record is not None:  # without what failed, and without a line that was cut short
+        write(record, lines(known.values()))
     jobs = {}
     for name in networks:
         side = VARIANTS[name].size if size is None else min(size, VARIANTS[name].size)
@@ -114,22 +74,8 @@ def sweep(
         rows = [Row(name, f, side, False, _words(error)) for f in missing] if error else job.result()
         if record is not None:
             with record.open("a") as file:
-                file.writelines(json.dumps(asdict(row)) + "\n" for row in rows)
+                file.write(lines(rows))
         yield done + rows
-
-
-def read(record: Path | None) -> list[Row]:
-    """The rows of a file of JSON lines; none where there is no file.
-
-    Raises:
-        InputError: a line that is no row.
-    """
-    if record is None or not record.exists():
-        return []
-    try:
-        return [Row(**json.loads(line)) for line in record.read_text().splitlines()]
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{record}: not a record of a sweep ({error}); name another, or delete it") from error
 
 
 def convert(name: str, formats: Sequence[Format], size: int, folder: Path | None = None) -> list[Row]:
@@ -237,7 +183,7 @@ def _converted(
 
 
 def _exported(model: "keras.Model", kind: Format, stem: Path, size: int) -> tuple[Path, "Card"]:
-    data = pictures(IMAGES, (size, size, 3), seed=0) if kind.endswith("int8") else None
+    data = pictures(IMAGES, (size, size, 3), seed=0) if kind.endswith(("int8", "int16")) else None
     if kind.startswith("onnx"):
         from .onnx.conversion import to_onnx
 
@@ -281,9 +227,9 @@ def _verdict(kind: str, expected: list[np.ndarray], difference: float, sqnr: flo
 
 
 def _unwanted(operators: dict[str, int], path: Path, kind: Format) -> dict[str, int]:
-    """What there must not be: Flex and custom operators, float ones in int8, Transposes in ONNX."""
+    """What there must not be: Flex and custom operators, float ones among integers, Transposes in ONNX."""
     found = {name: n for name, n in operators.items() if name.startswith(("FLEX", "CUSTOM")) or name == "Transpose"}
-    if kind == "int8":
+    if kind in ("int8", "int16"):
         from .contents import histogram
         from .contents import operators as of_file
 
@@ -311,33 +257,3 @@ def chosen(pattern: str) -> list[str]:
         InputError: none of that name.
     """
     return sorted(list_models(pattern) or [info(pattern).name], key=lambda name: VARIANTS[name].params)
-
-
-def markdown(rows: Sequence[Row], formats: Sequence[str] = FORMATS) -> str:
-    """A table with a line for each network: each format's figure, or why not; then the int8 file's operators."""
-    head = ["network", "size", *(f"{f} {_unit(f)}" for f in formats), "partitions", "outside them", "int8 operators"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    by_network: dict[tuple[str, int], dict[str, Row]] = {}
-    for row in rows:
-        by_network.setdefault((row.network, row.size), {})[row.format] = row
-    order = {name: place for place, name in enumerate(VARIANTS)}
-    for (name, size), found in sorted(by_network.items(), key=lambda item: order[item[0][0]]):
-        int8 = found.get("int8", Row(name, "int8", size, False))
-        outside = ", ".join(f"{count} {kind}" for kind, count in int8.outside.items()) or "-"
-        operators = ", ".join(f"{count} {kind}" for kind, count in int8.operators.items())
-        cells = [name, str(size), *(_figure(found.get(f)) for f in formats)]
-        lines.append("| " + " | ".join([*cells, str(int8.partitions), outside, operators]) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def _unit(kind: str) -> str:
-    return "dB" if kind in LEAST_SQNR else "difference"
-
-
-def _figure(row: Row | None) -> str:
-    if row is None:
-        return "-"
-    if not row.ok:
-        return f"**failed**: {row.reason}".replace("|", "/")
-    notes = "".join(f"; {count} {kind}" for kind, count in row.notes.items())
-    return (f"{row.sqnr_db:.1f}" if row.format in LEAST_SQNR else f"{row.difference:.0e}") + notes

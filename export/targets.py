@@ -24,7 +24,7 @@ class Target:
         schemes: of quantization that it runs.
         fallback: where runs what it does not take; empty: nowhere, the file is refused.
         sources: of the lists.
-        taken: operators by the type of what they write; empty for every builtin operator.
+        taken: operators by the type of what they write, or of a kernel of 4 bits; empty for every builtin operator.
         most: inputs of an operator, where they are limited.
     """
 
@@ -39,9 +39,10 @@ class Target:
     def require_scheme(self, scheme: str) -> None:
         """Raises InputError where no file of this scheme could run there."""
         if scheme not in self.schemes:
+            instead = "int8" if "int8" in self.schemes else self.schemes[-1]
             raise InputError(
                 f"--target {self.name} ({self.title}) runs {' or '.join(self.schemes)}, not {scheme}; "
-                f"give --quantize {self.schemes[-1]}, or another target"
+                f"give --quantize {instead}, or another target"
             )
 
     def refused(self, found: Sequence[Operator]) -> dict[str, int]:
@@ -59,8 +60,8 @@ class Target:
 
 
 def _type(operator: Operator) -> str:
-    """Of what it writes; the float end of an integer file counts as float."""
-    return operator.outputs[0].lower()
+    """Of what it writes, which is float at the float end of an integer file; "int4" of one with such a kernel."""
+    return "int4" if "INT4" in operator.inputs else operator.outputs[0].lower()
 
 
 @cache
@@ -72,7 +73,7 @@ def targets() -> dict[str, Target]:
 
 def _target(name: str, row: dict[str, Any]) -> Target:
     types: dict[str, frozenset[str]] = {
-        key: frozenset(row[key]) for key in ("float32", "int8", "uint8", "int16") if key in row
+        key: frozenset(row[key]) for key in ("float32", "int8", "uint8", "int16", "int4") if key in row
     }
     return Target(
         name, row["title"], tuple(row["schemes"]), row["fallback"], tuple(row["sources"]), types, row.get("most", {})

@@ -16,8 +16,8 @@ from ..files import refuse_overwrite, replacing
 from ..preprocessing import Preprocessing
 from .calibration import Calibration, Ranges, representative
 from .card import Card, artifact_facts, calibration_facts, card_path, model_facts, tool_versions
-from .contents import histogram, normalisations, operators, parse, quantization_of, require_integer
-from .emit import without_rule
+from .contents import histogram, normalisations, operators, parse, quantization_of, require_integer, tensor_types
+from .emit import missing_rules
 from .graph import Graph, from_keras
 from .interpreter import LiteRT
 from .lowering.accuracy import Accuracy, AccuracyGate
@@ -90,7 +90,7 @@ def to_tflite(
         quantize: a scheme's name ("float32", "float16", "dynamic", "dynamic-int4", "int8", "int16", "int4"; that the
             last three hold no float operator is asserted), or a `Quantization`, which says more.
         calibration: for these three, preprocessed images (n, height, width, channels), or batches of them.
-        inputs: for these three, the type that the file reads: its own integers, "float32", or "uint8" for int8.
+        inputs: for these three, the type that the file reads: its own integers, "float32", or "uint8" but for int16.
         outputs: and the type that it returns.
         batch: images a call, fixed in the file.
         lower: the passes: "auto" (those that the measured costs speak for), "none", or names (see export/lowering).
@@ -122,16 +122,19 @@ def to_tflite(
         )
     passes = choose(lower, options.scheme, costs_of)
     with phase("lower", None):
+        plain = from_keras(model)
+        if len(plain.inputs) != 1:
+            raise InputError(f"{model.name} has {len(plain.inputs)} inputs; networks of one are exported")
+        check_labels(model, origin.labels)
         gate = _gate(model, data, accuracy) if options.scheme == "int8" and accuracy is not None else None
-        lowered = lower_under(from_keras(model), passes, Parity.of(model, data), gate)
+        lowered = lower_under(plain, passes, Parity.of(model, data), gate)
     graph = lowered.graph
-    if len(graph.inputs) != 1:
-        raise InputError(f"{model.name} has {len(graph.inputs)} inputs; networks of one are exported")
-    missing = sorted({node.op for node in without_rule(graph)})
+    missing = missing_rules(graph)
+    reason = f"no rule for {', '.join(missing)}" if missing else lowered.fault
     kept: tuple[str, ...] = ()
-    if missing and learned is not None:
-        raise InputError(f"{model.name}: {', '.join(missing)} cannot be written with ranges from training")
-    if missing:
+    if reason and learned is not None:
+        raise InputError(f"{model.name}: TensorFlow's converter takes no ranges from training ({reason})")
+    if reason:
         with phase("convert with TensorFlow", None):
             from .converter import convert
 
@@ -145,7 +148,7 @@ def to_tflite(
     if origin.labels and origin.preprocessing and expressible(origin.preprocessing, content):
         content = with_metadata(content, model.name, origin.preprocessing, origin.labels)
     proof = None if verification is None else verification(content)
-    card = _card(model, content, Path(path).name, options, data, origin, missing, lowered, proof)
+    card = _card(model, content, Path(path).name, options, data, origin, reason, lowered, proof)
     found = card.quantization | {"kept": list(kept), "float_islands": islands}
     card = replace(card, target=placed, quantization=found)
     with replacing(path, force=force) as temporary:
@@ -171,6 +174,10 @@ def check(
         raise InputError(
             f"{options.scheme} needs calibration images (some 100 to 500 of the kind that the network will see)"
         )
+    if options.keep_in != "float32" and (options.scheme == "int16" or not (options.keep or options.auto_mixed)):
+        raise InputError(
+            f"keep_in={options.keep_in!r} is for layers that int8 or int4 keeps; give keep or auto_mixed, or drop it"
+        )
     if batch < 1:
         raise InputError(f"batch={batch}: at least 1 image a call")
     if not str(path).endswith(".tflite"):
@@ -179,24 +186,30 @@ def check(
     refuse_overwrite(card_path(path), force=force)
 
 
+def check_labels(model: "keras.Model", labels: Sequence[str] | None) -> None:
+    """Raises InputError where there is not a name for each class."""
+    if labels is None:
+        return
+    shape = model.outputs[0].shape
+    if len(shape) == 2 and len(labels) != shape[-1]:
+        raise InputError(
+            f"labels: {len(labels)} names, but {model.name} answers {shape[-1]} classes; name each, in their order"
+        )
+
+
 def emitted(
-    graph: Graph,
-    scheme: Scheme,
-    data: Calibration | None = None,
-    inputs: Boundary = "int8",
-    outputs: Boundary = "int8",
-    batch: int = 1,
-    phase: Phase = silent,
-    learned: Ranges | None = None,
+    graph: Graph, scheme: Scheme | Quantization, data: Calibration | None = None, learned: Ranges | None = None
 ) -> bytes:
     """Our own way: emit, watch the ranges, quantize; of a lowered graph, each of whose nodes has a rule."""
-    content, _ = in_scheme(graph, quantization(scheme), data, batch, phase, learned)
-    return with_boundary(content, inputs, outputs) if scheme == "int8" else content
+    content, _ = in_scheme(graph, quantization(scheme), data, 1, silent, learned)
+    return content
 
 
 def _gate(model: "keras.Model", data: Calibration | None, accuracy: Accuracy) -> AccuracyGate:
-    """Compares int8 files of before and after a pass."""
-    expected = np.asarray(model.predict(accuracy.inputs, verbose=0))
+    """Compares int8 files of before and after a pass, by their first output."""
+    import keras
+
+    expected = np.asarray(keras.tree.flatten(model.predict(accuracy.inputs, verbose=0))[0])
     return AccuracyGate(accuracy, expected, lambda graph: emitted(graph, "int8", data))
 
 
@@ -207,13 +220,12 @@ def _card(
     options: Quantization,
     data: Calibration | None,
     origin: Origin,
-    missing: list[str],
+    reason: str | None,
     lowered: Lowered,
     proof: dict[str, Any] | None,
 ) -> Card:
     file = parse(content)
     graph, (signature,) = file.subgraphs[0], file.signatureDefs
-    reason = f"no rule for {', '.join(missing)}" if missing else None
     return Card(
         artifact=artifact_facts(name, content),
         model=model_facts(model.name, complexity(model), origin),
@@ -225,9 +237,10 @@ def _card(
         operators=histogram(operators(content)),
         delegate=_delegation(content),
         conversion={
-            "by": "TFLiteConverter" if missing else "emitter",
+            "by": "TFLiteConverter" if reason else "emitter",
             "reason": reason,
-            "lowering": [] if missing else lowered.passes,
+            "lowering": [] if reason else lowered.passes,
+            "refused": [] if reason else lowered.refused,
         },
         verification=proof,
         versions=tool_versions(),
@@ -236,14 +249,11 @@ def _card(
 
 
 def _tensor(tensor: Any, name: bytes) -> dict[str, Any]:
-    from ai_edge_litert import schema_py_generated as schema
-
-    types = {value: key.lower() for key, value in vars(schema.TensorType).items() if isinstance(value, int)}
     scale, zero_point = quantization_of(tensor) or (None, None)
     return {
         "name": name.decode(),
         "shape": [int(side) for side in tensor.shape],
-        "dtype": types[tensor.type],
+        "dtype": tensor_types()[tensor.type].lower(),
         "scale": scale,
         "zero_point": zero_point,
         "layout": "NHWC" if len(tensor.shape) == 4 else None,

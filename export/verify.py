@@ -51,12 +51,12 @@ class Verification:
         largest_difference: between any two outputs.
         mean_difference: of the outputs, in magnitude.
         largest_output: in magnitude, of the model.
-        sqnr_db: signal-to-quantization-noise ratio of the outputs; None where they are equal.
+        sqnr_db: signal-to-quantization-noise ratio of the outputs; None where they are equal, or the model's are 0.
         cosine: of the angle between all outputs of the one and all of the other.
         top1_model: share of the labelled images that the model classifies right; None without labels.
         top1_file: the same of the file.
         top1_difference: file minus model, in points, paired over the images.
-        interval: its 95 % interval, in points.
+        interval: its 95 % interval, in points; None of one image.
         top5_model: share of the labelled images whose class is among the model's five largest outputs; None without
             labels, or with five classes or fewer.
         top5_file: the same of the file.
@@ -226,7 +226,7 @@ class Tally:
         shares = {name: wilson(figures[name], self.images) for name in SHARES if name in figures}
         if "top1_file" in scores:
             difference, interval = paired_difference(scores["top1_file"], scores["top1_model"])
-            figures |= {"top1_difference": difference, "interval": interval}
+            figures |= {"top1_difference": difference, "interval": interval if self.images > 1 else None}
         norms = math.sqrt(self.signal * self.power)
         return Verification(
             images=self.images,

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from .app import tune_cli
 from .app.lab import cli as lab
+from .complexity import millions
 from .console import print_json, progress, run, terminal
 from .errors import InputError
 from .registry import builder_of, create, info, list_models
 from .training import cli as training
+from .training.onednn import prefer_onednn
 from .weights.cli import app as weights
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ app.add_typer(weights, name="weights")
 app.command(epilog=training.EXAMPLE)(training.train)
 app.command(epilog=training.SHARD_EXAMPLE)(training.shard)
 app.command(epilog=lab.EXAMPLE)(lab.lab)
+app.command(epilog=tune_cli.EXAMPLE)(tune_cli.tune)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Settings = Annotated[
     list[str] | None,
@@ -142,15 +146,18 @@ def demo(
             help="digits (scikit-learn's), cifar10, fashion_mnist, a folder of pictures by class, or an .npz file."
         ),
     ] = "digits",
-    out: Annotated[Path, typer.Option(help="The folder for artifacts, cards and the report page.")] = Path("demo"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder for artifacts, cards and the page.")] = Path(
+        "demo"
+    ),
     epochs: Annotated[int, typer.Option(help="Passes over the training images.", min=1)] = 3,
     size: Annotated[int, typer.Option(help="Height and width of the network's input.", min=16, max=256)] = 32,
-    seed: Annotated[int, typer.Option(help="Of the split, the initialisation and the order of images.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of split, initialisation and order.", min=0, max=2**31 - 1)] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
 ) -> None:
-    """The main job in a minute: trains a small ShuffleNetV2, exports float32 and int8, verifies and measures both."""
+    """The main job in two minutes: trains a small ShuffleNetV2, exports it twice, verifies and measures both files."""
+    prefer_onednn()
     from .app.demo import run_demo
 
     result = run_demo(data, out, epochs=epochs, size=size, seed=seed, force=force, shown=not quiet)
@@ -182,12 +189,12 @@ def from_tflite(
     Prints the options with which they load. Exit codes: 0 written, 2 bad input (another network's file, for one).
     """
     from .app.tflite_reader import read_tflite
-    from .files import refuse_overwrite
     from .options import typed_options
     from .preprocessing import preprocessing
     from .weights import save_weights
+    from .weights.load import require_place
 
-    refuse_overwrite(output, force=force)
+    require_place(output, preprocess=preprocess, force=force)
     given = None if preprocess is None else preprocessing(preprocess)
     with progress(f"read {file.name}", shown=not quiet):
         options = typed_options(builder_of(network), settings or [], info(network).name)
@@ -202,60 +209,6 @@ def from_tflite(
         return
     flags = " ".join(f"--set {key}={_as_setting(value)}" for key, value in options.items())
     terminal().print(f"{output}\nit loads by: {info(network).name} --weights {output} {flags}", highlight=False)
-
-
-@app.command(
-    epilog="**Examples:** `cnnzoo tune shufflenet_v2_x1_0 --weights random --budget 60s`, "
-    "`cnnzoo tune my_model.keras --quantize int8 --budget 2m --target ssh://pi@board.local`"
-)
-def tune(
-    model: Annotated[
-        str, typer.Argument(help="A network of `cnnzoo list`, a .keras or .h5 file, or keras.applications.NAME.")
-    ],
-    weights: Annotated[str | None, typer.Option(help="A file, or `random`; a model file has its own.")] = None,
-    budget: Annotated[str, typer.Option(help="Time to measure: 60s, 2m.")] = "60s",
-    quantize: Annotated[str, typer.Option(help="float32 or int8, which is calibrated with noise here.")] = "float32",
-    threads: Annotated[int, typer.Option(help="Of the interpreter.", min=1)] = 1,
-    target: Annotated[
-        str, typer.Option(help="Where to measure: local, ssh://user@host[:port], adb://serial.")
-    ] = "local",
-    remote_python: Annotated[
-        str | None, typer.Option(help="ssh, adb: the command there; python3 if not given.")
-    ] = None,
-    benchmark_model: Annotated[
-        str | None, typer.Option(help="adb: TensorFlow Lite's benchmark_model for the device, which is pushed there.")
-    ] = None,
-    ssh_config: Annotated[str | None, typer.Option(help="ssh: in place of your own.")] = None,
-    settings: Settings = None,
-    as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
-) -> None:
-    """Tries combinations of lowering passes on a machine and names the fastest, for `cnnzoo-export --lower`."""
-    from .app.tune import connected, load, measuring, seconds_of, tune_model
-
-    seconds, connection = seconds_of(budget), connected(target, remote_python, benchmark_model, ssh_config)
-    if quantize not in ("float32", "int8"):
-        raise InputError(f"--quantize {quantize}: passes are tuned for float32 or int8")
-    with progress(f"build {model}", shown=not quiet):
-        network = load(model, weights, settings or [])
-    with progress("tune", seconds, shown=not quiet) as step:
-        measure = measuring(target, connection, threads=threads)
-        found = tune_model(network, budget=seconds, scheme=quantize, measure=measure, step=step)  # type: ignore[arg-type]
-    if as_json:
-        print_json(found.to_dict())
-        return
-    table = Table("passes", "latency by the best before", "interval", "")
-    for trial in found.trials:
-        names = ", ".join(trial.passes) or "none"
-        table.add_row(names, f"{trial.ratio:.3f}", f"{trial.low:.3f} to {trial.high:.3f}", "kept" if trial.kept else "")
-    terminal().print(table)
-    end = "" if found.complete else "; the budget ended before all were tried"
-    terminal().print(f"--lower {','.join(found.passes) or 'none'}: {1 / found.ratio:.2f} times as fast as none{end}")
-
-
-def millions(macs: int) -> str:
-    """1,814,073,344 as "1,814.07 M"."""
-    return f"{macs / 1e6:,.2f} M"
 
 
 def _built(name: str, settings: list[str] | None) -> "keras.Model":

@@ -68,7 +68,7 @@ def complexity(model: "keras.Model") -> Complexity:
     Raises:
         InputError: a subclassed model, or one whose height and width are None.
     """
-    if not hasattr(model, "_nodes_by_depth"):
+    if not hasattr(_graph_of(model), "_nodes_by_depth"):
         raise InputError(
             f"{model.name}: only a functional model can be counted; build it with keras.Model(inputs, outputs)"
         )
@@ -83,14 +83,25 @@ def complexity(model: "keras.Model") -> Complexity:
     return Complexity(model.name, tuple(costs), tuple(_by_stage(calls, costs)))
 
 
+def millions(count: int) -> str:
+    """1,814,073,344 as "1,814.07 M"."""
+    return f"{count / 1e6:,.2f} M"
+
+
 def ordered_calls(model: "keras.Model") -> Iterator[Call]:
     """Each call in topological order, nested models opened."""
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        for node in model._nodes_by_depth[depth]:
-            if hasattr(node.operation, "_nodes_by_depth"):
+    nodes = _graph_of(model)._nodes_by_depth
+    for depth in sorted(nodes, reverse=True):
+        for node in nodes[depth]:
+            if hasattr(_graph_of(node.operation), "_nodes_by_depth"):
                 yield from ordered_calls(node.operation)
             else:
                 yield node.operation, list(node.input_tensors), list(node.outputs)
+
+
+def _graph_of(model: Any) -> Any:
+    """A Sequential model's is that of the functional one within."""
+    return getattr(model, "_functional", None) or model
 
 
 def _trainable(layer: Any) -> int:
@@ -100,14 +111,14 @@ def _trainable(layer: Any) -> int:
 def _macs_of(layer: Any, inputs: list[Any], shape: tuple[int, ...]) -> int:
     """An output value of a convolution costs one MAC for each weight that makes it."""
     kind = {base.__name__ for base in type(layer).__mro__}
-    if not kind & {"Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Conv2DTranspose", "Dense"}:
+    if not kind & {"BaseConv", "BaseDepthwiseConv", "BaseSeparableConv", "BaseConvTranspose", "Dense"}:
         return 0
     if None in shape or any(None in tensor.shape[1:] for tensor in inputs):
         raise InputError(f"{layer.name}: its size is not known; build the model with an input_shape of numbers")
-    if "Conv2DTranspose" in kind:
-        return math.prod(inputs[0].shape[1:3]) * math.prod(layer.kernel.shape)
-    if "SeparableConv2D" in kind:
-        return math.prod(shape[:2]) * (
+    if "BaseConvTranspose" in kind:
+        return math.prod(inputs[0].shape[1:-1]) * math.prod(layer.kernel.shape)
+    if "BaseSeparableConv" in kind:
+        return math.prod(shape[:-1]) * (
             math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
         )
     return math.prod(shape[:-1]) * math.prod(layer.kernel.shape)

@@ -38,6 +38,10 @@ def verbs(default: str) -> type[TyperGroup]:
     return Verbs
 
 
+class Interrupted(Exception):  # noqa: N818
+    """A KeyboardInterrupt that left a command: typer would end the process by one without a word."""
+
+
 Step = Callable[[float], None]
 """Advances a bar by so many units."""
 quiet_line = False  # whether --quiet stands on this process's command line
@@ -61,14 +65,16 @@ def run(app: typer.Typer) -> None:
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     if not debug:
         _mute_native_libraries()
+    command = typer.main.get_command(app)
+    command.invoke = _telling(command.invoke)  # type: ignore[method-assign]
     try:
-        app()
+        command()
     except InputError as error:
         if debug:
             raise
         say_error(str(error))
         sys.exit(BAD_INPUT)
-    except KeyboardInterrupt as interrupt:
+    except Interrupted as interrupt:
         terminal(stderr=True).print(str(interrupt) or "interrupted; nothing half-written was left behind")
         sys.exit(130)
     except Exception as error:
@@ -77,6 +83,18 @@ def run(app: typer.Typer) -> None:
             raise
         say_error(lack)
         sys.exit(BAD_INPUT)
+
+
+def _telling(invoke: Callable[..., Any]) -> Callable[..., Any]:
+    """A command's invoke, out of which a KeyboardInterrupt comes as Interrupted."""
+
+    def told(context: typer.Context) -> Any:
+        try:
+            return invoke(context)
+        except KeyboardInterrupt as interrupt:
+            raise Interrupted(str(interrupt)) from interrupt
+
+    return told
 
 
 def _mute_native_libraries() -> None:

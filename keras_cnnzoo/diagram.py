@@ -2,7 +2,7 @@
 
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from .complexity import Complexity, Cost
+from .complexity import Complexity, Cost, millions
 from .structure import Block, Item, Stage
 
 LABELS, WIDEST = 230, 800  # pixels: label column, line of blocks
@@ -41,7 +41,7 @@ def to_svg(stages: list[Stage], cost: Complexity) -> str:
     SubElement(root, "style").text = STYLE
     SubElement(root, "rect", {"class": "paper"}, width="100%", height="100%")
     _text(root, 16, 28, cost.name, "title")
-    _text(root, 16, 46, f"{cost.params:,} parameters, {_millions(cost.macs)} multiply-accumulates", "dim")
+    _text(root, 16, 46, f"{cost.params:,} parameters, {millions(cost.macs)} multiply-accumulates", "dim")
     y, most = 60.0, max(stage.cost.macs for stage in stages)
     for stage, lines, row_height in zip(stages, rows, heights, strict=True):
         rule = {"class": "line", "stroke-opacity": "0.4"}
@@ -76,7 +76,7 @@ def _draw_labels(root: Element, cost: Cost, y: float, most: int) -> None:
     """Name, output, cost, and a bar for the share of the multiply-accumulates."""
     _text(root, 16, y + 20, cost.name, "stage")
     _text(root, 16, y + 20 + LINE, " × ".join(map(str, cost.shape)), "dim")
-    _text(root, 16, y + 20 + 2 * LINE, f"{_millions(cost.params)} params, {_millions(cost.macs)} MACs", "dim")
+    _text(root, 16, y + 20 + 2 * LINE, f"{millions(cost.params)} params, {millions(cost.macs)} MACs", "dim")
     share = (LABELS - 40) * cost.macs / max(most, 1)
     SubElement(root, "rect", {"class": "bar", "rx": "2"}, **_box(16, y + 20 + 2 * LINE + 8, share, 4))
 
@@ -160,7 +160,3 @@ def _line(root: Element, x1: float, y1: float, x2: float, y2: float) -> None:
 def _text(root: Element, x: float, y: float, words: str, kind: str = "", *, anchor: str = "start") -> None:
     attributes = {"class": kind} if kind else {}
     SubElement(root, "text", attributes | {"text-anchor": anchor}, x=f"{x:.1f}", y=f"{y:.1f}").text = words
-
-
-def _millions(count: int) -> str:
-    return f"{count / 1e6:,.2f} M"

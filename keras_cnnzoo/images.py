@@ -1,7 +1,6 @@
 """Labelled images from a folder or an .npz file. Needs numpy and Pillow alone."""
 
 import json
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .archive import require_inside, require_sound_zip
+from .archive import UNREADABLE, require_inside, require_sound_zip
 from .errors import InputError
 from .preprocessing import PRESETS, Preprocessing
 
@@ -196,7 +195,7 @@ def _from_npz(path: Path, size: tuple[int, int, int] | None) -> Images:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in ("images", "labels", "classes") if key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path}: not a readable .npz file ({error})") from error
     pixels, labels = arrays.get("images"), arrays.get("labels")
     if pixels is None or pixels.dtype != np.uint8 or pixels.ndim != 4:

@@ -8,7 +8,8 @@ kit of a part that differs.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from operator import index
+from typing import Any, Literal, SupportsIndex, get_args
 
 import keras
 from keras import layers
@@ -24,6 +25,13 @@ Kernel = int | tuple[int, int]
 PARTS = ("conv", "bn", "relu")  # torchvision's BasicConv2d
 SEQUENTIAL = ("0", "1", "2")  # torch's Sequential
 
+NO_ACTIVATIONS = {
+    "get",
+    "serialize",
+    "deserialize",
+    "glu",
+    "threshold",
+}  # glu halves channels, threshold has no default
 # activations below which a padded zero never wins a maximum
 NONNEGATIVE = {"relu", "relu6", "sigmoid", "hard_sigmoid", "softplus", "exponential"}
 
@@ -250,6 +258,25 @@ def divisible(channels: float, by: int = 8) -> int:
     return rounded + by if rounded < 0.9 * channels else rounded
 
 
+def drop(x: Any, rate: float, *, option: str = "dropout", name: str) -> Any:
+    """Dropout: x, of which a share is dropped in training; without a layer where that is 0."""
+    share(option, rate)
+    return layers.Dropout(rate, name=name)(x) if rate else x
+
+
+def at_least_one(option: str, value: Any) -> int:
+    """A count, which may be numpy's; InputError where it is none."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex) or index(value) < 1:
+        raise InputError(f"{option}={value!r}: expected a count of at least 1")
+    return index(value)
+
+
+def share(option: str, value: float) -> None:
+    """Raises InputError unless `value` may be the share of what is dropped."""
+    if not 0 <= value < 1:
+        raise InputError(f"{option}={value}: expected a share from 0 up to, not including, 1")
+
+
 def choose(option: str, value: Any, choices: tuple[Any, ...]) -> None:
     """Raises InputError unless `value` is one of `choices`."""
     if value not in choices:
@@ -258,4 +285,4 @@ def choose(option: str, value: Any, choices: tuple[Any, ...]) -> None:
 
 def _activations() -> tuple[str, ...]:
     names = (name for name in dir(keras.activations) if callable(getattr(keras.activations, name)))
-    return tuple(name for name in names if name not in {"get", "serialize", "deserialize"})
+    return tuple(name for name in names if name not in NO_ACTIVATIONS)

@@ -9,7 +9,7 @@ from pathlib import Path
 from .errors import InputError
 
 VERSION = "2.5.3"
-FOLDER, CACHE = "CNNZOO_LITERTJS", Path("~/.cache/keras-cnnzoo/litertjs")
+FOLDER, CACHE = "CNNZOO_LITERTJS", Path("~/.cache/keras_cnnzoo/litertjs")
 CORE, TOOLS = "@litertjs/core", "@litertjs/wasm-utils"
 SCRIPT = f"{CORE}/dist/index.js"
 INSTALL_SECONDS = 300

@@ -1,7 +1,7 @@
 """What all builders share: the image that comes in, the head, the stages' end points, the finished model."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
@@ -10,7 +10,8 @@ import keras
 from keras import layers
 
 from .errors import InputError
-from .kit import choose
+from .kit import at_least_one, choose, drop
+from .registry import at_width
 
 Weights = str | PathLike[str] | None
 Pooling = Literal["avg", "max"] | None
@@ -28,8 +29,8 @@ IMAGENET, CIFAR10 = Unchosen(1000), Unchosen(10)
 # what each builder takes before its family's own options; `documented` writes it into every docstring
 ARGUMENTS = """\
     include_top: with the classifier.
-    weights: None for random initialisation, a .safetensors, .npz, .weights.h5, .keras, .h5 or .pth file, "imagenet", or
-        a checkpoint of `cnnzoo weights list`, such as "torchvision:IMAGENET1K_V2" or "fashion_mnist".
+    weights: None for random initialisation, a .safetensors, .npz, .weights.h5, .keras, .h5, .pth, .pt or .th file,
+        "imagenet", or a checkpoint of `cnnzoo weights list`, such as "torchvision:IMAGENET1K_V2" or "fashion_mnist".
     input_tensor: a Keras tensor to read instead of a new input.
     input_shape: (height, width, channels); height and width may be None.
     pooling: without the classifier, "avg", "max" or None for the last stage's map.
@@ -96,6 +97,8 @@ def image_input(
             raise InputError(f"input_shape={tuple(input_shape)} but input_tensor has {given}; pass one of them")
         _check_shape(given, minimum)
         return input_tensor
+    if not isinstance(input_shape, Sequence | None):
+        raise InputError(f"input_shape={input_shape!r}: expected (height, width, channels), e.g. ({size}, {size}, 3)")
     shape = (size, size, 3) if input_shape is None else tuple(input_shape)
     _check_shape(shape, minimum)
     return keras.Input(shape, name=name)
@@ -134,8 +137,7 @@ class Head:
         choose("pooling", self.pooling, (None, "avg", "max"))
         if self.include_top and self.pooling:
             raise InputError(f"pooling={self.pooling!r} goes with include_top=False; drop one of them")
-        if isinstance(self.classes, bool) or not isinstance(self.classes, int) or self.classes < 1:
-            raise InputError(f"classes={self.classes!r}: expected a count of at least 1")
+        at_least_one("classes", self.classes)
         choose("classifier_activation", self.activation, (None, "linear", "softmax", "sigmoid"))
 
     def __call__(self, x: Any, dropout: float = 0.0, *, top: Callable[[Any], Any] | None = None) -> Any:
@@ -155,8 +157,7 @@ class Head:
     def classify(self, x: Any, dropout: float = 0.0, *, name: str | None = None) -> Any:
         """Dropout, dense, activation; (n, c) -> (n, classes). `name` is the classifier's unless given."""
         name = name or self.classifier
-        if dropout:
-            x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
+        x = drop(x, dropout, name=f"{name}_dropout")
         return layers.Dense(int(self.classes), self.activation, dtype=self.dtype, name=name)(x)
 
     @property
@@ -173,7 +174,7 @@ def widened(name: str, width: float) -> str:
     """
     if not width > 0:
         raise InputError(f"width={width!r}: expected a number above 0")
-    return name if width == 1 else f"{name}_x{float(width)}".replace(".", "_")
+    return name if width == 1 else at_width(name, width)
 
 
 def average(x: Any, name: str = "avgpool") -> Any:
@@ -210,19 +211,23 @@ def assemble(
         name: the model's; None is the registry's.
     """
     name = name or network
-    inputs = (
-        image if image._keras_history.operation._inbound_nodes[0].is_input else keras.utils.get_source_inputs(image)
-    )
-    model = keras.Model(inputs, x, name=name)
-    if weights is not None:
-        from .weights import load_weights, located
-
-        load_weights(
-            model,
-            located(weights, network, model, variant),
-            classifiers=(head.classifier, *head.auxiliary) if head.include_top else (),
-            other_classes=not isinstance(head.classes, Unchosen),
-            unused=head.unused if head.include_top else (head.classifier, *head.unused),
-            variant=variant,
-        )
+    if stages is not None and head.pooling:
+        raise InputError(f"pooling={head.pooling!r}: features=True returns maps; drop one of them")
+    own = image._keras_history.operation._inbound_nodes[0].is_input
+    model = keras.Model(image if own else keras.utils.get_source_inputs(image), x, name=name)
+    if weights is not None:  # without what computes the caller's tensor
+        _load(model if own else keras.Model(image, x, name=name), head, weights, network, variant)
     return model if stages is None else keras.Model(model.inputs, stages, name=name)
+
+
+def _load(model: keras.Model, head: Head, weights: str | PathLike[str], network: str, variant: str | None) -> None:
+    from .weights import load_weights, located
+
+    load_weights(
+        model,
+        located(weights, network, model, variant),
+        classifiers=(head.classifier, *head.auxiliary) if head.include_top else (),
+        other_classes=not isinstance(head.classes, Unchosen),
+        unused=head.unused if head.include_top else (head.classifier, *head.unused),
+        variant=variant,
+    )

@@ -125,5 +125,10 @@ def create(name: str, /, **options: Any) -> "keras.Model":
     return build(**{"name": info(name).name, **info(name).options, **own, **options})
 
 
+def at_width(name: str, width: float) -> str:
+    """The name that tells the width: mobilenet_v2 and 0.35 give mobilenet_v2_x0_35."""
+    return f"{name}_x{float(width)}".replace(".", "_")
+
+
 def _plain(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")

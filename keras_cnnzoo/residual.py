@@ -12,7 +12,7 @@ from keras import layers
 
 from .blocks import gated
 from .errors import InputError
-from .kit import Kit, choose
+from .kit import Kit, choose, drop, share
 from .layers import ChannelPad
 from .model import end_point
 
@@ -122,8 +122,7 @@ class Units:
 
     def __post_init__(self) -> None:
         choose("shortcut", self.shortcut, get_args(Shortcut))
-        if not 0 <= self.drop_path < 1:
-            raise InputError(f"drop_path={self.drop_path}: expected a share from 0 up to, not including, 1")
+        share("drop_path", self.drop_path)
         if self.drop_path and self.shortcut == "none":
             raise InputError(f"drop_path={self.drop_path} drops branches beside shortcuts; shortcut='none' has none")
 
@@ -211,8 +210,8 @@ def residual(units: Units, x: Any, convs: Convs, *, drop_path: float = 0.0, name
         x = _steps(kit, x, order.before, f"{norm}{i}", f"{name}_relu{i}")
         if i == 1:
             skip = shortcut_of(units, entering, x, convs, name=name)
-        if i == count and units.dropout:
-            x = layers.Dropout(units.dropout, name=f"{name}_dropout")(x)
+        if i == count:
+            x = drop(x, units.dropout, name=f"{name}_dropout")
         x = kit.conv(
             x, conv.filters, conv.kernel, stride=conv.stride, groups=conv.groups, bias=conv.bias, name=f"{name}_conv{i}"
         )

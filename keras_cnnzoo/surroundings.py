@@ -40,14 +40,23 @@ def run_apart_where_frameworks_die() -> None:
     peril = _peril()
     if peril is None or CHILD in os.environ:
         return
-    done = subprocess.run([sys.executable, *sys.orig_argv[1:]], env=os.environ | {CHILD: "1"}, check=False)
-    if done.returncode < 0:
+    code = _outcome([sys.executable, *sys.orig_argv[1:]])
+    if -code in (signal.SIGINT, signal.SIGTERM):
+        sys.exit(128 - code)
+    if code < 0:
         from .console import BAD_INPUT, say_error
 
-        name = signal.Signals(-done.returncode).name
-        say_error(f"{peril}, and a library that this command needs died of that ({name})")
+        say_error(f"{peril}, and a library that this command needs died of that ({signal.Signals(-code).name})")
         sys.exit(BAD_INPUT)
-    sys.exit(done.returncode)
+    sys.exit(code)
+
+
+def _outcome(command: list[str]) -> int:
+    """A child's return code, however long it takes to end after a signal."""
+    signal.signal(signal.SIGINT, lambda *_: None)  # which a terminal sends to the child as well
+    child = subprocess.Popen(command, env=os.environ | {CHILD: "1"})
+    signal.signal(signal.SIGTERM, lambda *_: child.send_signal(signal.SIGTERM))
+    return child.wait()
 
 
 def _peril() -> str | None:

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from ..errors import InputError
 from ..preprocessing import Preprocessing
 
 CARD_SCHEMA = 1  # the newest that is understood here
+LARGEST = 1 << 62  # beyond any number that a card may hold
 SIGNS = {".tflite": (b"TFL3", 4), ".keras": (b"PK", 0), ".onnx": (b"\x08", 0)}
 """By suffix, bytes that such a file holds and where: of .onnx only the tag of its first field is fixed."""
 
@@ -27,6 +30,8 @@ class Artifact:
         parameters: of the model that it was made from, where a card tells.
         preprocessing: from pixels to its input, where a card tells.
         channels_first: whether its pictures are (channels, height, width), as a card tells.
+        labels: the classes' names by output, where a card tells.
+        named: what tells it from the other files of a measurement, where its own name does not.
     """
 
     path: Path
@@ -36,6 +41,20 @@ class Artifact:
     parameters: int | None = None
     preprocessing: Preprocessing | None = None
     channels_first: bool = False
+    labels: tuple[str, ...] | None = None
+    named: str | None = None
+
+    @property
+    def name(self) -> str:
+        """For readers: the file's own, or the shortest end of its path that no other file shares."""
+        return self.named or self.path.name
+
+
+def short_names(paths: Collection[Path]) -> dict[Path, str]:
+    """By path, the shortest end of it that no other shares."""
+    ends = {path: ["/".join(path.parts[-count:]) for count in range(1, len(path.parts) + 1)] for path in paths}
+    shared = Counter(end for found in ends.values() for end in found)
+    return {path: next((end for end in found if shared[end] == 1), str(path)) for path, found in ends.items()}
 
 
 def read_artifact(path: str | os.PathLike[str]) -> Artifact:
@@ -60,7 +79,8 @@ def read_artifact(path: str | os.PathLike[str]) -> Artifact:
     ):
         raise InputError(f"{path}: its card {card_path.name} describes another file; export the model again")
     macs, parameters = card.number("model", "macs"), card.number("model", "parameters")
-    return Artifact(path, len(content), digest, macs, parameters, card.preprocessing(), card.layout() == "NCHW")
+    first = card.layout() == "NCHW"
+    return Artifact(path, len(content), digest, macs, parameters, card.preprocessing(), first, card.labels())
 
 
 def _check_sign(path: Path, content: bytes) -> None:
@@ -103,9 +123,9 @@ class _Card:
 
     def number(self, *keys: str) -> int | None:
         value = self._find(keys)
-        if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST):
             return value
-        raise self._wrong(keys, "a whole number")
+        raise self._wrong(keys, "a whole number below 2^62")
 
     def text(self, *keys: str) -> str | None:
         value = self._find(keys)
@@ -123,12 +143,23 @@ class _Card:
         found = inputs[0].get("layout") if inputs else None
         return found if isinstance(found, str) else None
 
+    def labels(self) -> tuple[str, ...] | None:
+        """By output."""
+        found = self._find(("labels",))
+        if found is None:
+            return None
+        if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+            raise self._wrong(("labels",), "a list of texts")
+        return tuple(found) or None
+
     def preprocessing(self) -> Preprocessing | None:
         spec = self._find(("preprocessing",))
         try:
             return None if spec is None else Preprocessing.from_dict(spec)
         except InputError as error:
             raise InputError(f"{self.path}: its {error}") from error
+        except OverflowError as error:
+            raise InputError(f"{self.path}: its preprocessing holds a number without end ({error})") from error
 
     def _find(self, keys: tuple[str, ...]) -> Any:
         value = self.fields

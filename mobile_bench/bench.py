@@ -3,13 +3,14 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 
 from ..errors import InputError
 from . import targets as places
-from .accuracy import Accuracy, accuracy
-from .artifact import Artifact, read_artifact
+from .accuracy import Accuracy, accuracy, check_data
+from .artifact import read_artifact, short_names
 from .environment import environment
 from .events import Event, Failed
 from .journal import Journal
@@ -21,6 +22,14 @@ from .taken import Taken
 
 Watch = Callable[[float, float], None]
 """Told the work done and the work in all, in blocks or in seconds; never while something is timed."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in the middle; `report` holds what was measured until then."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__("interrupted; what was measured until then is shown")
+        self.report = report
 
 
 def benchmark(
@@ -64,45 +73,66 @@ def benchmark(
 
     Raises:
         InputError: a value out of range, an unreadable, corrupt or mismatched file; nothing could be measured at all.
+        Interrupted: Ctrl-C, once there is something to report.
     """
     settings = Settings(tuple(dict.fromkeys(threads)), runs, seconds, block, seed, tuple(cpus), tuple(targets))
     _check(settings, paths)
+    if data is not None:
+        check_data(Path(data), images)
     found = [places.target(address, connection) for address in dict.fromkeys(targets)]
     here = environment()
-    artifacts = {Path(path): read_artifact(path) for path in paths}
+    names = short_names(dict.fromkeys(map(Path, paths)))
+    artifacts = {path: replace(read_artifact(path), named=name) for path, name in names.items()}
     configurations = tuple(_configurations([Path(path) for path in paths], settings.threads, runners, options or {}))
+    _check_places(configurations, settings.targets)
     order = Order(configurations, runs, seconds, block, seed, tuple(cpus), profile)
     taken = [Taken() for _ in found]
     hashes = [artifact.sha256 for artifact in artifacts.values()]
-    with Journal(None if journal is None else Path(journal), targets, order, hashes) as kept:
-        kept.replay(lambda index, event: taken[index].add(event))
-        count = _Progress(order, len(found), watch)
-        for index, place in enumerate(found):
-            count.start(index, taken[index])
+    told = {place.address: t for place, t in zip(found, taken, strict=True)}
+    report = partial(assemble, settings, here, artifacts, order, told)
+    try:
+        with Journal(None if journal is None else Path(journal), targets, order, hashes) as kept:
+            kept.replay(lambda index, event: taken[index].add(event))
+            _measure(found, order, taken, kept, _Progress(order, len(found), watch))
+        return report({} if data is None else _accuracies(configurations, taken, Path(data), images))
+    except KeyboardInterrupt as interrupt:
+        if any(t.blocks for t in taken):
+            raise Interrupted(report({})) from interrupt
+        raise
+
+
+def _measure(
+    found: Sequence[places.Target], order: Order, taken: Sequence[Taken], kept: Journal, count: "_Progress"
+) -> None:
+    for index, place in enumerate(found):
+        count.start(index, taken[index])
+        try:
             for event in _events(place, order, taken[index]):
                 taken[index].add(event)
                 kept.add(index, event)
                 count.step()
-    told = {place.address: t for place, t in zip(found, taken, strict=True)}
-    right = {} if data is None else _accuracies(configurations, artifacts, Path(data), images)
-    return assemble(settings, here, artifacts, order, told, right)
+        except KeyboardInterrupt:
+            taken[index].add(Failed(None, "it was interrupted"))
+            raise
 
 
 def _accuracies(
-    configurations: Sequence[Configuration], artifacts: Mapping[Path, Artifact], data: Path, images: int | None
+    configurations: Sequence[Configuration], taken: Sequence[Taken], data: Path, images: int | None
 ) -> dict[int, Accuracy | InputError]:
-    """By configuration, what this host finds; the same for all thread counts."""
+    """By configuration that was measured, what this host finds; the same for all thread counts."""
     found: dict[str, Accuracy | InputError] = {}
-    keys = [f"{c.artifact} {c.runner} {sorted(c.options.items())}" for c in configurations]
-    for key, configuration in zip(keys, configurations, strict=True):
+    measured = {
+        index: f"{c.artifact} {c.runner} {sorted(c.options.items())}"
+        for index, c in enumerate(configurations)
+        if any(index in told.blocks for told in taken)
+    }
+    for index, key in measured.items():
         if key not in found:
             try:
-                found[key] = accuracy(artifacts[configuration.artifact], configuration, data, images)
-            except (InputError, ValueError, RuntimeError) as error:
-                found[key] = (
-                    error if isinstance(error, InputError) else InputError(f"{configuration.artifact}: {error}")
-                )
-    return {index: found[key] for index, key in enumerate(keys)}
+                found[key] = accuracy(configurations[index], data, images)
+            except InputError as error:
+                found[key] = error
+    return {index: found[key] for index, key in measured.items()}
 
 
 def _events(place: places.Target, order: Order, taken: Taken) -> Iterator[Event]:
@@ -162,6 +192,12 @@ def _check(settings: Settings, paths: Sequence[str | os.PathLike[str]]) -> None:
         raise InputError("no target to measure at; give local, ssh://user@host[:port] or adb://serial")
 
 
+def _check_places(configurations: Sequence[Configuration], targets: Sequence[str]) -> None:
+    elsewhere = [address for address in targets if address != "local"]
+    if elsewhere and any(configuration.runner == "web" for configuration in configurations):
+        raise InputError(f"--runner web: it needs this machine's browser; leave it out, or --target {elsewhere[0]}")
+
+
 class _Progress:
     """Counts events against those expected, or seconds against the budget."""
 
@@ -180,7 +216,8 @@ class _Progress:
             self.watch(self.target * order.seconds + spent, self.targets * order.seconds)
             return
         blocks = sum(map(len, taken.blocks.values()))
-        done = self.target * self.per_target + len(taken.probed) + len(taken.warmed) + blocks
+        here = min(len(taken.probed) + len(taken.warmed) + blocks, self.per_target)  # a reference may go on
+        done = self.target * self.per_target + here
         if done > self.done:
             self.done = done
             self.watch(done, self.targets * self.per_target)

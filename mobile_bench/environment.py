@@ -38,10 +38,10 @@ def environment() -> Environment:
     """This machine, now."""
     return Environment(
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),  # noqa: UP017  boards have Python 3.10
-        cnnzoo=_version("keras-cnnzoo"),
+        cnnzoo=package_version("keras-cnnzoo"),
         python=platform.python_version(),
         numpy=np.__version__,
-        litert=_version("ai-edge-litert"),
+        litert=package_version("ai-edge-litert"),
         system=f"{platform.system()} {platform.release()}",
         machine=platform.machine(),
         cpu=cpu_model(),
@@ -72,7 +72,8 @@ def _text(path: Path) -> str | None:
         return None
 
 
-def _version(package: str) -> str | None:
+def package_version(package: str) -> str | None:
+    """None where it is not installed as a package, as a runtime that was built by hand is."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -4,7 +4,6 @@ Lines are read with distrust, for they may come from another machine. Needs nump
 """
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -18,7 +17,8 @@ from ..errors import InputError
 Scalar = str | int | float | bool | None
 LONGEST_LINE = 1 << 24  # characters; a block of a hundred thousand calls needs less
 LONGEST_TEXT, DEEPEST = 10_000, 6  # characters, levels
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and line ends
+LARGEST = 1 << 62  # of numbers: what is multiplied afterwards is finite still
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # all but tabs and line ends; halves of pairs
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,8 @@ def _check_values(value: Any, depth: int = 0) -> None:
     """Refuses what is JSON and yet fits no report: endless numbers, deep nests, texts that are too long or no text."""
     if depth > DEEPEST:
         raise ValueError(f"more than {DEEPEST} levels")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("a number without end")
+    if isinstance(value, int | float) and not -LARGEST < value < LARGEST:
+        raise ValueError("a number beyond 2^62")
     if isinstance(value, str) and (len(value) > LONGEST_TEXT or CONTROL.search(value)):
         raise ValueError("a text that is too long or has control characters")
     children = [*value.keys(), *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
@@ -172,15 +172,15 @@ def _refuse(constant: str) -> Any:
 
 
 def _whole(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
-        raise ValueError(f"{value!r} is not a whole number from 0 to 2^62")
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{value!r} is not a whole number from 0 on")
     return value
 
 
 def _number_or_none(value: Any) -> float | None:
     if value is None:
         return None
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    if not isinstance(value, int | float) or isinstance(value, bool):
         raise ValueError(f"{value!r} is not a number")
     return float(value)
 
@@ -222,8 +222,9 @@ def _layers(value: Any) -> tuple[dict[str, Any], ...]:
             raise ValueError("a layer has a type, a name and microseconds")
         _text(layer["type"])
         _text(layer["name"])
-        if (_number_or_none(layer["microseconds"]) or 0) < 0:
-            raise ValueError("a layer that took less than no time")
+        microseconds = _number_or_none(layer["microseconds"])
+        if microseconds is None or microseconds < 0:
+            raise ValueError("a layer without a time, or with less than none")
     return tuple(value)
 
 

@@ -93,9 +93,7 @@ class EnergyMeter:
     """Joules between two readings: from the processor's counters (RAPL), else from a battery's present power."""
 
     def __init__(self) -> None:
-        self.counters = [
-            path for path in COUNTERS.glob("intel-rapl:[0-9]*/energy_uj") if path.parent.name.count(":") == 1
-        ]
+        self.counters = [path for path in COUNTERS.glob("intel-rapl:[0-9]*/energy_uj") if _is_package(path.parent)]
         self.last = self._read()
 
     def restart(self) -> None:
@@ -114,7 +112,10 @@ class EnergyMeter:
         """Clock in seconds, counter in joules, power in watts."""
         readings = [_number(path) for path in self.counters]
         known = [reading for reading in readings if reading is not None]
-        power = None if known else _highest(SUPPLIES.glob("*/power_now"), 1e6)
+        discharging = (
+            path for path in SUPPLIES.glob("*/power_now") if _text(path.with_name("status")) == "Discharging"
+        )
+        power = None if known else _highest(discharging, 1e6)
         return time.perf_counter(), sum(known) / 1e6 if known else None, power
 
 
@@ -123,8 +124,20 @@ def _highest(paths: Iterable[Path], divisor: float) -> float | None:
     return max(known) / divisor if known else None
 
 
+def _is_package(zone: Path) -> bool:
+    """A processor as a whole: its cores are zones of their own, and psys is all of the machine, it included."""
+    return _text(zone / "name").startswith("package-")
+
+
 def _number(path: Path) -> float | None:
     try:
-        return float(path.read_text())
-    except (OSError, ValueError):
+        return float(_text(path))
+    except ValueError:
         return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

@@ -34,24 +34,39 @@ class Journal(AbstractContextManager["Journal"]):
         self.header = json.dumps(header)
 
     def replay(self, add: Callable[[int, Event], None]) -> None:
-        """Tells target and event of every line, then opens the file to go on; a torn last line is dropped."""
+        """Tells target and event of every line, then opens the file to go on; a torn last line is cut off."""
         if self.path is None:
             return
         try:
-            text = self.path.read_text() if self.path.exists() else ""
-            lines = text.split("\n")[:-1]
-            if lines and lines[0] != self.header:
-                raise InputError(f"{self.path}: it is of another measurement; name a new file, or repeat that command")
-            for line in lines[1:]:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            content = self.path.read_bytes() if self.path.exists() else b""
+            whole = content.rfind(b"\n") + 1
+            self._tell(content[:whole], content[whole:], add)
+            with self.path.open("ab") as file:
+                file.truncate(whole)
+            self.file = self.path.open("a")
+            if not whole:
+                print(self.header, file=self.file, flush=True)
+        except OSError as error:
+            raise InputError(f"{self.path}: it cannot be read or written ({error.strerror})") from error
+
+    def _tell(self, whole: bytes, torn: bytes, add: Callable[[int, Event], None]) -> None:
+        try:
+            header, *lines = whole.decode().split("\n")[:-1] or [torn.decode()]
+            if header != self.header and not (not whole and self.header.startswith(header)):
+                raise InputError(
+                    f"{self.path}: {self._other(header)}; name a new file, or repeat the command that made it"
+                )
+            for line in lines:
                 target, _, event = line.partition("\t")
                 add(int(target), decode(event, self.configurations))
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text("".join(f"{line}\n" for line in lines or [self.header]))
-            self.file = self.path.open("a")
-        except (OSError, ValueError, IndexError) as error:
+        except (ValueError, IndexError) as error:
             raise (
                 error if isinstance(error, InputError) else InputError(f"{self.path}: not a journal ({error})")
             ) from error
+
+    def _other(self, header: str) -> str:
+        return "a journal of another measurement" if header.startswith('{"journal": ') else "it is no journal"
 
     def add(self, target: int, event: Event) -> None:
         """Writes a line and sees it to the system."""

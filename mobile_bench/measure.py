@@ -7,12 +7,14 @@ drift then hits all alike, and each is measured with the caches that it warmed i
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from . import statistics
 
 Invoke = Callable[[], object]
 """Runs a model once; its inputs were set before."""
@@ -25,7 +27,7 @@ TimeBlock = Callable[[int], TimedCalls]
 
 DISCARDED = 3  # first calls of a block: they find another model's caches
 MIN_ROUNDS = 10  # short runs get shorter blocks rather than fewer rounds, on which the intervals stand
-FEWEST_ROUNDS = 6  # that a time budget is overdrawn for: fewer have no interval
+FEWEST_ROUNDS = statistics.MIN_ROUNDS  # that a time budget is overdrawn for: fewer have no interval
 AIMED_ROUNDS = 24  # of a time budget: slow models get shorter blocks until so many rounds fit
 
 WINDOW, PATIENCE, TOLERANCE = 5, 3, 0.02  # of the warm-up: calls, windows, relative gain
@@ -64,6 +66,39 @@ def plan(runs: int, block: int) -> list[int]:
     """Kept calls of each round: `runs` in all, in blocks as equal as can be of at most `block` calls with DISCARDED."""
     rounds = max(-(-runs // (block - DISCARDED)), min(runs, MIN_ROUNDS))
     return [runs // rounds + (index < runs % rounds) for index in range(rounds)]
+
+
+def rounds_to_do(
+    calls: Sequence[int],
+    done: Mapping[int, Set[int]],
+    reference: Mapping[int, int],
+    able: Set[int],
+    first: int = 0,
+) -> Iterator[tuple[int, dict[int, int]]]:
+    """Numbers of the rounds that a journal lacks, each with the kept calls of the configurations that take part.
+
+    They get numbers of their own, and what is compared is measured again beside what lacks rounds: those of two
+    sittings were not side by side.
+
+    Args:
+        calls: of each round, as `plan` says.
+        done: by configuration, the rounds that the journal holds.
+        reference: by configuration, what it is compared with.
+        able: the configurations that can be measured, now.
+        first: the lowest number.
+    """
+    number = 1 + max((n for numbers in done.values() for n in numbers), default=first - 1)
+    left = {index: calls[len(numbers) :] for index, numbers in done.items()}
+    for step in range(max(map(len, left.values()), default=0)):
+        lacking = {index: rest[step] for index, rest in left.items() if step < len(rest) and index in able}
+        if lacking:
+            beside = {index for index in able if compared(index, lacking, reference)}
+            yield number + step, dict.fromkeys(beside, max(lacking.values())) | lacking
+
+
+def compared(index: int, others: Collection[int], reference: Mapping[int, int]) -> bool:
+    """Whether a configuration is one of the others, the reference of one, or compared with one."""
+    return reference[index] in others or any(index in (other, reference[other]) for other in others)
 
 
 def kept_in_budget(seconds: float, calls_ns: Mapping[int, int], block: int) -> dict[int, int]:

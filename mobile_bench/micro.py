@@ -1,5 +1,6 @@
 """Does a model run on a microcontroller: kernels, arena, flash, and the same answers as LiteRT's reference kernels."""
 
+import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,11 +13,13 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..files import write
 from .artifact import read_artifact
+from .child import CrashError, answer, ask
 from .runners import random_inputs
 from .runners.micro import ARENA_HERE, BEHIND, WRONG, RefusalError, missing_kernels, run, wrong_relu6
 from .tflite_file import Graph, has_data_behind, pack, read_graph, unpack
 
 COMPARED = 4  # random inputs
+REFERENCE_SECONDS = 900  # reference kernels are slow
 REFERENCE_WRONG = {"SUM"}  # int8: LiteRT's reference kernel is the one that is wrong
 
 
@@ -125,12 +128,12 @@ def write_inside(path: Path, target: Path, *, force: bool = True) -> Path:
 
 
 def _run(report: MicroReport, path: Path, graph: Graph, seed: int) -> MicroReport:
-    inputs = _stacked([random_inputs(graph.inputs, seed + number) for number in range(COMPARED)])
     try:
+        inputs = _stacked([random_inputs(graph.inputs, seed + number) for number in range(COMPARED)])
         done = run(path, inputs, graph=graph)
-    except RefusalError as error:
+        reference = reference_outputs(path, inputs)
+    except (RefusalError, ValueError) as error:
         return replace(report, refused=str(error))
-    reference = reference_outputs(path, inputs)
     return replace(
         report,
         arena_bytes=done.arena_bytes,
@@ -143,18 +146,43 @@ def _run(report: MicroReport, path: Path, graph: Graph, seed: int) -> MicroRepor
 
 
 def reference_outputs(path: Path, inputs: Sequence[NDArray]) -> list[NDArray]:
-    """LiteRT's reference kernels on inputs with the runs in front; outputs likewise."""
+    """LiteRT's reference kernels, in a process of their own, on inputs with the runs in front; outputs likewise.
+
+    Raises:
+        RefusalError: LiteRT does not run the model.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        given, taken = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
+        np.savez(given, *inputs)
+        question = {"path": str(path), "inputs": str(given), "outputs": str(taken)}
+        try:
+            count = ask(__name__, json.dumps(question), seconds=REFERENCE_SECONDS)["count"]
+        except (CrashError, TimeoutError) as error:
+            raise RefusalError(f"LiteRT's reference kernels did not survive it ({error})") from error
+        except RuntimeError as error:
+            raise RefusalError(f"LiteRT's reference kernels refuse it ({error})") from error
+        with np.load(taken) as archive:
+            return [archive[f"arr_{index}"] for index in range(count)]
+
+
+def _reference(question: dict[str, str]) -> dict[str, int]:
+    """The other end of `reference_outputs`."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
+    resolver = OpResolverType.BUILTIN_REF
+    interpreter = Interpreter(model_path=question["path"], experimental_op_resolver_type=resolver)
     interpreter.allocate_tensors()
+    with np.load(question["inputs"]) as archive:
+        inputs = [archive[f"arr_{index}"] for index in range(len(archive.files))]
     results = []
     for number in range(len(inputs[0])):
         for detail, values in zip(interpreter.get_input_details(), inputs, strict=True):
             interpreter.set_tensor(detail["index"], values[number])
         interpreter.invoke()
         results.append([interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()])
-    return _stacked(results)
+    outputs = _stacked(results)
+    np.savez(question["outputs"], *outputs)
+    return {"count": len(outputs)}
 
 
 def _stacked(runs: Sequence[Sequence[NDArray]]) -> list[NDArray]:
@@ -173,3 +201,7 @@ def _difference(outputs: Sequence[NDArray], reference: Sequence[NDArray]) -> flo
             difference = np.abs(value.astype(np.float64) - other.astype(np.float64))
             largest = max(largest, float(np.nan_to_num(difference, nan=np.inf).max()))
     return largest
+
+
+if __name__ == "__main__":
+    answer(_reference)

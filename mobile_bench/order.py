@@ -63,7 +63,11 @@ class Order:
     @classmethod
     def from_json(cls, text: str) -> "Order":
         """The inverse of `to_json`."""
-        fields: dict[str, Any] = json.loads(text)
+        return cls.from_fields(json.loads(text))
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> "Order":
+        """The same from what the JSON holds."""
         configurations = (Configuration(**c | {"artifact": Path(c["artifact"])}) for c in fields["configurations"])
         done = {int(index): tuple(rounds) for index, rounds in fields["done"].items()}
         return cls(**fields | {"configurations": tuple(configurations), "cpus": tuple(fields["cpus"]), "done": done})

@@ -1,15 +1,17 @@
 """Two reports of the same configurations, on one machine at two times: what became slower."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError
-from .statistics import LEVEL, MIN_ROUNDS, RESAMPLES, Estimate
+from .statistics import Estimate, compare_apart, p10
+
+FACTS = ("cpu", "machine", "cores", "governor", "system", "python")  # of a target that make another measurement
+Key = tuple[str, str, int]
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,34 @@ class Change:
     new_ms: float
     ratio: Estimate
 
+    @property
+    def decided(self) -> bool:
+        """Whether there were rounds enough for an interval."""
+        return self.ratio.low is not None
+
     def slower_than(self, share: float) -> bool:
         """Whether its whole interval lies beyond 1 + share."""
         return self.ratio.low is not None and self.ratio.low > 1 + share
 
 
-def changes(old: Mapping[str, Any], new: Mapping[str, Any], *, seed: int = 0) -> list[Change]:
-    """The configurations that two documents of report.as_json share, told by file name, runner, settings and target.
+@dataclass(frozen=True)
+class Comparison:
+    """What two reports say together.
+
+    Attributes:
+        changes: of what they share.
+        gone, added: labels of what the old or the new one alone has a latency of.
+        differences: between the machines and the software, in sentences.
+    """
+
+    changes: tuple[Change, ...]
+    gone: tuple[str, ...]
+    added: tuple[str, ...]
+    differences: tuple[str, ...]
+
+
+def compare_reports(old: Mapping[str, Any], new: Mapping[str, Any], *, seed: int = 0) -> Comparison:
+    """Two documents of report.as_json; configurations are told by file name, runner, settings and target.
 
     The two were not measured in the same rounds, so each one's rounds are drawn by themselves.
 
@@ -44,10 +67,15 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any], *, seed: int = 0) ->
     shared = [key for key in after if key in before]
     if not shared:
         raise InputError("the two reports share no configuration: same file name, runner, settings and target")
-    return [_change(before[key], after[key], seed) for key in shared]
+    return Comparison(
+        tuple(_change(before[key], after[key], seed) for key in shared),
+        tuple(key[0] for key in before if key not in after),
+        tuple(key[0] for key in after if key not in before),
+        tuple(dict.fromkeys((*_machines(old, new), *_software((before[key], after[key]) for key in shared)))),
+    )
 
 
-def _by_name(measurements: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, int], Mapping[str, Any]]:
+def _by_name(measurements: Sequence[Mapping[str, Any]]) -> dict[Key, Mapping[str, Any]]:
     """By label, target and how many of that name came before."""
     seen: Counter[tuple[str, str]] = Counter()
     found = {}
@@ -59,20 +87,22 @@ def _by_name(measurements: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, 
 
 
 def _change(old: Mapping[str, Any], new: Mapping[str, Any], seed: int) -> Change:
-    before, after = (_p10(measurement["samples"]["durations_ns"]) for measurement in (old, new))
-    milliseconds = float(np.median(before)) / 1e6, float(np.median(after)) / 1e6
-    return Change(new["label"], new["target"], *milliseconds, _ratio(before, after, seed))
+    before, after = ([np.array(b) for b in m["samples"]["durations_ns"]] for m in (old, new))
+    milliseconds = float(np.median(p10(before))) / 1e6, float(np.median(p10(after))) / 1e6
+    return Change(new["label"], new["target"], *milliseconds, compare_apart(after, before, seed=seed))
 
 
-def _p10(blocks: list[list[int]]) -> NDArray[np.float64]:
-    return np.array([np.quantile(block, 0.1, method="inverted_cdf") for block in blocks], float)
+def _machines(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    for address, facts in new["environments"].items():
+        before = old["environments"].get(address, {})
+        for name in FACTS:
+            if before.get(name) != facts.get(name):
+                yield f"{address}: {name} was {before.get(name)}, is {facts.get(name)}"
 
 
-def _ratio(old: NDArray[np.float64], new: NDArray[np.float64], seed: int) -> Estimate:
-    value = float(np.median(new) / np.median(old))
-    if min(len(old), len(new)) < MIN_ROUNDS:
-        return Estimate(value, None, None)
-    rng = np.random.default_rng(seed)
-    drawn = [np.median(p[rng.integers(0, len(p), (RESAMPLES, len(p)))], axis=1) for p in (old, new)]
-    low, high = np.quantile(drawn[1] / drawn[0], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(value, float(low), float(high))
+def _software(pairs: Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Iterator[str]:
+    for old, new in pairs:
+        before, after = (dict((m["probe"] or {}).get("versions") or {}) for m in (old, new))
+        for name in sorted(before.keys() | after.keys()):
+            if before.get(name) != after.get(name):
+                yield f"{new['target']}: {name} was {before.get(name)}, is {after.get(name)}"

@@ -14,7 +14,7 @@ from .disturbances import disturbances
 from .environment import Environment
 from .events import Health, Scalar, Warmed
 from .order import Option, Order
-from .runners import Layer
+from .runners import WHEREABOUTS, Layer
 from .session import references
 from .statistics import Estimate, Rounds, Summary, compare, summarise
 from .taken import Probe, Taken, probe_of
@@ -61,6 +61,7 @@ class Measurement:
         summary: of the latency, in milliseconds.
         ratio: latency relative to the target's first configuration with as many threads; None for that one itself,
             and where the two have no round in common.
+        is_reference: whether it is what others are compared with.
         energy_j: of the machine per call, median over the blocks; None where it does not tell.
         layers: the time of each operator, where it was asked for.
         accuracy: on labelled pictures, where they were given.
@@ -77,6 +78,7 @@ class Measurement:
     samples: Samples
     summary: Summary
     ratio: Estimate | None
+    is_reference: bool = False
     energy_j: float | None = None
     layers: tuple[Layer, ...] = ()
     accuracy: Accuracy | None = None
@@ -85,7 +87,7 @@ class Measurement:
     @property
     def label(self) -> str:
         """File, runner, settings and threads in a few words."""
-        return label(self.artifact.path.name, self.runner, self.threads, self.options)
+        return label(self.artifact.name, self.runner, self.threads, self.options)
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Unmeasured:
     @property
     def label(self) -> str:
         """File, runner, settings and threads in a few words."""
-        return label(self.artifact.path.name, self.runner, self.threads, self.options)
+        return label(self.artifact.name, self.runner, self.threads, self.options)
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,7 @@ def _measurement(
         samples=samples,
         summary=summarise(samples.rounds, seed=seed),
         ratio=None if index == first or pair is None else compare(*pair, seed=seed),
+        is_reference=index == first,
         energy_j=_energy(told, index),
         layers=tuple(Layer(**layer) for layer in told.profiled[index].layers) if index in told.profiled else (),
         accuracy=accuracy,
@@ -245,6 +248,11 @@ def _energy(told: Taken, index: int) -> float | None:
 
 def label(file: str, runner: str, threads: int, options: Mapping[str, Option]) -> str:
     """In a few words; what is the default is left out."""
-    settings = [f"{name} {value}" for name, value in options.items()]
-    words = [*([] if runner == "litert" else [runner]), *settings, f"{threads} thread{'s' * (threads > 1)}"]
+    count = f"{threads} thread{'s' * (threads > 1)}"
+    words = [*([] if runner == "litert" else [runner]), *setting_words(options), count]
     return f"{file} ({', '.join(words)})"
+
+
+def setting_words(options: Mapping[str, Option]) -> list[str]:
+    """A runner's options for readers, without those that say where software is."""
+    return [f"{name} {value}" for name, value in options.items() if name not in WHEREABOUTS]

@@ -1,11 +1,7 @@
-"""Measures an order on the machine that it runs on, here or at the far end of a wire. Needs numpy alone.
-
-python -m keras_cnnzoo.mobile_bench.session < order.json    # an event a line on standard output
-"""
+"""Measures an order on the machine that it runs on, here or at the far end of a wire. Needs numpy alone."""
 
 import os
 import random
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -13,17 +9,20 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ..errors import InputError
+from .child import BROKEN
 from .environment import environment
-from .events import Block, Event, Failed, Probed, Profiled, Seen, Warmed, encode
+from .events import Block, Event, Failed, Probed, Profiled, Seen, Warmed
 from .health import EnergyMeter, HealthMeter
 from .measure import (
     DISCARDED,
     FEWEST_ROUNDS,
     MIN_ROUNDS,
+    compared,
     kept_in_budget,
     neediest,
     plan,
     rounds_of_a_load,
+    rounds_to_do,
     standard_error,
     warm_up,
 )
@@ -34,7 +33,6 @@ from .runners import Runner, check, open_runner
 
 SHIFT = 16  # configurations that are loaded at a time; more of them measure each other's memory
 ROUNDS_APART = 1_000_000  # so that rounds of two shifts have different numbers: they are not side by side
-BROKEN = (InputError, ValueError, RuntimeError, OSError, MemoryError, ImportError)  # what a runner may raise
 
 
 def measure(order: Order) -> Iterator[Event]:
@@ -98,7 +96,7 @@ class _Shift:
 
     def __init__(self, order: Order, members: list[int], seconds: float | None, first_round: int) -> None:
         self.order, self.members, self.seconds, self.first_round = order, members, seconds, first_round
-        self.reference = references(order.configurations)
+        self.reference = dict(enumerate(references(order.configurations)))
         self.loaded: dict[int, _Loaded] = {}
         self.p10: dict[int, dict[int, float]] = {index: {} for index in members}
 
@@ -128,7 +126,7 @@ class _Shift:
             loaded = self._load(index)
             warmed = warm_up(loaded.runner.time_block)
         except BROKEN as error:
-            yield self._failed(index, error)
+            yield self._dropped(index, error)
             return
         loaded.call_ns = warmed.call_ns
         yield Warmed(index, warmed.calls, warmed.steady)
@@ -147,12 +145,12 @@ class _Shift:
             yield Profiled(index, (), str(error))
 
     def _to_do(self, index: int) -> bool:
-        """Whether the journal lacks rounds of a configuration, or of one that is compared with it."""
+        """Whether the journal lacks rounds of a configuration, of its reference, or of one that is compared with it."""
         if self.seconds is not None:
             return True
         rounds = len(plan(self.order.runs, self.order.block))
-        compared = [other for other in self.members if index in (other, self.reference[other])]
-        return any(len(self._done(other)) < rounds for other in compared)
+        lacking = [other for other in self.members if len(self._done(other)) < rounds]
+        return compared(index, lacking, self.reference)
 
     def _done(self, index: int) -> set[int]:
         """Rounds of this shift that the journal holds."""
@@ -173,10 +171,9 @@ class _Shift:
         if self.seconds is not None:
             yield from self._schedule_in_time()
             return
-        for number, calls in enumerate(plan(self.order.runs, self.order.block), self.first_round):
-            kept = {i: calls for i in self.loaded if number not in self._done(i)}
-            if kept:
-                yield number, kept
+        done = {index: self._done(index) for index in self.members}
+        calls = plan(self.order.runs, self.order.block)
+        yield from rounds_to_do(calls, done, self.reference, self.loaded.keys(), self.first_round)
 
     def _schedule_in_time(self) -> Iterator[tuple[int, dict[int, int]]]:
         if not self.loaded:
@@ -195,8 +192,8 @@ class _Shift:
         for index in self.loaded:
             own, other = self.p10[index], self.p10[self.reference[index]]
             ratios = list(own.values()) if own is other else [own[n] / other[n] for n in own if n in other]
-            errors[index] = standard_error(ratios) if ratios else float("inf")
-        return neediest(errors, dict(enumerate(self.reference)))
+            errors[index] = standard_error(ratios or list(own.values()))  # a reference may be one that did not load
+        return neediest(errors, self.reference)
 
     def _block(self, index: int, number: int, kept: int) -> Event:
         calls = kept + DISCARDED
@@ -205,9 +202,7 @@ class _Shift:
             self.energy.restart()
             starts, durations = runner.time_block(calls)
         except BROKEN as error:
-            if index in self.loaded:
-                self.loaded.pop(index).runner.close()
-            return self._failed(index, error)
+            return self._dropped(index, error)
         joules = self.energy.joules()
         self.p10[index][number] = float(np.quantile(durations[DISCARDED:], 0.1, method="inverted_cdf"))
         offset = time.time_ns() - time.perf_counter_ns()
@@ -234,20 +229,10 @@ class _Shift:
             loaded.runner.time_block(DISCARDED)
         return loaded.runner
 
-    def _failed(self, index: int, error: BaseException) -> Failed:
+    def _dropped(self, index: int, error: BaseException) -> Failed:
+        """What failed is closed, if it was loaded, and measured no further."""
+        if index in self.loaded:
+            self.loaded.pop(index).runner.close()
         path = self.order.configurations[index].artifact
         reason = " ".join(str(error).split()) or type(error).__name__
         return Failed(index, reason if isinstance(error, InputError) else f"{path}: it cannot be run ({reason})")
-
-
-def main() -> None:
-    """An order from standard input; an event a line to standard output."""
-    try:
-        for event in measure(Order.from_json(sys.stdin.read())):
-            print(encode(event), flush=True)
-    except InputError as error:
-        print(encode(Failed(None, str(error))), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -18,12 +18,15 @@ class Taken:
     blocks: dict[int, dict[int, Block]] = field(default_factory=dict)
     health: list[Health] = field(default_factory=list)
     failed: dict[int | None, str] = field(default_factory=dict)
+    sittings: list[tuple[int, int]] = field(default_factory=list)  # Unix time of the first call and of the last's end
+    seated: bool = False  # whether the last of them goes on
 
     def add(self, event: Event) -> None:
         """Takes in an event; a block that is known already is ignored, a later failure or success stands."""
         match event:
             case Seen():
                 self.environment = event.environment
+                self.seated = False
             case Probed():
                 self.probed[event.configuration] = event
                 self.failed.pop(event.configuration, None)
@@ -33,6 +36,7 @@ class Taken:
                 self.profiled[event.configuration] = event
             case Block():
                 self.blocks.setdefault(event.configuration, {}).setdefault(event.round, event)
+                self._extend(event)
             case Health():
                 self.health.append(event)
             case Failed():
@@ -43,12 +47,17 @@ class Taken:
         return {index: tuple(rounds) for index, rounds in self.blocks.items()}
 
     def seconds(self) -> float:
-        """From the first call known to the end of the last."""
-        blocks = [block for rounds in self.blocks.values() for block in rounds.values()]
-        if not blocks:
-            return 0.0
-        end = max(int(block.starts_ns[-1] + block.durations_ns[-1]) for block in blocks)
-        return (end - min(int(block.starts_ns[0]) for block in blocks)) / 1e9
+        """From the first call to the end of the last, without what lies between two sittings."""
+        return sum(end - start for start, end in self.sittings) / 1e9
+
+    def _extend(self, block: Block) -> None:
+        """The sitting that a block belongs to; each begins with Seen."""
+        start, end = int(block.starts_ns[0]), int(block.starts_ns[-1] + block.durations_ns[-1])
+        if self.seated:
+            first, last = self.sittings.pop()
+            start, end = min(start, first), max(end, last)
+        self.sittings.append((start, end))
+        self.seated = True
 
 
 @dataclass(frozen=True)

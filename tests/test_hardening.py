@@ -4,7 +4,7 @@ the long run, in child processes."""
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -13,12 +13,14 @@ import pytest
 from keras_cnnzoo import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
-KINDS = ["tflite, unrun", "card", "safetensors", "npz", "h5 weights", "keras weights", "image"]
+KINDS = ["tflite, unrun", "tflite classifier", "card", "safetensors", "npz", "h5 weights", "keras weights", "image"]
 
 
 @pytest.fixture(scope="module")
-def hardening(script: Callable[[str], ModuleType]) -> ModuleType:
-    return script("benchmarks/hardening.py")
+def hardening(script: Callable[[str], ModuleType]) -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "benchmarks")  # for its neighbours
+        yield script("benchmarks/hardening.py")
 
 
 @pytest.fixture(scope="module")

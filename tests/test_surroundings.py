@@ -4,9 +4,12 @@ import errno
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -54,6 +57,47 @@ def test_what_is_lacking_is_said_and_what_needs_none_of_it_works(fault: str, wor
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")
     assert re.search(words, line), line
+
+
+PATIENT = """
+    import signal, sys, time, typer
+    from keras_cnnzoo.console import run
+    app = typer.Typer()
+
+    @app.command()
+    def wait(said: str):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            print("ready", flush=True)
+            time.sleep(60)
+        except KeyboardInterrupt:
+            time.sleep(1)  # longer than subprocess.run gives a child after Ctrl-C
+            print("saved", flush=True)
+            raise KeyboardInterrupt(said) if said else KeyboardInterrupt
+
+    run(app)
+"""
+
+
+@pytest.mark.parametrize("limited", [False, True], ids=["free", "ulimit"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("said", ["interrupted after step 3", ""], ids=["own", "none"])
+def test_a_command_that_is_interrupted_ends_its_work_and_says_so(
+    limited: bool, number: signal.Signals, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "wait.py").write_text(textwrap.dedent(PATIENT))
+    limit = "ulimit -v 500000000; " if limited else ""
+    command = ["bash", "-c", f'{limit}exec "$0" "$@"', sys.executable, str(tmp_path / "wait.py"), said]
+    child = subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, env=QUIET, start_new_session=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    if number == signal.SIGINT:
+        os.killpg(child.pid, number)  # as a terminal does
+    else:
+        child.send_signal(number)
+    out, error = child.communicate(timeout=30)
+    assert (out, child.returncode) == ("saved\n", 130)
+    assert error.strip() == (said or "interrupted; nothing half-written was left behind")
 
 
 def test_only_what_the_machine_lacks_is_told_so() -> None:

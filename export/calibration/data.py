@@ -94,6 +94,11 @@ def representative(data: "Calibration | np.ndarray | Iterable[Any]") -> Calibrat
     """A Calibration from one, from an array of preprocessed inputs, or from an iterable of batches of them."""
     if isinstance(data, Calibration):
         return data
+    if isinstance(data, str | PathLike):
+        raise InputError(
+            f"calibration={str(data)!r}: a path says nothing of preprocessing; give "
+            f"Calibration.of({str(data)!r}, preprocessing=..., size=...)"
+        )
     if isinstance(data, np.ndarray):
         return Calibration(data.astype(np.float32, copy=False), "array")
     return Calibration(_collected(data, None).astype(np.float32, copy=False), "batches")

@@ -48,6 +48,8 @@ def _placed(card: "Card") -> Iterator[Row]:
     yield "converted by", card.conversion["by"] + (f" ({reason})" if reason else "")
     if card.conversion["lowering"]:
         yield "lowered by", ", ".join(card.conversion["lowering"])
+    for step in card.conversion.get("refused", ()):
+        yield f"not by {step['pass']}", f"{step['outcome']}: {step['fault']}"
 
 
 def _proven(proof: dict[str, Any] | None) -> Iterator[Row]:

@@ -1,14 +1,16 @@
 """What several verbs read from the command line: preprocessing, images, class names, and what shows progress."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ...console import progress, terminal
 from ...errors import InputError
 from ...preprocessing import Preprocessing, preprocessing
-from ..onnx.options import Layout
+from ..onnx.options import SUFFIXES, Layout
 
 if TYPE_CHECKING:
     import keras
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from ...images import Images
     from ..calibration import Calibration
     from ..tflite import Origin, Phase
+    from ..verify import Pictures
 
 
 def phases(shown: bool) -> "Phase":
@@ -32,6 +35,66 @@ def spec_of(origin: "Origin", preprocess: str | None, model: str) -> Preprocessi
             "caffe, none or a JSON file"
         )
     return spec
+
+
+def artifact_path(output: Path, model: str, form: str, suffix: str) -> Path:
+    """`out/` holds `resnet20_int8.tflite`; a file is named as it is."""
+    if output.suffix in SUFFIXES.values():
+        return output
+    name = Path(model).stem if model.endswith((".keras", ".h5")) else model.rpartition(".")[2].lower()
+    return output / f"{name}_{form}{suffix}"
+
+
+def size_of(network: "keras.Model") -> tuple[int, int, int]:
+    """(height, width, channels) of the pictures that a network reads.
+
+    Raises:
+        InputError: it reads several, or no pictures of a known size.
+    """
+    shapes = [tuple(tensor.shape[1:]) for tensor in network.inputs]
+    if len(shapes) != 1:
+        raise InputError(
+            f"{network.name} has {len(shapes)} inputs; networks of one picture are calibrated and compared"
+        )
+    if len(shapes[0]) != 3 or None in shapes[0]:
+        raise InputError(
+            f"{network.name} reads {shapes[0]}; pictures have a height, a width and channels: build it with an "
+            "input_shape of numbers (--set input_shape=HEIGHT,WIDTH,CHANNELS)"
+        )
+    return shapes[0]
+
+
+def with_classes(
+    images: "Pictures", known: Sequence[str] | None, classes: int | None, answers: str, offset: int = 0
+) -> "Pictures":
+    """Pictures whose labels are the network's classes: by name where both have names, else by index.
+
+    Args:
+        images: as they were opened.
+        known: the network's class names by index, or None.
+        classes: how many it has, where that is known.
+        answers: what answers, in words.
+        offset: added to the labels.
+
+    Raises:
+        InputError: folders of other names and of another number than the network's classes.
+    """
+    if images.labels is None:
+        return images
+    if images.classes and known and set(images.classes) <= set(known):
+        return images.labelled(np.array([known.index(name) for name in images.classes])[images.labels])
+    if images.classes and classes is not None and len(images.classes) + offset != classes:
+        raise InputError(
+            f"{images.source}: holds {len(images.classes)} classes but {answers} answers {classes}; name its folders "
+            "as the classes are (--labels, or the card's), or give a labels.json of indices (to verify, --label-offset)"
+        )
+    return images.labelled(images.labels + offset)
+
+
+def classes_of(network: "keras.Model") -> int | None:
+    """How many classes a network scores; None where its first output is no vector."""
+    shape = network.outputs[0].shape
+    return int(shape[-1]) if len(shape) == 2 else None
 
 
 def class_names(path: Path | None) -> list[str] | None:
@@ -53,7 +116,7 @@ def calibration_of(
 
     if source is None:
         return None
-    size = tuple(network.inputs[0].shape[1:])
+    size = size_of(network)
     if source.startswith("random:"):
         number = source.removeprefix("random:")
         if not number.isdigit() or not int(number):
@@ -66,14 +129,29 @@ def calibration_of(
 
 
 def verification_of(
-    source: str | None, network: "keras.Model", spec: Preprocessing, phase: "Phase", layout: Layout | None
+    source: str | None,
+    network: "keras.Model",
+    spec: Preprocessing,
+    names: Sequence[str] | None,
+    phase: "Phase",
+    layout: Layout | None,
 ) -> Callable[[bytes], dict[str, Any]] | None:
-    """What compares the file with the model over the images that --verify names; `layout` is an ONNX file's."""
+    """What compares the file with the model over the images that --verify names.
+
+    Args:
+        source: what --verify names.
+        network: the model.
+        spec: its preprocessing.
+        names: its classes', or None.
+        phase: shows progress.
+        layout: of an ONNX file; None of a .tflite one.
+    """
     if source is None:
         return None
     from ...images import open_images
 
-    images = open_images(source, tuple(network.inputs[0].shape[1:]), fit=spec)
+    opened = open_images(source, size_of(network), fit=spec)
+    images = with_classes(opened, names, classes_of(network), network.name)
 
     def prove(content: bytes) -> dict[str, Any]:
         from ..runners import OnnxRunner

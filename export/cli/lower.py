@@ -55,7 +55,7 @@ def lower(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder, e.g. classes=10; repeatable."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Draws the inputs that are compared and calibrate int8.")] = 0,
+    seed: Annotated[int, typer.Option(help="Draws the inputs that are compared and calibrate int8.", min=0)] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
@@ -92,9 +92,9 @@ def _check(output: Path | None, force: bool) -> None:
 
 def _save(output: Path, found: "Explanation", force: bool) -> None:
     from ...files import replacing
-    from ..rebuild import to_keras
+    from ..deploy import rebuilt
 
-    network: keras.Model = to_keras(found.lowered.graph)
+    network: keras.Model = rebuilt(found.lowered)
     with replacing(output, force=force) as place:
         network.save(place)
 
@@ -109,6 +109,8 @@ def _print(found: "Explanation", explain: bool) -> None:
         for step in found.lowered.steps:
             for line in (*(f"changed {name}" for name in step.nodes), *(f"left {n}: {why}" for n, why in step.left)):
                 console.print(f"{step.name}: {line}", highlight=False, soft_wrap=True)
+    if found.lowered.fault is not None:
+        console.print(f"rules of ours answer otherwise: {found.lowered.fault}", highlight=False, soft_wrap=True)
     console.print(_files(found))
     if found.gain is not None:
         console.print(f"expected, from networks that were measured: {found.gain:.2f} times as fast as without")

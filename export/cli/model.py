@@ -1,6 +1,7 @@
 """`cnnzoo-export MODEL`: a Keras network to a small file and its card."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,10 +15,21 @@ from ..onnx.options import SUFFIXES, Format, Layout, OnnxBoundary
 from ..schemes import CORRECTIONS, Boundary, Correction, Estimator, Kept, Quantization, Scheme
 from ..web import ARTIFACT, write_site
 from .card_table import card_table
-from .inputs import calibration_of, class_names, images_of, phases, spec_of, verification_of
+from .inputs import (
+    artifact_path,
+    calibration_of,
+    class_names,
+    classes_of,
+    images_of,
+    phases,
+    size_of,
+    spec_of,
+    verification_of,
+    with_classes,
+)
 from .lower import CostsOf
 from .onnx_file import check_onnx, export_onnx
-from .site import require_litertjs, show_site
+from .site import check_classifier, check_site, show_site
 
 if TYPE_CHECKING:
     import keras
@@ -82,7 +94,7 @@ def export(
         ),
     ] = None,
     count: Annotated[int, typer.Option(help="Calibration images, at most.", min=1)] = 500,
-    seed: Annotated[int, typer.Option(help="Draws the calibration images.")] = 0,
+    seed: Annotated[int, typer.Option(help="Draws the calibration images.", min=0)] = 0,
     verify: Annotated[
         str | None, typer.Option(help="A folder or .npz file over which the file is compared with the Keras model.")
     ] = None,
@@ -157,13 +169,15 @@ def export(
     from ..lowering.passes import choose
     from ..pixels import reads_pixels
     from ..sources import load
+    from ..tflite import check_labels
 
     if to == "web":
-        require_litertjs(output, install=install)
+        check_site(output, install=install, force=force)
     if model.endswith(".tflite"):
         show_site(Path(model), output, to, force=force, as_json=as_json)
         return
-    path, as_tflite = _artifact(output, model, quantize, to), SUFFIXES[to] == ".tflite"
+    path = output / ARTIFACT if to == "web" else artifact_path(output, model, quantize, SUFFIXES[to])
+    as_tflite = SUFFIXES[to] == ".tflite"
     for wanted in (path, card_path(path)):
         refuse_overwrite(wanted, force=force)
     asked = _correction_names(corrections)
@@ -171,33 +185,39 @@ def export(
     if as_tflite:
         choose(passes, quantize, costs_of)
         _check_tflite(path, options, calibration, (inputs, outputs), batch, target, force)
+        _check_max_drop(max_drop, verify, quantize)
+        if to == "web":
+            own = options.activation if options.static else "float32"
+            check_classifier((inputs or own, outputs or own), batch)
         _refuse("is of ONNX files; give --to onnx", {"--opset": opset})
     else:
         check_onnx(to, path, options, calibration, opset, layout, batch, io, force)
         chosen = {"--lower": None if passes == "auto" else passes, "--max-drop": max_drop}
         chosen |= {"--costs-of": costs_of, "--target": target, "--inputs": inputs, "--outputs": outputs}
         _refuse("is of .tflite files; drop it, or --to " + to, chosen)
-    phase = phases(not quiet)
+    names, phase = class_names(labels), phases(not quiet)
     with phase("build", None):
         network, origin = load(model, weights, settings or [])
+    check_labels(network, names)
     spec = spec_of(origin, preprocess, model)
     if pixels:
         network, spec = reads_pixels(network, spec)
-    source = calibration if options.static else None
+    proof = verification_of(verify, network, spec, names, phase, None if as_tflite else layout)
+    source = calibration if options.static or not as_tflite else None  # ONNX files are compared over it
     data = calibration_of(source, network, spec, count, seed, spans=pixels)
     common: dict[str, Any] = {
         "quantize": options,
         "calibration": data,
         "batch": batch,
-        "origin": replace(origin, preprocessing=spec, labels=class_names(labels)),
-        "verification": verification_of(verify, network, spec, phase, None if as_tflite else layout),
+        "origin": replace(origin, preprocessing=spec, labels=names),
+        "verification": proof,
         "force": force,
         "phase": phase,
     }
     if as_tflite:
         from ..tflite import to_tflite
 
-        accuracy = _accuracy(max_drop, verify, quantize, network, spec)
+        accuracy = None if max_drop is None or verify is None else _accuracy(max_drop, verify, network, spec, names)
         lowering: dict[str, Any] = {"lower": passes, "costs_of": costs_of, "accuracy": accuracy, "target": target}
         card = to_tflite(network, path, inputs=inputs, outputs=outputs, **lowering, **common)
     else:
@@ -246,26 +266,18 @@ def _correction_names(text: str | None) -> tuple[Correction, ...] | None:
     return tuple(name for name in CORRECTIONS if name in names)
 
 
-def _artifact(output: Path, model: str, quantize: str, to: Format) -> Path:
-    """`out/` holds `resnet20_int8.tflite`."""
-    if to == "web":
-        return output / ARTIFACT
-    if output.suffix in SUFFIXES.values():
-        return output
-    name = Path(model).stem if model.endswith((".keras", ".h5")) else model.rpartition(".")[2].lower()
-    return output / f"{name}_{quantize}{SUFFIXES[to]}"
+def _check_max_drop(max_drop: float | None, verify: str | None, quantize: Scheme) -> None:
+    if max_drop is not None and (quantize != "int8" or verify is None):
+        raise InputError(f"--max-drop {max_drop:g} compares int8 files over images; give --quantize int8 and --verify")
 
 
 def _accuracy(
-    max_drop: float | None, source: str | None, quantize: Scheme, network: "keras.Model", spec: Preprocessing
-) -> "Accuracy | None":
+    max_drop: float, source: str, network: "keras.Model", spec: Preprocessing, names: Sequence[str] | None
+) -> "Accuracy":
     """What --max-drop asks for."""
-    if max_drop is None:
-        return None
-    if quantize != "int8" or source is None:
-        raise InputError(f"--max-drop {max_drop:g} compares int8 files over images; give --quantize int8 and --verify")
     from ..lowering.accuracy import Accuracy
 
-    size = tuple(network.inputs[0].shape[1:])
-    images = images_of(source, size, spec, int(MEMORY / (4 * math.prod(size))), 0)
+    size = size_of(network)
+    opened = images_of(source, size, spec, int(MEMORY / (4 * math.prod(size))), 0)
+    images = with_classes(opened, names, classes_of(network), network.name).read()
     return Accuracy(spec(images.pixels), images.labels, max_drop)

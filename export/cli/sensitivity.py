@@ -32,7 +32,7 @@ def sensitivity(
     preprocess: Annotated[str | None, typer.Option(help="torch, tf, caffe, none, or a JSON file.")] = None,
     quantize: Annotated[Scheme, typer.Option(help="int8, int16 or int4.")] = "int8",
     count: Annotated[int, typer.Option(help="Images, at most.", min=1)] = 100,
-    seed: Annotated[int, typer.Option(help="Draws them.")] = 0,
+    seed: Annotated[int, typer.Option(help="Draws them.", min=0)] = 0,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder, e.g. classes=10; repeatable."),
@@ -76,24 +76,27 @@ def _measured(
     quiet: bool,
 ) -> "list[Sensitivity]":
     from ...images import read_images
-    from ..calibration import Calibration, min_max
-    from ..emit import emit, without_rule
+    from ..calibration import Calibration
+    from ..emit import emit, missing_rules
     from ..graph import from_keras
     from ..lowering import lower
+    from ..lowering.passes import choose
+    from ..pipeline import file_ranges
     from ..sensitivity import layers, sensitivity
     from ..sources import load
-    from .inputs import spec_of
+    from .inputs import classes_of, size_of, spec_of, with_classes
 
     network, origin = load(model, weights, settings)
     spec = spec_of(origin, preprocess, model)
-    images = read_images(data, tuple(network.inputs[0].shape[1:]), fit=spec, count=drawn[0], seed=drawn[1])
+    opened = read_images(data, size_of(network), fit=spec, count=drawn[0], seed=drawn[1])
+    images = with_classes(opened, None, classes_of(network), network.name).read()
     inputs = spec(images.pixels)
-    graph = lower(from_keras(network))
-    missing = sorted({node.op for node in without_rule(graph)})
+    graph = lower(from_keras(network), choose("auto", options.scheme))
+    missing = missing_rules(graph)
     if missing:
         raise InputError(f"{model}: no rule of ours for {', '.join(missing)}; its layers cannot be told apart")
     whole = emit(graph)
-    ranges = min_max(graph, Calibration(inputs, images.source))
+    ranges = file_ranges(graph, Calibration(inputs, images.source))
     with progress("sensitivity", len(layers(whole)), shown=not quiet) as step:
         return sensitivity(whole, ranges, inputs, images.labels, options, step)
 

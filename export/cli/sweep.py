@@ -9,7 +9,7 @@ from rich.table import Table
 
 from ...console import FAILED_GATE, print_json, progress, terminal
 from ...errors import InputError
-from ...files import write
+from ...files import refuse_overwrite, write
 
 EXAMPLE = """
 **Examples**
@@ -27,7 +27,7 @@ def sweep(
         Path, typer.Option("--output", "-o", help="A folder: rows.jsonl, and the files. A second run goes on there.")
     ],
     only: Annotated[str, typer.Option(help="A shell pattern; case, - and _ do not matter.")] = "*",
-    formats: Annotated[str, typer.Option(help="Separated by commas.")] = "float32,float16,int8,onnx,onnx-int8",
+    formats: Annotated[str, typer.Option(help="By commas; int16 as well.")] = "float32,float16,int8,onnx,onnx-int8",
     size: Annotated[str, typer.Option(help="Height and width, at most; or `default`: each network's own.")] = "96",
     discard: Annotated[bool, typer.Option("--discard", help="Keep the rows, not the files.")] = False,
     jobs: Annotated[int, typer.Option(help="Processes at a time.", min=1)] = 1,
@@ -44,16 +44,20 @@ def sweep(
     """
     from .. import sweep as work
     from ..executors import executor
+    from ..sweep_rows import FORMATS, Row
+    from ..sweep_rows import markdown as table_of
 
-    wanted = [f for f in work.FORMATS if f in formats.split(",")]
-    if unknown := set(formats.split(",")) - set(work.FORMATS):
-        raise InputError(f"--formats {formats}: {unknown.pop()!r} is none of {', '.join(work.FORMATS)}")
+    wanted = [f for f in FORMATS if f in formats.split(",")]
+    if unknown := set(formats.split(",")) - set(FORMATS):
+        raise InputError(f"--formats {formats}: {unknown.pop()!r} is none of {', '.join(FORMATS)}")
     if size != "default" and not size.isdigit():
         raise InputError(f"--size {size}: write a number of pixels, or default")
+    if markdown is not None:
+        refuse_overwrite(markdown, force=True)
     networks = work.chosen(only)
     write(output / ".writable", b"")
     (output / ".writable").unlink()
-    rows: list[work.Row] = []
+    rows: list[Row] = []
     with executor(jobs, scheduler) as pool, progress("sweep", len(networks), shown=not quiet) as step:
         for done in work.sweep(
             networks,
@@ -66,7 +70,7 @@ def sweep(
             rows += done
             step(1)
     if markdown is not None:
-        write(markdown, work.markdown(rows, wanted))
+        write(markdown, table_of(rows, wanted))
     if as_json:
         print_json([asdict(row) for row in rows])
     else:

@@ -1,6 +1,6 @@
 """`cnnzoo-export train-aware MODEL`: fine-tune so that small survives, then export and verify."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,9 +12,10 @@ from rich.table import Table
 from ...console import print_json, terminal
 from ...errors import InputError
 from ..compress.methods import Method
-from ..schemes import Boundary, Scheme
+from ..schemes import STATIC, Boundary, Quantization, Scheme
 from .card_table import card_table
-from .inputs import class_names, images_of, phases, spec_of, verification_of
+from .inputs import artifact_path, class_names, images_of, phases, size_of, spec_of, verification_of
+from .onnx_file import check_onnx
 
 if TYPE_CHECKING:
     import keras
@@ -34,7 +35,7 @@ EXAMPLE = """
     cnnzoo-export train-aware my_model.keras --preprocess tf --data photographs/ --method prune-2:4 --epochs 6 \\
       --save out/pruned.keras -o out/
 """
-COUNT = 500  # of the training images calibrate the tensors whose range no layer learned
+COUNT = 500  # of the training images, drawn, calibrate the tensors whose range no layer learned
 
 
 def train_aware(
@@ -73,13 +74,15 @@ def train_aware(
     sparsity: Annotated[float, typer.Option(help="Share of each kernel that `prune` makes zero.")] = 0.5,
     clusters: Annotated[int, typer.Option(help="Different weights that `cluster` leaves in each kernel.")] = 16,
     count: Annotated[int | None, typer.Option(help="Training images, at most.", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="Of the order, the augmentation and the centroids.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the order, the augmentation and the centroids.", min=0)] = 0,
     to: Annotated[Literal["tflite", "onnx"], typer.Option(help="The file; int8 as Q/DQ in ONNX.")] = "tflite",
     quantize: Annotated[
         Scheme | None, typer.Option(help="What is exported: int8 after qat, which is the default there, else float32.")
     ] = None,
-    inputs: Annotated[Boundary, typer.Option(help="What an int8 file reads.")] = "int8",
-    outputs: Annotated[Boundary, typer.Option(help="What an int8 file returns.")] = "int8",
+    inputs: Annotated[
+        Boundary | None, typer.Option(help="What a .tflite file of int8, int16 or int4 reads, if not its own integers.")
+    ] = None,
+    outputs: Annotated[Boundary | None, typer.Option(help="And what it returns.")] = None,
     verify: Annotated[
         str | None,
         typer.Option(help="A folder or .npz file over which the file is compared with the network before training."),
@@ -102,24 +105,28 @@ def train_aware(
     """
     from ...files import refuse_overwrite, replacing
     from ..calibration import Calibration
-    from ..card import card_path
     from ..compress.aware import card_section, train_aware
     from ..compress.methods import check_method
     from ..sources import load
+    from ..tflite import check_labels
 
     scheme = _scheme(method, quantize)
-    path = _artifact(output, model, method, scheme, to)
-    for wanted in (path, card_path(path), *([save] if save else [])):
-        refuse_overwrite(wanted, force=force)
-    if save is not None and save.suffix != ".keras":
-        raise InputError(f"--save {save}: a Keras model's file name ends in .keras")
+    path = artifact_path(output, model, f"{method.replace(':', '')}_{scheme}", f".{to}")
+    _check(to, path, scheme, (inputs, outputs), data, force)
+    if save is not None:
+        if save.suffix != ".keras":
+            raise InputError(f"--save {save}: a Keras model's file name ends in .keras")
+        refuse_overwrite(save, force=force)
     check_method(method, epochs)
+    names: Sequence[str] | None = class_names(labels)
     phase = phases(not quiet)
     with phase("build", None):
         network, origin = load(model, weights, settings or [])
     spec = spec_of(origin, preprocess, model)
-    images = images_of(data, tuple(network.inputs[0].shape[1:]), spec, count, seed)
-    truth, pixels = _labels(images, network, data), spec(images.pixels)
+    images = images_of(data, size_of(network), spec, count, seed)
+    truth, pixels, names = _labels(images, network, data), spec(images.pixels), names or images.classes
+    check_labels(network, names)
+    proof = verification_of(verify, network, spec, names, phase, "NCHW" if to == "onnx" else None)
     how: dict[str, Any] = {
         "epochs": epochs,
         "batch": batch,
@@ -133,15 +140,14 @@ def train_aware(
     if save is not None:
         with replacing(save, force=force) as temporary:
             trained.model.save(temporary)
-    names = class_names(labels) or images.classes
     card = _export(
         trained,
         path,
         scheme,
-        Calibration(pixels[:COUNT], images.source),
+        Calibration(spec(images.take(COUNT, seed).pixels), images.source) if scheme in STATIC else None,
         (inputs, outputs),
         replace(origin, preprocessing=spec, labels=names, training=card_section(trained)),
-        verification_of(verify, network, spec, phase, "NCHW" if path.suffix == ".onnx" else None),
+        proof,
         force,
         phase,
     )
@@ -151,12 +157,32 @@ def train_aware(
         terminal().print(_with_training(card_table(card, path), trained))
 
 
+def _check(
+    to: Literal["tflite", "onnx"],
+    path: Path,
+    scheme: Scheme,
+    boundary: tuple[Boundary | None, Boundary | None],
+    data: str,
+    force: bool,
+) -> None:
+    """Refuses a file that could not be written before anything is trained."""
+    if to == "tflite":
+        from ..tflite import check
+
+        check(path, scheme, data, *boundary, 1, force)
+        return
+    for option, value in zip(("--inputs", "--outputs"), boundary, strict=True):
+        if value is not None:
+            raise InputError(f"{option} {value} is of .tflite files; drop it, or --to onnx")
+    check_onnx(to, path, Quantization(scheme), data, None, "NCHW", 1, "float32", force)
+
+
 def _export(
     trained: "Trained",
     path: Path,
     scheme: Scheme,
-    data: "Calibration",
-    boundary: tuple[Boundary, Boundary],
+    data: "Calibration | None",
+    boundary: tuple[Boundary | None, Boundary | None],
     origin: "Origin",
     proof: "Callable[[bytes], dict[str, Any]] | None",
     force: bool,
@@ -164,19 +190,15 @@ def _export(
 ) -> "Card":
     """The trained model as the file that its name asks for."""
     shared: dict[str, Any] = {
-        "calibration": data if scheme == "int8" else None,
+        "calibration": data,
         "learned": trained.ranges,
         "origin": origin,
     }
     shared |= {"force": force, "phase": phase}
     if path.suffix == ".onnx":
         from ..onnx.conversion import to_onnx
-        from ..onnx.options import ONNX_SCHEMES
 
-        known = next((name for name in ONNX_SCHEMES if name == scheme), None)
-        if known is None:
-            raise InputError(f"--quantize {scheme}: an ONNX file is {', '.join(ONNX_SCHEMES)}")
-        return to_onnx(trained.model, path, quantize=known, verification=proof, **shared)
+        return to_onnx(trained.model, path, quantize=Quantization(scheme), verification=proof, **shared)
     from ..tflite import to_tflite
 
     inputs, outputs = boundary
@@ -194,14 +216,6 @@ def _scheme(method: str, quantize: Scheme | None) -> Scheme:
             f"--quantize {quantize}: {method} trains for int8; drop --quantize, or choose a method without qat"
         )
     return quantize or ("int8" if aware else "float32")
-
-
-def _artifact(output: Path, model: str, method: str, scheme: Scheme, kind: str) -> Path:
-    """`out/` holds `resnet20_cluster+qat_int8.tflite`."""
-    if output.suffix in (".tflite", ".onnx"):
-        return output
-    name = Path(model).stem if model.endswith((".keras", ".h5")) else model.rpartition(".")[2].lower()
-    return output / f"{name}_{method.replace(':', '')}_{scheme}.{kind}"
 
 
 def _labels(images: "Images", network: "keras.Model", source: str) -> np.ndarray:

@@ -13,7 +13,7 @@ from rich.table import Table
 from ...console import FAILED_GATE, print_json, progress, terminal
 from ...errors import InputError
 from ...preprocessing import Preprocessing, preprocessing
-from .inputs import say_skipped
+from .inputs import say_skipped, with_classes
 
 if TYPE_CHECKING:
     from ..card import Card
@@ -65,7 +65,7 @@ def verify(
         ),
     ] = None,
     count: Annotated[int | None, typer.Option(help="At most so many images.", min=1)] = None,
-    seed: Annotated[int | None, typer.Option(help="Draws these; else they are the first.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Draws these; else they are the first.", min=0)] = None,
     label_offset: Annotated[
         int, typer.Option(help="Added to the labels: 1 where the network has a background class that the data lacks.")
     ] = 0,
@@ -100,6 +100,7 @@ def verify(
     top-5 of both, shares with Wilson's 95 % interval. The result goes into the file's card, where it has one, unless
     --no-card. Ties at the top score 1/k. Exit codes: 0 compared, 2 bad input, 3 a gate failed.
     """
+    from ...images import open_images
     from ..comparison import Comparison
     from ..runners import read_artifact, runner
     from ..trial import survive
@@ -108,7 +109,6 @@ def verify(
     if layers and file.suffix != ".tflite":
         raise InputError(f"{file}: --layers looks into .tflite files; drop it")
     content, card = read_artifact(file)
-    _require_own(card, content, file)
     survive(file)
     artifact = runner(file, content, card)
     with progress("build", shown=not quiet):
@@ -116,13 +116,16 @@ def verify(
     spec = _spec(file, card, preprocess, known)
     if reference_preprocess is not None or known is None or preprocess is not None:
         known = spec if reference_preprocess is None else preprocessing(reference_preprocess)
-    images = _images(data, artifact.shape, spec, count, seed, card, artifact, label_offset)
+    opened = open_images(data.absolute(), artifact.shape, fit=spec, count=count, seed=seed)  # type: ignore[arg-type]
+    names = None if card is None else card.labels
+    images = with_classes(opened, names, artifact.classes, artifact.name, label_offset)
     if max_drop is not None and images.labels is None:
         raise InputError(
             f"{data}: --max-drop needs labels; give a folder of pictures by class, a labels.json, or `labels` in the "
             ".npz file"
         )
-    job = Comparison(file.absolute(), against, weights, tuple(settings or ()), spec, known)
+    named = _anywhere(against), weights and _anywhere(weights), tuple(settings or ())
+    job = Comparison(file.absolute(), *named, spec, known)
     with progress("compare", len(images), shown=not quiet) as step, _elsewhere(job, jobs, scheduler) as elsewhere:
         found = compare(artifact, reference, images, step=step, prepare=spec, prepare_model=known, **elsewhere)
     say_skipped(data, found.skipped)
@@ -153,14 +156,9 @@ def _elsewhere(job: "Comparison", jobs: int, scheduler: str | None) -> Iterator[
         yield {"answer": job, "mapped": pool.map}
 
 
-def _require_own(card: "Card | None", content: bytes, path: Path) -> None:
-    """A card of another file would lend it its preprocessing."""
-    from ..card import artifact_facts, card_path
-
-    if card is not None and card.artifact["sha256"] != artifact_facts(path.name, content)["sha256"]:
-        raise InputError(
-            f"{card_path(path)}: the card of another file (its sha256 differs); export again, or remove it"
-        )
+def _anywhere(source: str) -> str:
+    """A file by a path that another process finds as well; a network's name stays."""
+    return str(Path(source).absolute()) if Path(source).is_file() else source
 
 
 def _reference(against: str, weights: str | None, settings: list[str]) -> "tuple[Runner, Preprocessing | None]":
@@ -195,35 +193,6 @@ def _spec(file: Path, card: "Card | None", preprocess: str | None, reference: Pr
     return reference
 
 
-def _images(
-    data: Path,
-    size: tuple[int, ...],
-    spec: Preprocessing,
-    count: int | None,
-    seed: int | None,
-    card: "Card | None",
-    artifact: "Runner",
-    offset: int,
-) -> "Pictures":
-    """Pictures whose labels are the network's classes: by name where card and folder have names, else by index."""
-    from ...images import open_images
-
-    images = open_images(data, size, fit=spec, count=count, seed=seed)  # type: ignore[arg-type]
-    labels = images.labels
-    if labels is None:
-        return images
-    known = None if card is None else card.labels
-    if images.classes and known and set(images.classes) <= set(known):
-        return images.labelled(np.array([known.index(name) for name in images.classes])[labels])
-    expected = artifact.classes
-    if images.classes and expected is not None and len(images.classes) + offset != expected:
-        raise InputError(
-            f"{data}: holds {len(images.classes)} classes but {artifact.name} answers {expected}; name its folders as "
-            "the card's labels are, give a labels.json of indices, or --label-offset"
-        )
-    return images.labelled(labels + offset)
-
-
 def _layers(
     content: bytes,
     against: str,
@@ -242,12 +211,12 @@ def _layers(
             if not against.endswith(".tflite"):
                 raise InputError(f"{against}: --layers compares with a Keras network or a .tflite file")
             return layers(content, Path(against).read_bytes(), *inputs)
-        from ..emit import emit, without_rule
+        from ..emit import emit, missing_rules
         from ..graph import from_keras
         from ..lowering import lower
 
         graph = lower(from_keras(reference.model))
-        missing = sorted({node.op for node in without_rule(graph)})
+        missing = missing_rules(graph)
         if missing:
             raise InputError(f"{against}: --layers needs a rule for {', '.join(missing)}; compare without it")
         return layers(content, emit(graph), *inputs)
@@ -258,7 +227,7 @@ def _gates(found: "Verification", max_drop: float | None, min_agreement: float |
     gates: list[dict[str, Any]] = []
     if max_drop is not None:
         if found.interval is None:
-            raise InputError("--max-drop needs class scores as first output")
+            raise InputError(f"--max-drop {max_drop:g} needs class scores as first output, of two images at least")
         low, high = found.interval
         gates.append({"gate": "max-drop", "limit": max_drop, "interval": [low, high], "passed": high >= -max_drop})
     if min_agreement is not None:
@@ -309,7 +278,8 @@ def _table(title: str, found: "Verification") -> Table:
     table.add_row("agreement", share("agreement"))
     table.add_row("largest, mean difference", f"{found.largest_difference:.3g}, {found.mean_difference:.3g}")
     table.add_row("largest output", f"{found.largest_output:.3g}")
-    table.add_row("SQNR", "equal" if found.sqnr_db is None else f"{found.sqnr_db:.2f} dB")
+    silent = "the model answers 0 alone" if found.largest_difference else "equal"
+    table.add_row("SQNR", silent if found.sqnr_db is None else f"{found.sqnr_db:.2f} dB")
     table.add_row("cosine", f"{found.cosine:.6f}")
     return table
 

@@ -55,10 +55,3 @@ def with_pruning(bridged: Bridged, graph: Graph, pattern: str, share: float, ste
 def zeros(kernel: np.ndarray) -> float:
     """The share of a kernel's weights that are zero."""
     return float((kernel == 0).mean())
-
-
-def is_two_of_four(kernel: np.ndarray) -> bool:
-    """Whether each four consecutive input channels of (..., in, out) hold at most two weights."""
-    *_, channels, filters = kernel.shape
-    fours = kernel.reshape(-1, channels, filters).swapaxes(1, 2).reshape(-1, 4)
-    return bool(((fours != 0).sum(1) <= 2).all())

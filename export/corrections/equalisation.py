@@ -7,8 +7,7 @@ that, so the network stays the same function and one scale serves all channels o
 largest weights of channel i before and behind, s = sqrt(r / q) makes both sqrt(r q).
 
 ReLU6 does not commute: where calibration says that a channel never reaches 6, it may grow until it does, else it stays
-as it is; `without_relu6` puts ReLU in its place first, as the paper does, which is another function wherever 6 was
-reached.
+as it is. The paper puts ReLU in its place, which is another function wherever 6 was reached.
 
 Source: Nagel et al., Data-free quantization through weight equalization and bias correction, 2019 (arXiv 1906.04721).
 """
@@ -66,13 +65,6 @@ def equalise(graph: Graph, peaks: Mapping[str, np.ndarray] | None = None) -> Gra
         if moved < 1e-3:
             break
     return graph
-
-
-def without_relu6(graph: Graph) -> Graph:
-    """ReLU in the place of every ReLU6 that stands between two convolutions."""
-    capped = {pair.capped for pair in pairs(graph)} - {None}
-    free = [replace(graph.nodes[name], config={"activation": "relu"}) for name in capped if name is not None]
-    return graph.update(*free)
 
 
 def pairs(graph: Graph) -> list[Pair]:

@@ -12,6 +12,11 @@ def without_rule(graph: Graph) -> list[Node]:
     return [node for node in graph.nodes.values() if node.op != "InputLayer" and not has_rule(node)]
 
 
+def missing_rules(graph: Graph) -> list[str]:
+    """The operations that cannot be written, each once."""
+    return sorted({node.op for node in without_rule(graph)})
+
+
 def emit(graph: Graph, *, batch: int = 1, expose: bool = False) -> bytes:
     """The float32 model file of a lowered graph, in which every node has a rule.
 

@@ -28,6 +28,9 @@ def average_pool(graph: Graph, declined: Declined = ignore) -> Graph:
         if pool.shape[:2] == (1, 1) and size == shape[:2] and not any(map(any, pads)):
             graph = graph.update(replace(pool, op="GlobalAveragePooling2D", config={"keepdims": True}))
             continue
+        if strides[0] != strides[1]:
+            declined(name, f"TensorFlow has no depthwise convolution of strides {strides}")
+            continue
         mean = _mean(pool, size, strides)
         if not any(map(any, pads)):
             graph = graph.update(mean)

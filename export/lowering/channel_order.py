@@ -19,11 +19,10 @@ import numpy as np
 
 from ..graph import Graph, Node
 from .declined import Declined, ignore
-from .patterns import is_last_axis
+from .patterns import is_elementwise, is_last_axis, shuffled
 
 SPLITS = {"ChannelSplit", "keras.src.ops.numpy.Split"}
 BY_CHANNEL = {
-    "Activation",
     "AveragePooling2D",
     "BatchNormalization",
     "DepthwiseConv2D",
@@ -130,8 +129,7 @@ def _channels(graph: Graph, region: set[str]) -> dict[str, list[Channel]]:
         node = graph.nodes[name]
         read = [channel for reference in node.inputs for channel in of(reference)]
         if node.op == "ChannelShuffle":
-            groups = node.config["groups"]
-            held[name] = [read[i] for i in np.arange(len(read)).reshape(groups, -1).T.ravel()]
+            held[name] = [read[i] for i in shuffled(node.config["groups"], len(read))]
         elif node.op == "Slice":
             start, size = node.config["begin"][-1], node.config["size"][-1]
             held[name] = read[start : start + size]
@@ -166,7 +164,7 @@ def _source(graph: Graph, reference: str, region: set[str]) -> _Source:
     if reference in graph.outputs:
         raise UnfitError(reference, "is an output of the network")
     activation = None
-    if node.op == "Activation" and node.config["activation"] != "softmax":
+    if is_elementwise(node):
         activation, node = node, graph.producer(node.inputs[0])
         if readers[node.name] != 1:
             raise UnfitError(node.name, "is read before its activation as well")
@@ -220,7 +218,7 @@ def _by_channel(node: Node) -> bool:
         return node.config["depth_multiplier"] == 1
     if node.op == "BatchNormalization":
         return is_last_axis(node.config["axis"], node.shape)
-    return node.op in BY_CHANNEL and node.config.get("activation") != "softmax"
+    return node.op in BY_CHANNEL or is_elementwise(node)
 
 
 def _along_channels(weight: np.ndarray, order: np.ndarray) -> np.ndarray:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..calibration import Calibration
 from ..contents import histogram, operators
-from ..emit import without_rule
+from ..emit import missing_rules
 from ..graph import Graph, from_keras
-from ..schemes import Scheme
+from ..schemes import STATIC, Quantization, Scheme
 from . import lower
 from .guard import Lowered, lower_under
 from .lint import Lint, beyond_graph, lint
@@ -49,6 +49,7 @@ class Explanation:
             "name": self.name,
             "steps": [step.to_dict() for step in self.lowered.steps],
             "missing": list(self.missing),
+            "fault": self.lowered.fault,
             "partitions": [side.partitions if side else None for side in (self.before, self.after)],
             "operators": [self.operators_before, self.operators_after],
             "beyond_graph": self.beyond,
@@ -65,18 +66,19 @@ def explanation(
     Args:
         model: functional, one input.
         passes: to run.
-        scheme: of the files; int8 is calibrated with noise.
+        scheme: of the files; int8, int16 and int4 are calibrated with noise.
         costs_of: the machine whose measured costs make the expected gain.
         seed: of the noise.
     """
     graph = from_keras(model)
     lowered = lower_under(graph, passes, Parity.of(model, seed=seed))
     gain = _gain(lowered.passes, scheme, costs_of)
-    missing = tuple(sorted({node.op for node in without_rule(lowered.graph)}))
+    missing = tuple(missing_rules(lowered.graph))
     if missing:
         return Explanation(model.name, lowered, missing, None, None, {}, {}, {}, gain)
-    data = Calibration.noise(CALIBRATION, tuple(model.inputs[0].shape[1:]), seed) if scheme == "int8" else None
-    plain, final = (_file(g, scheme, data) for g in (lower(graph), lowered.graph))
+    data = Calibration.noise(CALIBRATION, tuple(model.inputs[0].shape[1:]), seed) if scheme in STATIC else None
+    options = Quantization(scheme, corrections=())  # nor do they depend on its kernels
+    plain, final = (_file(g, options, data) for g in (lower(graph), lowered.graph))
     return Explanation(
         model.name,
         lowered,
@@ -90,10 +92,10 @@ def explanation(
     )
 
 
-def _file(graph: Graph, scheme: Scheme, data: Calibration | None) -> bytes:
+def _file(graph: Graph, options: Quantization, data: Calibration | None) -> bytes:
     from ..tflite import emitted
 
-    return emitted(graph, scheme, data)
+    return emitted(graph, options, data)
 
 
 def _gain(names: Sequence[str], scheme: Scheme, costs_of: str | None) -> float | None:

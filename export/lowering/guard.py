@@ -1,15 +1,18 @@
 """Runs passes under watch: what each did, what it left and why, and undone where it changes an answer."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from ..graph import Graph, Node
 from .passes import Pass
 
 Outcome = Literal["did", "nothing to do", "declined", "undone"]
-Check = Callable[[Graph, Graph], str | None]
+Gate = Callable[[Graph, Graph], str | None]
 """Takes a graph from before and one from after; says what is wrong with the second, or None."""
+Check = Callable[[Graph | None, Graph], str | None]
+"""A gate that also judges a graph by itself, where there is none from before."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Lowered:
-    """A lowered graph and how it came to be."""
+    """A lowered graph and how it came to be.
+
+    Args:
+        graph: lowered.
+        steps: one for each pass.
+        fault: what the check says of the graph itself: a rule or a spelling is wrong, be the passes as they may.
+    """
 
     graph: Graph
     steps: tuple[Step, ...]
+    fault: str | None = None
 
     @property
     def passes(self) -> list[str]:
@@ -54,14 +64,19 @@ class Lowered:
         """Those that the check refused."""
         return [step for step in self.steps if step.outcome == "undone"]
 
+    @property
+    def refused(self) -> list[dict[str, str]]:
+        """For the card: the passes that a check or the gate took back, each with what it said."""
+        return [{"pass": s.name, "outcome": s.outcome, "fault": s.fault} for s in self.steps if s.fault is not None]
+
 
 def lower_under(
-    graph: Graph, passes: Sequence[Pass], check: Check = lambda before, after: None, gate: Check | None = None
+    graph: Graph, passes: Sequence[Pass], check: Check = lambda before, after: None, gate: Gate | None = None
 ) -> Lowered:
     """The graph after all passes, each of which the checks let stand.
 
     The graph after all of them is checked first; only where that fails, or a pass raises, they are run once more, each
-    with checks of its own.
+    with checks of its own. What comes of it is then checked by itself.
 
     Args:
         graph: as it comes from Keras.
@@ -70,13 +85,13 @@ def lower_under(
         gate: a pass of choice that it speaks against is declined: it costs too much.
     """
     lowered = _run(graph, passes)
-    faults = [_fault(each, graph, lowered.graph) for each in (check, gate) if each is not None]
+    faults = [_fault(partial(each, graph, lowered.graph)) for each in (check, gate) if each is not None]
     if any(faults) or lowered.undone:
         lowered = _run(graph, passes, check, gate)
-    return lowered
+    return replace(lowered, fault=_fault(partial(check, None, lowered.graph)))
 
 
-def _run(graph: Graph, passes: Sequence[Pass], check: Check | None = None, gate: Check | None = None) -> Lowered:
+def _run(graph: Graph, passes: Sequence[Pass], check: Check | None = None, gate: Gate | None = None) -> Lowered:
     """Each pass in turn; taken back where it raises or a check speaks against it."""
     steps = []
     for each in passes:
@@ -88,19 +103,19 @@ def _run(graph: Graph, passes: Sequence[Pass], check: Check | None = None, gate:
         nodes = changes(graph, after)
         outcome: Outcome = "did" if nodes else "declined" if left else "nothing to do"
         if nodes and check is not None:
-            fault = _fault(check, graph, after)
+            fault = _fault(partial(check, graph, after))
         if fault:
             outcome = "undone"
-        elif nodes and gate is not None and not each.canonical and (fault := _fault(gate, graph, after)):
+        elif nodes and gate is not None and not each.canonical and (fault := _fault(partial(gate, graph, after))):
             outcome = "declined"
         steps.append(Step(each.name, each.reason, outcome, nodes, tuple(left.items()), fault))
         graph = graph if fault else after
     return Lowered(graph, tuple(steps))
 
 
-def _fault(check: Check, before: Graph, after: Graph) -> str | None:
+def _fault(ask: Callable[[], str | None]) -> str | None:
     try:
-        return check(before, after)
+        return ask()
     except Exception as error:  # a graph that cannot be computed at all
         return f"{type(error).__name__}: {error}"
 

@@ -48,7 +48,7 @@ def hard_swish(graph: Graph, declined: Declined = ignore) -> Graph:
         absorbed = _absorbed(graph, name)
         graph = graph.update(*(absorbed or ()))
         shifted = Node(f"{name}/shifted", "Rescaling", SHIFT, (source.name,), shapes=node.shapes)
-        gate = clamp(f"{name}/gate", "relu6", shifted)
+        gate = clamp(f"{name}/gate", "relu6", shifted.name, node.shape)
         product = Node(name, "Multiply", {}, (source.name, gate.name), shapes=node.shapes)
         if absorbed is None:
             product = replace(product, name=f"{name}/product")

@@ -1,6 +1,6 @@
 """Layers that do nothing at inference, and those that one of their kind can do alone.
 
-    x -> Dropout | Identity | Activation("linear") | concat of one -> y    ==>   x -> y
+    x -> Dropout | RandomFlip | Activation("linear") | concat of one -> y  ==>   x -> y
     x -> Flatten -> Reshape(a) -> Reshape(b)                               ==>   x -> Reshape(b)
     x -> pad (1, 1) -> pad (2, 2)                                          ==>   x -> pad (3, 3)
 
@@ -15,10 +15,33 @@ from .declined import Declined, ignore
 IDLE = {
     "ActivityRegularization",
     "AlphaDropout",
+    "AugMix",
+    "CutMix",
     "Dropout",
     "GaussianDropout",
     "GaussianNoise",
     "Identity",
+    "MixUp",
+    "RandAugment",
+    "RandomBrightness",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomContrast",
+    "RandomElasticTransform",
+    "RandomErasing",
+    "RandomFlip",
+    "RandomGaussianBlur",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomInvert",
+    "RandomPerspective",
+    "RandomPosterization",
+    "RandomRotation",
+    "RandomSaturation",
+    "RandomSharpness",
+    "RandomShear",
+    "RandomTranslation",
+    "RandomZoom",
     "SpatialDropout2D",
 }
 RESHAPES = {"Flatten", "Reshape"}
@@ -30,7 +53,10 @@ def remove_identities(graph: Graph, declined: Declined = ignore) -> Graph:
     for name in list(graph.nodes):
         node = graph.nodes[name]  # as rewired so far
         if does_nothing(node) or (node.op in RESHAPES and graph.shape_of(node.inputs[0]) == node.shape):
-            graph = graph.bypass(name)
+            if name in graph.outputs and node.inputs[0] in graph.outputs:  # each output is a tensor of its own
+                graph = graph.update(replace(node, op="Reshape", config={"target_shape": node.shape}))
+            else:
+                graph = graph.bypass(name)
         elif node.op in RESHAPES and (inner := graph.producer(node.inputs[0])).op in RESHAPES:
             config = node.config if node.op == "Reshape" else {"target_shape": node.shape}
             graph = graph.update(replace(node, op="Reshape", config=config, inputs=inner.inputs))

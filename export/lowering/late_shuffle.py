@@ -12,24 +12,21 @@ import numpy as np
 
 from ..graph import Graph, Node
 from .declined import Declined, ignore
+from .patterns import is_elementwise, shuffled
 
-BY_CHANNEL = {"ZeroPadding2D", "Activation", "MaxPooling2D", "AveragePooling2D"}
+BY_CHANNEL = {"ZeroPadding2D", "MaxPooling2D", "AveragePooling2D"}
 
 
 def late_shuffle(graph: Graph, declined: Declined = ignore) -> Graph:
     """Moves each shuffle behind the last depthwise convolution that follows it channel by channel."""
     for name in [node.name for node in graph.nodes.values() if node.op == "ChannelShuffle"]:
-        chain = _chain(graph, name)
-        if not chain:
+        if chain := _chain(graph, name):
+            graph = _moved(graph, graph.nodes[name], chain)
+        elif graph.readers()[name] > 1:
+            declined(name, "it is read more than once")
+        else:
             declined(name, "no depthwise convolution follows")
-            continue
-        graph = _moved(graph, graph.nodes[name], chain)
     return graph
-
-
-def permutation(groups: int, channels: int) -> np.ndarray:
-    """For each channel behind a shuffle, the one before it."""
-    return np.arange(channels).reshape(groups, -1).T.ravel()
 
 
 def _chain(graph: Graph, name: str) -> list[Node]:
@@ -37,7 +34,7 @@ def _chain(graph: Graph, name: str) -> list[Node]:
     reading, readers, chain = graph.reading(), graph.readers(), list[Node]()
     while readers[name] == 1 and reading[name]:
         (node,) = reading[name]
-        if not (_is_depthwise(node) or (node.op in BY_CHANNEL and node.config.get("activation") != "softmax")):
+        if not (_is_depthwise(node) or node.op in BY_CHANNEL or is_elementwise(node)):
             break
         chain.append(node)
         name = node.name
@@ -51,7 +48,7 @@ def _is_depthwise(node: Node) -> bool:
 
 
 def _moved(graph: Graph, shuffle: Node, chain: list[Node]) -> Graph:
-    order = permutation(shuffle.config["groups"], shuffle.shape[-1])
+    order = shuffled(shuffle.config["groups"], shuffle.shape[-1])
     last = chain[-1]
     # the last of the chain keeps its name for the shuffle, so that its readers need not be told
     renamed = {last.name: f"{last.name}/unshuffled"}

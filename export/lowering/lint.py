@@ -22,7 +22,7 @@ WHY = {
     "AVERAGE_POOL_2D": "XNNPACK takes none in int8",
     "SOFTMAX": "XNNPACK takes none in int8; export logits",
     "GELU": "XNNPACK takes none in int8",
-    "MAX_POOL_2D": "XNNPACK takes no pool of 1x1 with a stride",
+    "MAX_POOL_2D": "XNNPACK does not take it; most often it is of 1x1 with a stride",
     "LOCAL_RESPONSE_NORMALIZATION": "no delegate takes it, and int8 keeps it in float",
 }
 LINTED = ("SPLIT_V", "GATHER", "STRIDED_SLICE", "RELU", "RELU6")  # reported even where the delegate takes them

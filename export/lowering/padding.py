@@ -24,11 +24,6 @@ def same_pads(shape: Shape, size: tuple[int, ...], strides: tuple[int, ...]) -> 
     return pads[0], pads[1]
 
 
-def is_channels_first(pad: Node) -> bool:
-    """Whether a padding layer pads the last two axes."""
-    return pad.config.get("data_format") == "channels_first"
-
-
 def pads_of(pad: Node) -> Pads:
     """A ZeroPadding2D's."""
     rows, columns = (tuple(side) for side in pad.config["padding"])
@@ -40,7 +35,7 @@ def read_by(graph: Graph, conv: Node) -> tuple[str, Pads]:
     if conv.config["padding"] == "same":
         return conv.inputs[0], same_pads(graph.shape_of(conv.inputs[0]), extent(conv), tuple(conv.config["strides"]))
     pad = graph.producer(conv.inputs[0])
-    if pad.op == "ZeroPadding2D" and not is_channels_first(pad):
+    if pad.op == "ZeroPadding2D":
         return pad.inputs[0], pads_of(pad)
     return conv.inputs[0], ((0, 0), (0, 0))
 

@@ -81,6 +81,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("nest-concats", nest_concats, "XNNPACK takes at most five inputs, in float and in int8", canonical=True),
 )
 SLOWEST = 0.98  # a gain below it is a loss
+NEEDED: dict[Scheme, set[str]] = {"int16": {"hard-swish", "relu-by-depthwise"}}  # there, HARD_SWISH and RELU6 are float
 CANONICAL = tuple(p for p in PASSES if p.canonical)
 NAMES = tuple(p.name for p in PASSES if not p.canonical)
 
@@ -91,8 +92,8 @@ def choose(
     """The passes to run, in order.
 
     Args:
-        spec: "auto" (those that the cost table says pay), "none" (the canonical alone), or names, of which "auto" may
-            be one.
+        spec: "auto" (those that the cost table says pay, and those that the scheme needs), "none" (the canonical
+            alone), or names, of which "auto" may be one.
         scheme: of the file.
         costs_of: the machine whose costs count, "this" one, or a .toml file of its costs; None takes what pays over all
             that were measured and costs on none.
@@ -109,7 +110,7 @@ def choose(
     taken = {p.name for p in PASSES if p.canonical} | set(names)
     if "auto" in names:
         known = [p for p in PASSES if costs_of or not p.here]
-        taken |= {p.name for p in known if pays(p.name, scheme, costs_of)}
+        taken |= {p.name for p in known if pays(p.name, scheme, costs_of)} | NEEDED.get(scheme, set())
     return tuple(p for p in PASSES if p.name in taken)
 
 
@@ -136,7 +137,7 @@ def _rows(name: str, scheme: Scheme, costs_of: str | None) -> list[dict[str, Any
 
     But nothing of others where "auto" takes it for one machine alone.
     """
-    column = "int8" if scheme == "int8" else "float32"
+    column = "int8" if scheme in ("int8", "int4") else "float32"  # by the activations
     alone = any(each.here for each in PASSES if each.name == name)
     for machines in (_machines(costs_of), [] if alone else list(costs().values())):
         rows = [each[column][name] for each in machines if name in each.get(column, {})]

@@ -3,12 +3,16 @@
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from ..graph import Graph, Node, Shape
 
 CLAMPS = ("relu", "relu6")  # what fuses into the operator before it
 FUSING = {"Conv2D", "DepthwiseConv2D", "Dense", "MaxPooling2D", "AveragePooling2D", "Add", "Multiply", "Rescaling"}
 
 NOT_NEGATIVE = (*CLAMPS, "sigmoid", "hard_sigmoid", "softplus", "exponential")
+
+MIXING = ("glu", "log_softmax", "softmax", "sparsemax")  # activations that look at several channels
 
 # layers whose outputs stay within the limits of their inputs, where these hold zero
 BOUNDED = {
@@ -29,6 +33,12 @@ BOUNDED = {
 def is_clamp(node: Node) -> bool:
     """A ReLU or ReLU6."""
     return node.op == "Activation" and node.config["activation"] in CLAMPS
+
+
+def is_elementwise(node: Node) -> bool:
+    """An activation of Keras' own that looks at one value at a time; of a user's nothing is known."""
+    function = node.config.get("activation")
+    return node.op == "Activation" and isinstance(function, str) and function not in MIXING
 
 
 def fuses(graph: Graph, reference: str, readers: Counter[str]) -> bool:
@@ -53,11 +63,16 @@ def is_not_negative(graph: Graph, reference: str) -> bool:
 
 
 def is_last_axis(axis: Any, shape: Shape) -> bool:
-    """Whether a layer's axis is the channels'."""
-    (value,) = axis if isinstance(axis, list | tuple) else (axis,)
-    return value in (-1, len(shape))
+    """Whether a layer's axis is the channels', and no other beside it."""
+    axes = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
+    return axes in ((-1,), (len(shape),))
 
 
-def clamp(name: str, function: str, source: Node) -> Node:
-    """A ReLU or ReLU6 of a node."""
-    return Node(name, "Activation", {"activation": function}, (source.name,), shapes=source.shapes)
+def shuffled(groups: int, channels: int) -> np.ndarray:
+    """For each channel behind a shuffle, the one before it."""
+    return np.arange(channels).reshape(groups, -1).T.ravel()
+
+
+def clamp(name: str, function: str, reference: str, shape: Shape) -> Node:
+    """A ReLU or ReLU6 of what a reference stands for."""
+    return Node(name, "Activation", {"activation": function}, (reference,), shapes=(shape,))

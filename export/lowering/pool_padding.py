@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from ..graph import Graph, Node
 from .declined import Declined, ignore
-from .padding import Pads, extent, is_channels_first, pads_of, read_by, reading, same_pads
+from .padding import Pads, extent, pads_of, read_by, reading, same_pads
 from .patterns import is_clamp, is_not_negative
 
 WINDOWED = ("Conv2D", "DepthwiseConv2D")
@@ -34,7 +34,7 @@ def pool_padding(graph: Graph, declined: Declined = ignore) -> Graph:
     for name in [node.name for node in graph.nodes.values() if node.op == "MaxPooling2D"]:
         pool = graph.nodes[name]
         pad = graph.producer(pool.inputs[0])
-        if pool.config["padding"] != "valid" or pad.op != "ZeroPadding2D" or is_channels_first(pad):
+        if pool.config["padding"] != "valid" or pad.op != "ZeroPadding2D":
             continue
         (source,) = pad.inputs
         axes = [_axis(graph.shape_of(source), pool, pads_of(pad), axis) for axis in (0, 1)]
@@ -105,7 +105,7 @@ def _pooled(graph: Graph, pool: Node, source: str, height: Axis, width: Axis) ->
 def _uncropped(graph: Graph, node: Node, read: Node, whole: str, over: tuple[int, int]) -> list[Node] | None:
     """`node`, which reads the cropped map `read`, and what follows, reading `whole`; None where they would differ."""
     readers = graph.reading()[node.name]
-    if node.op == "ZeroPadding2D" and not is_channels_first(node) and node.name not in graph.outputs:
+    if node.op == "ZeroPadding2D" and node.name not in graph.outputs:
         pads = pads_of(node)
         fewer = (pads[0][0], pads[0][1] - over[0]), (pads[1][0], pads[1][1] - over[1])
         if min(map(min, fewer)) >= 0 and all(_leaves_out(reader, read, pads, over) for reader in readers):

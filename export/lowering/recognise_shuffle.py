@@ -7,7 +7,7 @@ Exact: it is what ChannelShuffle computes.
 
 from dataclasses import replace
 
-from ..graph import Graph, Node
+from ..graph import Graph, Node, Shape
 from .declined import Declined, ignore
 
 SWAPPED = (1, 2, 4, 3)
@@ -22,9 +22,14 @@ def recognise_shuffle(graph: Graph, declined: Declined = ignore) -> Graph:
         if permute.op != "Permute" or tuple(permute.config["dims"]) != SWAPPED or readers[permute.name] != 1:
             continue
         first = graph.producer(permute.inputs[0])
-        if first.op == "Reshape" and readers[first.name] == 1 and graph.shape_of(first.inputs[0]) == last.shape:
+        if readers[first.name] == 1 and _splits_channels(first, last, graph.shape_of(first.inputs[0])):
             graph = graph.update(_shuffle(last, first)).pruned()
     return graph
+
+
+def _splits_channels(first: Node, last: Node, shape: Shape) -> bool:
+    """Whether the first reshape leaves a map's pixels where they are, and the last one undoes it."""
+    return first.op == "Reshape" and len(shape) == 3 and shape == last.shape and first.shape[:2] == shape[:2]
 
 
 def _shuffle(last: Node, first: Node) -> Node:

@@ -28,12 +28,12 @@ def relu_by_depthwise(graph: Graph, declined: Declined = ignore) -> Graph:
             if len(node.shape) != 3:
                 declined(name, "a vector: a convolution would need it reshaped")
                 continue
-            carrier = identity(f"{name}/carrier", node)
+            carrier = unchanged(f"{name}/carrier", node)
             graph = graph.splice(name, carrier, replace(node, inputs=(carrier.name,)))
     return graph
 
 
-def identity(name: str, like: Node) -> Node:
+def unchanged(name: str, like: Node) -> Node:
     """A depthwise convolution that changes nothing, of the input of `like`."""
     channels = like.shape[-1]
     weights = np.ones((1, 1, channels, 1), np.float32), np.zeros(channels, np.float32)

@@ -40,6 +40,6 @@ def _moved(graph: Graph, activation: Node, declined: Declined) -> Graph:
     if len(standing) > 1 or any(":" in i for i in open_inputs):
         declined(activation.name, f"the ReLU would stand alone behind {', '.join(standing)}")
         return graph
-    clamps = {i: clamp(f"{activation.name}/{i}", function, graph.nodes[i]) for i in open_inputs}
+    clamps = {i: clamp(f"{activation.name}/{i}", function, i, graph.shape_of(i)) for i in open_inputs}
     joined = replace(concat, inputs=tuple(clamps[i].name if i in clamps else i for i in concat.inputs))
     return graph.splice(concat.name, *clamps.values(), joined).bypass(activation.name)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ..graph import Graph
 from .declined import Declined, ignore
-from .padding import extent, is_channels_first, pads_of, same_pads
+from .padding import extent, pads_of, same_pads
 
 
 def same_padding(graph: Graph, declined: Declined = ignore) -> Graph:
@@ -18,7 +18,7 @@ def same_padding(graph: Graph, declined: Declined = ignore) -> Graph:
     for name in [node.name for node in graph.nodes.values() if node.op in ("Conv2D", "DepthwiseConv2D")]:
         conv = graph.nodes[name]
         pad = graph.producer(conv.inputs[0])
-        if pad.op != "ZeroPadding2D" or conv.config["padding"] != "valid" or is_channels_first(pad):
+        if pad.op != "ZeroPadding2D" or conv.config["padding"] != "valid":
             continue
         given = pads_of(pad)
         if given == same_pads(graph.shape_of(pad.inputs[0]), extent(conv), tuple(conv.config["strides"])):

@@ -9,14 +9,17 @@ from dataclasses import replace
 
 from ..graph import Graph
 from .declined import Declined, ignore
-from .relu_by_depthwise import identity
+from .relu_by_depthwise import unchanged
 
 
 def subsample(graph: Graph, declined: Declined = ignore) -> Graph:
     """Replaces each 1x1 max or average pool."""
     for node in list(graph.nodes.values()):
         if node.op in ("MaxPooling2D", "AveragePooling2D") and tuple(node.config["pool_size"]) == (1, 1):
-            carrier = identity(node.name, node)
-            config = carrier.config | {"strides": tuple(node.config["strides"])}
-            graph = graph.update(replace(carrier, config=config))
+            strides = tuple(node.config["strides"])
+            if strides[0] != strides[1]:
+                declined(node.name, f"TensorFlow has no depthwise convolution of strides {strides}")
+                continue
+            carrier = unchanged(node.name, node)
+            graph = graph.update(replace(carrier, config=carrier.config | {"strides": strides}))
     return graph

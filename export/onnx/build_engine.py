@@ -6,6 +6,7 @@ TensorRT itself has never run where this was written: it is tested against a sma
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
@@ -42,15 +43,26 @@ def build(onnx_file: Path, engine_file: Path, batch: int = 1) -> None:
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise RuntimeError(f"TensorRT builds no engine from {onnx_file}; its log says why")
-    engine_file.write_bytes(bytes(plan))
+    whole = engine_file.with_name(f".{engine_file.name}.{os.getpid()}")
+    try:
+        whole.write_bytes(bytes(plan))
+        whole.replace(engine_file)  # the engine is there whole or not at all
+    finally:
+        whole.unlink(missing_ok=True)
 
 
 def measure(engine_file: Path, runs: int = 100, warm_up: int = 10, batch: int = 1) -> list[float]:
-    """Milliseconds of each run on the GPU, copies left out."""
+    """Milliseconds of each run on the GPU, copies left out.
+
+    Raises:
+        RuntimeError: TensorRT cannot read or run the engine, or CUDA fails.
+    """
     import tensorrt as trt
     from cuda.bindings import runtime as cuda
 
     engine = trt.Runtime(trt.Logger(trt.Logger.WARNING)).deserialize_cuda_engine(engine_file.read_bytes())
+    if engine is None:
+        raise RuntimeError(f"TensorRT cannot read {engine_file}; its log says why")
     context, stream = engine.create_execution_context(), _ok(cuda.cudaStreamCreate())
     buffers = []
     for name in (engine.get_tensor_name(i) for i in range(engine.num_io_tensors)):
@@ -88,8 +100,11 @@ def main() -> None:
     parser.add_argument("--engine", type=Path, help="default: beside the ONNX file")
     parser.add_argument("--batch", type=int, default=1, help="where the file leaves it open")
     parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--force", action="store_true", help="replace an engine that exists")
     arguments = parser.parse_args()
     engine = arguments.engine or arguments.onnx.with_suffix(".engine")
+    if engine.exists() and not arguments.force:
+        parser.error(f"{engine} exists already; give --force to replace it, or another --engine")
     build(arguments.onnx, engine, arguments.batch)
     taken = measure(engine, arguments.runs, batch=arguments.batch)
     json.dump({"engine": str(engine), "median_ms": statistics.median(taken), "runs": len(taken)}, sys.stdout)

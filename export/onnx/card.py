@@ -8,6 +8,7 @@ import onnx
 
 from ...complexity import complexity
 from ..card import Card, artifact_facts, model_facts, tool_versions
+from ..lowering.guard import Lowered
 from ..tflite import Origin
 from .options import Layout
 
@@ -24,7 +25,7 @@ def described(
     layout: Layout,
     origin: Origin,
     missing: list[str],
-    passes: list[str],
+    lowered: Lowered,
     proof: dict[str, Any],
 ) -> Card:
     """The card of an ONNX file: it has no delegate, and a dimension that is open is null."""
@@ -41,7 +42,8 @@ def described(
         conversion={
             "by": "tf2onnx" if missing else "emitter",
             "reason": f"no rule for {', '.join(missing)}" if missing else None,
-            "lowering": passes,
+            "lowering": [] if missing else lowered.passes,
+            "refused": [] if missing else lowered.refused,
         },
         verification=proof,
         versions=tool_versions(),

@@ -65,7 +65,7 @@ class _Checker:
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.nodes = list(model.graph.node)
-        self.opset = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+        self.opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
         self.constants |= {
             node.output[0]: attribute.t

@@ -10,21 +10,18 @@ import onnx
 
 from ...errors import InputError
 from ...files import refuse_overwrite, replacing
+from ..answers import answers_of
 from ..calibration import Calibration, Ranges, representative
 from ..card import Card, calibration_facts, card_path
 from ..graph import Graph, from_keras
-from ..lowering.activation import separate_activations
-from ..lowering.batch_norm import fold_batch_norm
-from ..lowering.identity import remove_identities
-from ..lowering.recognise_shuffle import recognise_shuffle
-from ..lowering.separable import split_separable
+from ..lowering.guard import Lowered, lower_under
+from ..lowering.passes import PASSES
 from ..schemes import Quantization, quantization
 from ..tflite import Origin, Phase, silent
 from .card import described
 from .emitter import emit, without_rule
-from .layout import explicit_padding, flatten_channels_first
 from .options import LAYOUTS, ONNX_BOUNDARIES, ONNX_SCHEMES, Form, Layout, OnnxBoundary, OnnxScheme
-from .parity import FLOAT16, FLOAT32, Parity, answers_of, compare, images_of
+from .parity import FLOAT16, FLOAT32, Parity, compare, images_of
 from .qdq import quantized
 from .quantize import Source, resolved
 from .quantize import quantize as in_few_bits
@@ -37,14 +34,17 @@ OPSETS, OPSET = range(13, 22), 17  # 13: a scale per channel; 21: int4; 17: Tens
 INT4_OPSET = 21
 PARITY_IMAGES = 4
 UNKNOWN = Origin()
-PASSES = (split_separable, remove_identities, recognise_shuffle, separate_activations, fold_batch_norm)
+WANTED = ("split-separable", "remove-identities", "recognise-shuffle", "separate-activations", "fold-batch-norm")
 
 
 def lower(graph: Graph) -> Graph:
     """What ONNX wants of it: convolutions bare, BN folded; padding and flattening are the emitter's."""
-    for run in PASSES:
-        graph = run(graph)
-    return graph
+    return _lowered(graph).graph
+
+
+def _lowered(graph: Graph) -> Lowered:
+    """Compared is the file, later: here a pass that raises is left out."""
+    return lower_under(graph, [each for each in PASSES if each.name in WANTED])
 
 
 def from_graph(
@@ -93,13 +93,13 @@ def to_onnx(
     The file is checked by onnx.checker and against the model in ONNX Runtime before it is written.
 
     Args:
-        model: functional, inputs of known sizes; softmax is exported where the model has it.
+        model: functional or sequential, inputs of known sizes; softmax is exported where the model has it.
         path: of the .onnx file.
         quantize: "float32", "float16" (all of it: weights and activations), "int8" (explicit symmetric Q/DQ, as
             TensorRT wants it) or "int4" (weights of convolutions and dense layers, activations float32); or a
             `Quantization`, which says more: layers to keep, the estimator of ranges, corrections.
         calibration: preprocessed images (n, height, width, channels), or batches of them; int8 needs them, int4 rounds
-            better with them.
+            better with them, and every file is compared with the model over the first of them.
         learned: for int8, ranges by layer that quantization-aware training found; the others are calibrated, and
             kernels are rounded to nearest, as they were in training.
         opset: 13 to 21; 17 (21 for int4) where None.
@@ -123,18 +123,18 @@ def to_onnx(
     options = quantization(quantize)
     form = Form(opset or (INT4_OPSET if options.scheme == "int4" else OPSET), batch, layout)
     check(path, options, calibration, form, inputs, outputs, force)
-    data = None if calibration is None or not options.static else representative(calibration)
-    shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
-    if data is not None and shapes != [data.inputs.shape[1:]]:
-        raise InputError(f"the model reads {shapes[0]} but calibration has {data.inputs.shape[1:]}")
     with phase("lower", None):
-        graph = lower(from_keras(model))
+        lowered = _lowered(from_keras(model))
+    graph = lowered.graph
+    given = _given(graph, calibration)
+    data = given if options.static else None
     missing = sorted({node.op for node in without_rule(graph)})
     options = resolved(options, data is not None, learned is not None, None if missing else graph)
     with phase("emit", None):
         whole = emit(graph, **form.to_dict()) if not missing else _by_tf2onnx(model, missing, form)
     with phase("compare in ONNX Runtime", None):
-        samples = images_of(shapes, PARITY_IMAGES * (batch or 1), None if data is None else data.inputs)
+        shapes = [node.shape for node in graph.inputs]
+        samples = images_of(shapes, -(-PARITY_IMAGES // (batch or 1)) * (batch or 1), given)
         expected = answers_of(model, samples)
         parity = _parity(whole, expected, samples, layout, FLOAT32)
     small = whole
@@ -148,9 +148,8 @@ def to_onnx(
     approval(small)
     content = checked(small)
     proof = {"parity": parity.to_dict()} | ({} if verification is None else verification(content))
-    passes = [] if missing else [run.__name__ for run in (*PASSES, explicit_padding, flatten_channels_first)]
     scheme = options.to_dict() | {"calibration": calibration_facts(data), "kept": list(kept)}
-    card = described(model, small, content, Path(path).name, scheme, layout, origin, missing, passes, proof)
+    card = described(model, small, content, Path(path).name, scheme, layout, origin, missing, lowered, proof)
     with replacing(path, force=force) as temporary:
         temporary.write_bytes(content)
         card.write(path)  # before the file takes its place: neither stands without the other
@@ -203,6 +202,25 @@ def checked(model: onnx.ModelProto) -> bytes:
         return model.SerializeToString()
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
         raise InputError(f"{model.graph.name}: not a valid ONNX model ({str(error).splitlines()[0][:300]})") from error
+
+
+def _given(graph: Graph, calibration: Calibration | np.ndarray | Iterable[np.ndarray] | None) -> Calibration | None:
+    """The calibration data, which fit the graph's only input.
+
+    Raises:
+        InputError: they do not.
+    """
+    if calibration is None:
+        return None
+    if len(graph.inputs) != 1:
+        raise InputError(
+            f"{graph.name} has {len(graph.inputs)} inputs, and calibration images serve one; export float32 or float16 "
+            "without them"
+        )
+    data, (image,) = representative(calibration), graph.inputs
+    if data.inputs.shape[1:] != image.shape:
+        raise InputError(f"the model reads {image.shape} but calibration has {data.inputs.shape[1:]}")
+    return data
 
 
 def _by_tf2onnx(model: "keras.Model", missing: list[str], form: Form) -> onnx.ModelProto:

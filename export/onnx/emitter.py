@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 
+from ...errors import InputError
 from ..graph import Graph, Node, Shape
 from .layout import explicit_padding, flatten_channels_first
 from .options import Layout
@@ -46,7 +47,12 @@ def emit(
 
     Returns:
         A model whose inputs and outputs, and each tensor between, are named after their nodes.
+
+    Raises:
+        InputError: one tensor is two outputs, which would have one name.
     """
+    if len(set(graph.outputs)) < len(graph.outputs):
+        raise InputError(f"{graph.name} returns one tensor twice; list each of its outputs once")
     graph = flatten_channels_first(explicit_padding(graph))
     writer = Writer(opset, dtype)
     border = _Border(writer, "batch" if batch is None else batch, layout)
@@ -60,7 +66,7 @@ def emit(
         sources = tuple(tensors[i] for i in node.inputs)
         RULES[node.op](Call(writer, node, _shapes(graph, node), sources, tuple(tensors[r] for r in references)))
     for reference in returned:
-        border.write(reference, tensors[reference], _shape(graph, reference), outputs)
+        border.write(reference, tensors[reference], graph.shape_of(reference), outputs)
     return writer.finish(graph.name, border.inputs, border.outputs)
 
 
@@ -80,7 +86,7 @@ class _Border:
 
     def inner_name(self, graph: Graph, reference: str, dtype: np.dtype) -> str:
         """What an output's tensor is called before it takes the layout and type of the border."""
-        turned = self.layout == "NHWC" and len(_shape(graph, reference)) == 3
+        turned = self.layout == "NHWC" and len(graph.shape_of(reference)) == 3
         return f"{reference}/inside" if turned or dtype != self.writer.dtype else reference
 
     def write(self, reference: str, tensor: str, shape: Shape, dtype: np.dtype) -> None:
@@ -110,9 +116,5 @@ class _Border:
         return self.writer.node("Transpose", [tensor], name, perm=permutation)
 
 
-def _shape(graph: Graph, reference: str) -> Shape:
-    return graph.producer(reference).shapes[int(reference.partition(":")[2] or 0)]
-
-
 def _shapes(graph: Graph, node: Node) -> tuple[Shape, ...]:
-    return tuple(_shape(graph, reference) for reference in node.inputs)
+    return tuple(graph.shape_of(reference) for reference in node.inputs)

@@ -8,7 +8,7 @@ import numpy as np
 from ...errors import InputError
 
 if TYPE_CHECKING:
-    import keras
+    from ..calibration import Calibration
 
 FLOAT32, FLOAT16 = 1e-4, 2e-2  # of the largest output
 VARIATION = 0.1  # of the largest output: below it, equal answers prove little
@@ -32,24 +32,16 @@ class Parity:
         return asdict(self)
 
 
-def images_of(shapes: list[tuple[int, ...]], count: int, given: np.ndarray | None) -> list[np.ndarray]:
-    """Inputs (count, ...) for a comparison: the first of those given, else noise of different contrast."""
-    if given is not None and len(given) >= count and len(shapes) == 1:
-        return [given[:count]]
+def images_of(shapes: list[tuple[int, ...]], count: int, given: "Calibration | None") -> list[np.ndarray]:
+    """Inputs (count, ...) for a comparison: the first of those given, again where they are few, else noise."""
+    if given is not None:
+        return [given.inputs[np.arange(count) % len(given)]]
     rng = np.random.default_rng(0)
     contrast = np.linspace(0.3, 2, count)
     return [
         (rng.standard_normal((count, *shape)) * contrast.reshape(-1, *[1] * len(shape))).astype(np.float32)
         for shape in shapes
     ]
-
-
-def answers_of(model: "keras.Model", inputs: list[np.ndarray]) -> list[np.ndarray]:
-    """The Keras model's outputs, in their order."""
-    import keras
-
-    outputs = model.predict_on_batch(inputs[0] if len(inputs) == 1 else inputs)
-    return [np.asarray(output, np.float32) for output in keras.tree.flatten(outputs)]
 
 
 def compare(expected: list[np.ndarray], found: list[np.ndarray]) -> Parity:

@@ -27,7 +27,6 @@ from ..kernels import Kernel, largest_scale, nearest, pack_int4
 from ..schemes import Scheme
 
 WEIGHTED = ("Conv", "Gemm")
-SILENT = ("Relu", "Clip", "Identity")  # what stands between a convolution and its Add
 Bits = Literal[4, 8]
 KERNEL_TYPES = {8: onnx.TensorProto.INT8, 4: onnx.TensorProto.INT4}
 

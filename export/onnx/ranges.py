@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import onnx
 
+from ...errors import InputError
 from ..calibration import Calibration, Ranges
 from ..calibration.estimators import ESTIMATE, Histogram, MovingAverage
 from ..schemes import Estimator
@@ -84,9 +85,16 @@ def watched(
         inputs: of the model's only input.
         channels_last: the file reads maps as Keras has them.
         step: told how many images are done.
+
+    Raises:
+        InputError: fewer images than the file's batch.
     """
     run = OnnxRuntime(exposing(model, tensors))
-    batch = run.batch or BATCH
+    if run.batch and len(inputs) < run.batch:
+        raise InputError(
+            f"{len(inputs)} calibration images fill no batch of {run.batch}; give more, or a smaller batch"
+        )
+    batch = run.batch or min(BATCH, len(inputs))
     for start in range(0, len(inputs) - len(inputs) % batch, batch):
         part = inputs[start : start + batch]
         yield from zip(tensors, run(part, channels_last=channels_last), strict=True)

@@ -51,6 +51,9 @@ class OnnxRuntime:
         Args:
             inputs: maps (n, height, width, channels), as Keras has them.
             channels_last: the file reads and returns maps as Keras has them, too.
+
+        Raises:
+            InputError: the inputs do not fill whole batches, or ONNX Runtime cannot run the file on them.
         """
         count, batch = len(inputs[0]), self.batch or min(BATCH, len(inputs[0]))
         if self.batch and count % self.batch:
@@ -61,9 +64,15 @@ class OnnxRuntime:
                 declared.name: _fed(values[start : start + batch], declared.type, channels_last)
                 for declared, values in zip(self.inputs, inputs, strict=True)
             }
-            for collected, values in zip(answers, self._session.run(self.outputs, feeds), strict=True):
+            for collected, values in zip(answers, self._run(feeds), strict=True):
                 collected.append(_answered(values, channels_last))
         return [np.concatenate(collected) for collected in answers]
+
+    def _run(self, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        try:
+            return self._session.run(self.outputs, feeds)
+        except Exception as error:  # as above
+            raise InputError(f"ONNX Runtime cannot run the file ({str(error).splitlines()[0][:300]})") from error
 
 
 def exposing(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:

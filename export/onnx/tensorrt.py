@@ -79,6 +79,9 @@ def to_tensorrt(
     require_scheme(quantization(quantize).scheme)
     script = Path(path).parent / SCRIPT
     refuse_overwrite(script, force=force or _is_ours(script))
+    runs_here = importlib.util.find_spec("tensorrt") is not None
+    if runs_here:
+        refuse_overwrite(Path(path).with_suffix(".engine"), force=force)
     card = to_onnx(
         model,
         path,
@@ -96,7 +99,7 @@ def to_tensorrt(
     )
     write(script, (files(__package__) / SCRIPT).read_text())
     prepared = Prepared(card, script, commands(Path(path), card))
-    if importlib.util.find_spec("tensorrt") is None:
+    if not runs_here:
         return prepared
     with phase("build the engine", None):
         return _with_engine(prepared, Path(path), batch or 1)
@@ -149,6 +152,6 @@ def _with_engine(prepared: Prepared, path: Path, batch: int) -> Prepared:
     try:
         build(path, engine, batch)
         taken = measure(engine, batch=batch)
-    except RuntimeError as error:
-        raise InputError(f"{path} is written, but TensorRT makes no engine of it here ({error})") from error
+    except (RuntimeError, ImportError) as error:  # cuda-python may be missing
+        raise InputError(f"{path} is written, but TensorRT builds and times no engine of it here ({error})") from error
     return replace(prepared, engine=engine, median_ms=statistics.median(taken))

@@ -12,7 +12,7 @@ from ..classifier import read_classifier
 Language = Literal["python", "kotlin", "swift", "cpp"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 SUFFIXES: dict[Language, str] = {"python": "py", "kotlin": "kt", "swift": "swift", "cpp": "cc"}
-LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
+LIMITS = {"float32": (None, None), "int8": (-128, 127), "uint8": (0, 255)}
 
 
 def snippet(path: str | PathLike[str], language: Language) -> str:
@@ -23,7 +23,7 @@ def snippet(path: str | PathLike[str], language: Language) -> str:
         language: of the program.
 
     Raises:
-        InputError: no card, no preprocessing in it, several images a call, or an input that is no picture.
+        InputError: no card, no preprocessing in it, several images a call, an input that is no picture, or 16 bits.
     """
     facts = _facts(path, *read_classifier(path))
     import jinja2
@@ -39,6 +39,7 @@ def _facts(path: str | PathLike[str], card: Card, spec: Preprocessing) -> dict[s
     """What a template names: the sizes, types and scales of the card's first input and output."""
     source, target = card.inputs[0], card.outputs[0]
     _, height, width, channels = source["shape"]
+    least, most = LIMITS[source["dtype"]]
     mean, std = (
         tuple(side) if len(side) == channels else (sum(side) / len(side),) * channels for side in (spec.mean, spec.std)
     )
@@ -54,8 +55,8 @@ def _facts(path: str | PathLike[str], card: Card, spec: Preprocessing) -> dict[s
         "input_zero": source["zero_point"],
         "output_scale": target["scale"],
         "output_zero": target["zero_point"],
-        "least": LIMITS.get(source["dtype"], (0, 0))[0],
-        "most": LIMITS.get(source["dtype"], (0, 0))[1],
+        "least": least,
+        "most": most,
         "scale": spec.scale,
         "mean": [float(value) for value in mean],
         "std": [float(value) for value in std],

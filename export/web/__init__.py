@@ -9,16 +9,15 @@ from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 
-from ...errors import InputError
 from ...files import refuse_overwrite, write
 from ...litertjs import CORE, TOOLS, find_modules, script
-from ..card import Card, artifact_facts
+from ..card import Card, artifact_facts, card_path
 from ..classifier import read_classifier
 
 ARTIFACT, INDEX = "model.tflite", "index.html"
 PARTS = ("page.css", "file.js", "page.js", "network.js", "resize.js")
 RUNTIMES = ("", "_compat", "_threaded")  # LiteRT.js' builds: of relaxed SIMD, without it, and of several threads
-DTYPES = ("float32", "int8", "uint8")
+HEADERS_FILE = "_headers"
 HEADERS = "/*\n  Cross-Origin-Opener-Policy: same-origin\n  Cross-Origin-Embedder-Policy: require-corp\n"
 
 
@@ -35,7 +34,7 @@ def write_site(
         artifact: a .tflite file with its card; it may be the folder's own.
         folder: for the page; index.html is written last.
         litertjs: a node_modules folder with LiteRT.js; else where `keras_cnnzoo.litertjs.find_modules` looks.
-        force: replace a page that stands there.
+        force: replace files that stand there.
 
     Returns:
         The path of index.html.
@@ -44,9 +43,13 @@ def write_site(
         InputError: no card, not a classifier of single pictures, types that LiteRT.js does not take, no LiteRT.js.
     """
     artifact, folder = Path(artifact), Path(folder)
-    card = _named(*_checked(artifact))
+    card, _ = read_classifier(artifact)
     modules = find_modules(litertjs)
-    refuse_overwrite(folder / INDEX, force=force)
+    refuse_site(folder, force=force)
+    if artifact.absolute() != (folder / ARTIFACT).absolute():
+        for path in (folder / ARTIFACT, card_path(folder / ARTIFACT)):
+            refuse_overwrite(path, force=force)
+    card = _named(card, card.outputs[0]["shape"][-1])
     content = artifact.read_bytes()
     card = replace(card, artifact=artifact_facts(ARTIFACT, content))
     write(folder / ARTIFACT, content)
@@ -54,22 +57,14 @@ def write_site(
     _copy_runtime(modules, folder / "litert")
     for name in PARTS:
         write(folder / name, (files(__package__) / name).read_bytes())
-    write(folder / "_headers", HEADERS)
+    write(folder / HEADERS_FILE, HEADERS)
     return write(folder / INDEX, (files(__package__) / INDEX).read_bytes())
 
 
-def _checked(artifact: Path) -> tuple[Card, int]:
-    """The card, and how many classes there are."""
-    card, _ = read_classifier(artifact)
-    for tensor in (card.inputs[0], card.outputs[0]):
-        if tensor["dtype"] not in DTYPES:
-            raise InputError(
-                f"{artifact}: {tensor['name']} is {tensor['dtype']} and LiteRT.js takes {', '.join(DTYPES)}; export it "
-                "with --inputs float32 --outputs float32"
-            )
-    if not artifact.is_file():
-        raise InputError(f"{artifact}: no such file, though its card stands there")
-    return card, card.outputs[0]["shape"][-1]
+def refuse_site(folder: Path, *, force: bool) -> None:
+    """Raises InputError where a file of the page's would replace another, or cannot be written."""
+    for name in (INDEX, *PARTS, HEADERS_FILE):
+        refuse_overwrite(folder / name, force=force)
 
 
 def _named(card: Card, classes: int) -> Card:

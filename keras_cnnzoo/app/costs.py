@@ -10,7 +10,7 @@ decided what pays. What a network gains is expected by a pass's step: the latenc
 and it. Where two may do the same, neither gains much, and the first has the step. Interleaved, one thread, 224x224,
 batch 1; over several networks the geometric mean. Weights are random, int8 is calibrated with noise: latency depends on
 neither. Files and figures stay in FOLDER, so a run that was cut off goes on where it ended; delete NETWORK_SCHEME.json
-there to measure anew.
+there to measure anew. Figures of another machine are measured anew by themselves.
 """
 
 import json
@@ -18,8 +18,9 @@ import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -69,6 +70,21 @@ class Gain:
     step: float | None = None
 
 
+@dataclass(frozen=True)
+class Figures:
+    """A network's latencies in a scheme, and where and when they were measured.
+
+    Args:
+        machine: processor and cores.
+        measured: the day.
+        ratios: the latency of each other file by that of the file by all passes, with its interval.
+    """
+
+    machine: str
+    measured: str
+    ratios: dict[str, tuple[float, float, float]]
+
+
 def main(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Writes the section as well.")] = None,
     files: Annotated[Path | None, typer.Option(help="Keep the files and figures here, and go on from them.")] = None,
@@ -90,14 +106,17 @@ def main(
                 step(1)
         if prepare:
             return
-        gains: list[Gain] = []
+        gains, days = [], []
         with progress("measure", len(parts)) as step:
             for name, scheme in parts:
-                gains += measured(name, scheme, folder, seconds)
+                figures = measured(name, scheme, folder, seconds)
+                gains += gains_of(name, scheme, figures.ratios)
+                days.append(figures.measured)
                 step(1)
+    text = section(gains, max(days))
     if output is not None:
-        write(output, section(gains), force=force)
-    print(section(gains))
+        write(output, text, force=force)
+    print(text)
 
 
 @contextmanager
@@ -143,38 +162,63 @@ def _quickly(graph: Graph, scheme: Scheme, data: Calibration | None) -> bytes:
     return emitted(graph, scheme, data, learned={})
 
 
-def measured(name: str, scheme: Scheme, folder: Path, seconds: float) -> list[Gain]:
-    """The gain of each pass of which `build` made a file; measured once and kept.
+def measured(name: str, scheme: Scheme, folder: Path, seconds: float) -> Figures:
+    """The latency of each file that `build` made; measured once on a machine, and kept.
 
     Args:
         name: the network's.
         scheme: of the files.
         folder: where they lie.
         seconds: of measuring each.
+
+    Raises:
+        InputError: a file that could not be measured.
     """
     kept = folder / f"{name}_{scheme}.json"
-    if not kept.exists():
-        start = f"{name}_{scheme}_"
-        reference = folder / f"{start}{WITHOUT}{NOTHING}.tflite"
-        others = sorted(path for path in folder.glob(f"{start}*.tflite") if path != reference)
-        report = benchmark([reference, *others], seconds=seconds * (1 + len(others)))
-        ratios = {
-            path.stem.removeprefix(start): (m.ratio.value, m.ratio.low or 0.0, m.ratio.high or math.inf)
-            for path, m in zip(others, report.measurements[1:], strict=True)
-            if m.ratio is not None
-        }
-        write(kept, json.dumps(ratios))
-    return gains_of(name, scheme, json.loads(kept.read_text()))
+    if kept.exists():
+        figures = _read(kept)
+        if figures is not None and figures.machine == _machine():
+            return figures
+    start = f"{name}_{scheme}_"
+    reference = folder / f"{start}{WITHOUT}{NOTHING}.tflite"
+    others = sorted(path for path in folder.glob(f"{start}*.tflite") if path != reference)
+    report = benchmark([reference, *others], seconds=seconds * (1 + len(others)))
+    if report.unmeasured:
+        raise InputError(f"{report.unmeasured[0].label}: not measured ({report.unmeasured[0].reason})")
+    ratios = {
+        path.stem.removeprefix(start): (m.ratio.value, m.ratio.low or 0.0, m.ratio.high or math.inf)
+        for path, m in zip(others, report.measurements[1:], strict=True)
+        if m.ratio is not None
+    }
+    figures = Figures(_machine(), date.today().isoformat(), ratios)
+    write(kept, json.dumps(asdict(figures)))
+    return figures
+
+
+def _read(kept: Path) -> Figures | None:
+    """None of a file that does not say where it was measured."""
+    found = json.loads(kept.read_text())
+    return Figures(**found) if {"machine", "measured", "ratios"} == set(found) else None
+
+
+def _machine() -> str:
+    here = environment()
+    return f"{here.cpu}, {here.cores} cores"
 
 
 def gains_of(network: str, scheme: Scheme, ratios: dict[str, tuple[float, float, float]]) -> list[Gain]:
-    """Each pass's gain, from the latencies of the other files by that of the file by all, with their intervals."""
-    effective = [each.name for each in EVERYWHERE if f"{WITHOUT}{each.name}" in ratios]
-    chain = [*(ratios[f"{UPTO}{name}"][0] for name in [NOTHING, *effective][: len(effective)]), 1.0]
-    gains = [
-        Gain(name, network, scheme, *ratios[f"{WITHOUT}{name}"], step=before / after)
-        for name, before, after in zip(effective, chain, chain[1:], strict=False)
-    ]
+    """Each pass's gain, from the latencies of the other files by that of the file by all, with their intervals.
+
+    A file that could not be made is not there: without one a pass has no gain, or no step.
+    """
+    known = [each.name for each in EVERYWHERE if {f"{WITHOUT}{each.name}", f"{UPTO}{each.name}"} & set(ratios)]
+    latency = {name: ratios[f"{UPTO}{name}"][0] for name in [NOTHING, *known] if f"{UPTO}{name}" in ratios}
+    latency = dict.fromkeys(known[-1:], 1.0) | latency  # up to the last pass it is the file by all
+    gains = []
+    for before, name in pairwise([NOTHING, *known]):
+        if f"{WITHOUT}{name}" in ratios:
+            step = latency[before] / latency[name] if {before, name} <= set(latency) else None
+            gains.append(Gain(name, network, scheme, *ratios[f"{WITHOUT}{name}"], step=step))
     for each in (each.name for each in PASSES if f"{WITH}{each.name}" in ratios):
         value, low, high = ratios[f"{WITH}{each}"]
         gains.append(Gain(each, network, scheme, 1 / value, 1 / high, 1 / low if low else math.inf))
@@ -192,10 +236,14 @@ def lowered(graph: Graph, passes: Sequence[Pass]) -> tuple[Graph, list[Pass]]:
     return graph, effective
 
 
-def section(gains: Sequence[Gain]) -> str:
-    """This machine's part of costs.toml."""
-    here = environment()
-    lines = [f'["{this_target()}"]', f'machine = "{here.cpu}, {here.cores} cores"', f"measured = {date.today()}"]
+def section(gains: Sequence[Gain], day: str) -> str:
+    """This machine's part of costs.toml.
+
+    Args:
+        gains: of all passes, networks and schemes.
+        day: of the last measurement, in ISO 8601.
+    """
+    lines = [f'["{this_target()}"]', f'machine = "{_machine()}"', f"measured = {day}"]
     for scheme in SCHEMES:
         lines += ["", f'["{this_target()}".{scheme}]']
         for name in dict.fromkeys(g.name for g in gains if g.scheme == scheme):

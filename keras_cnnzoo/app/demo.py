@@ -10,7 +10,7 @@ from ..console import progress
 from ..errors import InputError
 from ..files import refuse_overwrite
 from ..preprocessing import PRESETS
-from ..training import Data, Recipe, Run, dataset, network, prefer_onednn, train
+from ..training import Data, Recipe, Run, dataset, network, train
 from ..training.pipeline import steps_per_epoch, test_images
 from .page import write_page
 from .result import Demo
@@ -38,7 +38,6 @@ def run_demo(data: str, folder: Path, *, epochs: int, size: int, seed: int, forc
     Raises:
         InputError: no such data, or a folder that cannot be written.
     """
-    prefer_onednn()
     paths = [folder / f"{NETWORK}_{scheme}.tflite" for scheme in SCHEMES]
     for path in (*paths, folder / "weights.safetensors", folder / "report.html"):
         refuse_overwrite(path, force=force)

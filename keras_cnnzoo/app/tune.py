@@ -1,51 +1,72 @@
-"""Tries combinations of lowering passes on this machine, a board or a phone, and keeps the fastest file."""
+"""Tries combinations of lowering passes on this machine, a board or a phone: which file is the fastest."""
 
+import hashlib
 import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..errors import InputError
 from ..export.calibration import Calibration
-from ..export.emit import without_rule
-from ..export.graph import Graph, from_keras
-from ..export.lowering.guard import lower_under
+from ..export.emit import emit, without_rule
+from ..export.graph import from_keras
+from ..export.interpreter import LiteRT
+from ..export.lowering import lower
+from ..export.lowering.accuracy import SQNR_LOSS, sqnr
+from ..export.lowering.guard import Lowered, lower_under
 from ..export.lowering.parity import Parity
-from ..export.lowering.passes import CANONICAL, NAMES, PASSES, choose
+from ..export.lowering.passes import NAMES, PASSES, Pass, choose
 from ..export.schemes import Scheme
-from ..export.tflite import emitted
-from ..mobile_bench import Estimate, benchmark
+from ..export.tflite import Origin, emitted, to_tflite
+from ..mobile_bench import Estimate, benchmark, verdict
 from ..mobile_bench.targets import Settings
 from ..mobile_bench.targets import target as target_at
 
 if TYPE_CHECKING:
     import keras
 
+COMPARED = 16  # calibration inputs that the int8 files answer
 Names = tuple[str, ...]
-Measure = Callable[[Sequence[Path]], list[tuple[float, float, float]]]
-"""Latency of each file relative to the first, with its interval: (value, low, high); the first is (1, 1, 1)."""
+Measure = Callable[[Sequence[Path]], list[Estimate]]
+"""Latency of each file relative to the first, whose own is 1."""
+ITSELF = Estimate(1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One combination and its latency relative to the best before it."""
+    """One combination and its latency relative to the best before it; no bounds where the rounds were too few."""
 
     passes: Names
     ratio: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     kept: bool
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """The fastest combination found, what was tried, and how it compares with no pass at all (latency ratio)."""
+    """The fastest combination found, and what was tried.
+
+    Args:
+        passes: of the fastest.
+        ratio: its latency relative to the file without a pass of choice.
+        low: of the ratio.
+        high: of the ratio.
+        trials: in their order.
+        complete: whether the budget was enough for all.
+        undone: passes and combinations that took no part since they change answers, and how.
+    """
 
     passes: Names
     ratio: float
+    low: float | None
+    high: float | None
     trials: tuple[Trial, ...]
     complete: bool
     undone: dict[str, str] = field(default_factory=dict)
@@ -70,19 +91,11 @@ def seconds_of(budget: str) -> float:
     return seconds
 
 
-def _bounded(ratio: Estimate | None) -> tuple[float, float, float]:
-    """A ratio and its interval: 1 for the reference itself, without bounds where the rounds were too few for any."""
-    if ratio is None:
-        return 1.0, 1.0, 1.0
-    low, high = ratio.low, ratio.high
-    return ratio.value, 0.0 if low is None else low, math.inf if high is None else high
-
-
-def load(source: str, weights: str | None, settings: Sequence[str]) -> "keras.Model":
-    """The network that the command line names."""
+def load(source: str, weights: str | None, settings: Sequence[str]) -> tuple["keras.Model", Origin]:
+    """The network that the command line names, and what is known of it."""
     from ..export import sources
 
-    return sources.load(source, weights, settings)[0]
+    return sources.load(source, weights, settings)
 
 
 def connected(target: str, remote_python: str | None, benchmark_model: str | None, ssh_config: str | None) -> Settings:
@@ -104,11 +117,11 @@ def measuring(
         runs: kept calls of each file.
     """
 
-    def measure(paths: Sequence[Path]) -> list[tuple[float, float, float]]:
+    def measure(paths: Sequence[Path]) -> list[Estimate]:
         report = benchmark(paths, threads=(threads,), runs=runs, targets=(target,), connection=connection)
         if report.unmeasured:
             raise InputError(report.unmeasured[0].reason or f"{report.unmeasured[0].label} has no latency there")
-        return [_bounded(m.ratio) for m in report.measurements]
+        return [m.ratio or ITSELF for m in report.measurements]
 
     return measure
 
@@ -124,23 +137,42 @@ def tune_model(
 ) -> Tuned:
     """Finds the passes that make the file fastest: none, auto and all first, then the best of them with one changed.
 
-    A challenger takes the place only where the whole interval of its latency ratio to the best lies below 1. Passes
-    that change an answer are undone by the guard and take no part.
+    A challenger takes the place only where the bench's verdict is "faster". Passes that change an answer in float32 are
+    undone by the guard, and an int8 file whose answers to the calibration inputs lose more than a decibel to those of
+    the file without passes takes no part. Of combinations that come to the same file one is measured.
 
     Args:
         model: functional, one input, whose layers the emitter knows.
-        budget: seconds; a measurement under way is finished.
+        budget: seconds of measuring, to which making the files is not counted; a measurement under way is finished.
         scheme: of the files.
         calibration: for int8; noise unless given.
         measure: on which machine; this one unless given.
-        step: told the seconds spent.
+        step: told the seconds of measuring.
 
     Raises:
         InputError: a layer that only TensorFlow's converter can write; a target that cannot be reached or is lost.
     """
-    search = _Search(model, scheme, calibration, measure or measuring(), time.perf_counter() + budget, step)
+    search = _Search(model, scheme, calibration, measure or measuring(), budget, step)
     with tempfile.TemporaryDirectory() as folder:
         return search.run(Path(folder))
+
+
+def keep(model: "keras.Model", passes: Names, path: Path, scheme: Scheme, origin: Origin, *, force: bool) -> None:
+    """Writes the file of a search without calibration data, and its card. Errors are those of `to_tflite`."""
+    data = _noise(model) if scheme == "int8" else None
+    to_tflite(model, path, quantize=scheme, calibration=data, lower=passes or "none", origin=origin, force=force)
+
+
+def _noise(model: "keras.Model") -> Calibration:
+    return Calibration.noise(2, tuple(model.inputs[0].shape[1:]))
+
+
+@dataclass(frozen=True)
+class _File:
+    """Of a combination; `passes` are those that did something."""
+
+    path: Path
+    passes: Names
 
 
 class _Search:
@@ -150,37 +182,49 @@ class _Search:
         scheme: Scheme,
         calibration: Calibration | None,
         measure: Measure,
-        deadline: float,
+        budget: float,
         step: Callable[[float], object],
     ) -> None:
         self.graph, self.check, self.scheme = from_keras(model), Parity.of(model, calibration), scheme
-        self.data = calibration or Calibration.noise(2, tuple(model.inputs[0].shape[1:]))
-        self.measure, self.deadline, self.step = measure, deadline, step
-        self.trials: list[Trial] = []
-        self.kept: Names = ()  # the best so far
+        self.data = calibration or _noise(model)
+        self.measure, self.left, self.step = measure, budget, step
+        self.kept: Names = ()  # the best so far as it was asked for: some of it may find nothing to do
+        self.seen: set[bytes] = set()  # digests of files
+        self.reached: list[float] = []  # decibels of int8 files, the plain one's first
+        self.undone: dict[str, str] = {}
 
     def run(self, folder: Path) -> Tuned:
-        lowered = lower_under(self.graph, PASSES, self.check)
-        missing = without_rule(lowered.graph)
+        whole = self._lowered(NAMES)
+        missing = without_rule(whole.graph)
         if missing:
             raise InputError(f"{self.graph.name}: no rule for {missing[0].op}, so there is nothing to choose from")
-        found = tuple(name for name in lowered.passes if name in NAMES)
-        plain = best = self._file(folder, ())
-        complete = True
-        for passes in self._challengers(found):
-            if time.perf_counter() > self.deadline:
+        found = tuple(name for name in NAMES if name in whole.passes or name in self._alone(name))
+        plain = self._file(folder, ())
+        if plain is None:
+            raise InputError(f"{self.graph.name}: {self.undone['none']}, so there is nothing to compare with")
+        best, trials, complete = plain, [], True
+        for asked in self._challengers(found):
+            if self.left <= 0:
                 complete = False
                 break
-            challenger = self._file(folder, passes)
-            start = time.perf_counter()
-            _, (ratio, low, high) = self.measure([best, challenger])
-            self.step(time.perf_counter() - start)
-            self.trials.append(Trial(passes, ratio, low, high, high < 1))
-            if high < 1:
-                best, self.kept = challenger, passes
-        ratio = self.measure([plain, best])[1][0] if self.kept else 1.0
-        undone = {step.name: step.fault or "" for step in lowered.undone}
-        return Tuned(self.kept, ratio, tuple(self.trials), complete, undone)
+            challenger = self._file(folder, asked)
+            if challenger is None:
+                continue
+            ratio = self._compared(challenger, best)
+            faster = verdict(ratio) == "faster"
+            trials.append(Trial(challenger.passes, ratio.value, ratio.low, ratio.high, faster))
+            if faster:
+                best, self.kept = challenger, asked
+        ratio = ITSELF if best is plain else self._compared(best, plain)
+        return Tuned(best.passes, ratio.value, ratio.low, ratio.high, tuple(trials), complete, self.undone)
+
+    def _compared(self, file: _File, reference: _File) -> Estimate:
+        start = time.perf_counter()
+        _, ratio = self.measure([reference.path, file.path])
+        seconds = time.perf_counter() - start
+        self.left -= seconds
+        self.step(seconds)
+        return ratio
 
     def _challengers(self, found: Names) -> Iterator[Names]:
         """Each combination once; those around the best follow it as it moves."""
@@ -200,10 +244,53 @@ class _Search:
                     yield around
             moved = self.kept != before
 
-    def _file(self, folder: Path, passes: Names) -> Path:
-        chosen = [p for p in PASSES if p in CANONICAL or p.name in passes]
-        graph: Graph = lower_under(self.graph, chosen, self.check).graph
+    def _lowered(self, asked: Names) -> Lowered:
+        lowered = lower_under(self.graph, _passes(asked), self.check)
+        if lowered.fault:
+            raise InputError(
+                f"{self.graph.name}: {lowered.fault}; its files are TensorFlow's, and there is nothing to tune"
+            )
+        self.undone |= {step.name: step.fault or "" for step in lowered.undone}
+        return lowered
+
+    def _alone(self, name: str) -> list[str]:
+        """What does something where the pass is the only one of choice: another may leave it nothing to do."""
+        return lower_under(self.graph, _passes((name,))).passes
+
+    def _file(self, folder: Path, asked: Names) -> _File | None:
+        """The combination's file; None where it was made before, or answers worse."""
+        lowered = self._lowered(asked)
+        passes = tuple(name for name in lowered.passes if name in NAMES)
         path = folder / f"{'_'.join(passes) or 'none'}.tflite"
-        if not path.exists():
-            path.write_bytes(emitted(graph, self.scheme, self.data if self.scheme == "int8" else None))
-        return path
+        if path.exists():
+            return None
+        content = emitted(lowered.graph, self.scheme, self.data if self.scheme == "int8" else None)
+        path.write_bytes(content)
+        digest = hashlib.sha256(content).digest()
+        if digest in self.seen:
+            return None
+        self.seen.add(digest)
+        if fault := lowered.fault or self._fault(content):
+            self.undone[", ".join(passes) or "none"] = fault
+            return None
+        return _File(path, passes)
+
+    def _fault(self, content: bytes) -> str | None:
+        """What an int8 file loses to the plain one, where it is too much."""
+        if self.scheme != "int8":
+            return None
+        self.reached.append(sqnr(self._expected, _joined(LiteRT(content)(self.data.inputs[:COMPARED]))))
+        loss = self.reached[0] - self.reached[-1]
+        return f"the int8 answers lose {loss:.1f} dB" if loss > SQNR_LOSS else None
+
+    @cached_property
+    def _expected(self) -> np.ndarray:
+        return _joined(LiteRT(emit(lower(self.graph)))(self.data.inputs[:COMPARED]))
+
+
+def _passes(asked: Names) -> list[Pass]:
+    return [p for p in PASSES if p.canonical or p.name in asked]
+
+
+def _joined(outputs: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([output.ravel() for output in outputs])

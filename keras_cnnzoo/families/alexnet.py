@@ -13,7 +13,7 @@ import keras
 from keras import layers
 
 from ..blocks import numbered, resized
-from ..kit import Kit, Norm, Padding, choose
+from ..kit import Kit, Norm, Padding, choose, drop
 from ..layers import LocalResponseNorm
 from ..model import IMAGENET, Head, Pooling, Weights, assemble, documented, end_point, image_input
 
@@ -124,8 +124,7 @@ def dense_layers(kit: Kit, head: Head, x: Any, dropout: float) -> Any:
     """6x6 map; dropout, dense, ReLU, twice; classifier."""
     x = resized(x, 6, name="avgpool")
     for index in (0, 3):
-        if dropout:
-            x = layers.Dropout(dropout, name=f"classifier_{index}")(x)
+        x = drop(x, dropout, name=f"classifier_{index}")
         if index == 0:
             x = layers.Flatten(name="flatten")(x)
         x = layers.Dense(HIDDEN, name=f"classifier_{index + 1}")(x)

@@ -12,7 +12,7 @@ import keras
 from keras import layers
 
 from ..errors import InputError
-from ..kit import Kit, Norm, Padding, choose
+from ..kit import Kit, Norm, Padding, at_least_one, choose, drop
 from ..model import CIFAR10, IMAGENET, Head, Pooling, Weights, assemble, documented, end_point, image_input, preset
 
 # variant: growth rate k (the stem has 2k channels), layers in each dense block
@@ -63,7 +63,7 @@ def densenet(
     """
     choose("variant", variant, tuple(CONVENTIONS))
     growth, blocks = VARIANTS[network]
-    growth = growth if growth_rate is None else checked(growth_rate)
+    growth = growth if growth_rate is None else at_least_one("growth_rate", growth_rate)
     kit = Kit(norm, activation, padding, *CONVENTIONS[variant])
     head = Head(include_top, pooling, classes, classifier_activation, classifier="classifier")
     image = image_input(input_tensor, input_shape, size=224, minimum=32)
@@ -121,20 +121,13 @@ def DenseNetBC(
     kit = Kit(norm, activation, padding)
     head = Head(include_top, pooling, classes, classifier_activation, classifier="classifier")
     image = image_input(input_tensor, input_shape, size=32, minimum=8)
-    x = kit.conv(image, 2 * checked(growth_rate), 3, name="features_conv0")
+    x = kit.conv(image, 2 * at_least_one("growth_rate", growth_rate), 3, name="features_conv0")
     x = end_point(x, "stem")
     stages = dense_blocks(kit, x, (depth // 6,) * 3, growth_rate, drop_rate, last="norm_final")
     network = f"densenet_bc_{depth}_{growth_rate}"
     return assemble(
         image, head(stages[-1]), head, stages=stages if features else None, weights=weights, network=network, name=name
     )
-
-
-def checked(growth_rate: int) -> int:
-    """The growth rate, at least 1."""
-    if growth_rate < 1:
-        raise InputError(f"growth_rate={growth_rate!r}: expected a count of at least 1")
-    return growth_rate
 
 
 def dense_blocks(
@@ -162,8 +155,7 @@ def dense_layer(kit: Kit, x: Any, growth_rate: int, drop_rate: float, *, name: s
         y = kit.normalize(y, name=f"{name}_norm{i}")
         y = kit.activate(y, name=f"{name}_relu{i}")
         y = kit.conv(y, filters, kernel, name=f"{name}_conv{i}")
-    if drop_rate:
-        y = layers.Dropout(drop_rate, name=f"{name}_dropout")(y)
+    y = drop(y, drop_rate, option="drop_rate", name=f"{name}_dropout")
     return layers.Concatenate(name=f"{name}_concat")([x, y])
 
 

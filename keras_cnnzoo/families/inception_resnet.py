@@ -16,7 +16,7 @@ from keras import layers
 
 from ..blocks import gated
 from ..inception import Conv, branch, mixed, stem
-from ..kit import Kit, Norm, Padding, choose
+from ..kit import Kit, Norm, Padding, choose, drop
 from ..model import IMAGENET, Head, Pooling, Weights, assemble, average, documented, end_point, image_input, preset
 
 Rows = tuple[tuple[Conv, ...], ...]
@@ -186,9 +186,7 @@ def unit(kit: Kit, x: Any, rows: Rows, scale: float, se_ratio: int | None, *, na
 
 def embedded(kit: Kit, head: Head, dropout: float, x: Any) -> Any:
     """v1's head. Average, dropout, dense of 512 without bias, norm, dense."""
-    x = average(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
+    x = drop(average(x), dropout, name="dropout")
     x = layers.Dense(512, use_bias=kit.norm == "none", name="last_linear")(x)
     return head.classify(kit.normalize(x, name="last_bn"))
 

@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from ..blocks import reduced, squeeze_excite
-from ..kit import SEQUENTIAL, Kit, Norm, Padding, choose, divisible
+from ..kit import SEQUENTIAL, Kit, Norm, Padding, choose, divisible, share
 from ..model import IMAGENET, Head, Pooling, Weights, assemble, documented, end_point, image_input, widened
 
 STEM, LAST = 32, 1280
@@ -70,6 +70,7 @@ def MobileNetV2(
         padding: "torch" (symmetric) or "same" (TensorFlow's); None is the variant's own.
     """
     choose("variant", variant, tuple(CONVENTIONS))
+    share("drop_path", drop_path)
     network = widened("mobilenet_v2", width)
     own, epsilon, momentum = CONVENTIONS[variant]
     kit = Kit(norm, activation, padding or own, epsilon, momentum)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import keras
 from keras import layers
 
-from ..kit import SEQUENTIAL, Kit, Norm, Padding, choose, divisible
+from ..kit import SEQUENTIAL, Kit, Norm, Padding, choose, divisible, share
 from ..model import (
     IMAGENET,
     Head,
@@ -94,6 +94,7 @@ def mobilenet_v3(
         padding: "torch" (symmetric) or "same" (TensorFlow's); None is the variant's own.
     """
     choose("variant", variant, tuple(CONVENTIONS))
+    share("drop_path", drop_path)
     registered = widened(f"{network}_minimalistic" if minimalistic else network, width)
     table, hidden = VARIANTS[network]
     own, epsilon, momentum = CONVENTIONS[variant]

@@ -9,8 +9,7 @@ from typing import Any
 
 import keras
 
-from ..errors import InputError
-from ..kit import Kit, Norm, Padding
+from ..kit import Kit, Norm, Padding, at_least_one
 from ..model import CIFAR10, IMAGENET, Head, Pooling, Weights, assemble, documented, image_input, preset
 from ..residual import Convs, Units, bottleneck, plan, residual_stages, stem
 
@@ -128,9 +127,7 @@ def grouped(depths: tuple[int, ...], cardinality: int, width: int) -> list[list[
 
 
 def _count(option: str, value: int | None, own: int) -> int:
-    if value is not None and value < 1:
-        raise InputError(f"{option}={value}: expected a count of at least 1, or None for the network's own")
-    return own if value is None else value
+    return own if value is None else at_least_one(option, value)
 
 
 ResNeXt50_32x4d = preset(resnext, "resnext50_32x4d", "ResNeXt50_32x4d")

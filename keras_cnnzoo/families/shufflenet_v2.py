@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..kit import SEQUENTIAL, Kit, Norm, Padding
 from ..layers import ChannelShuffle, ChannelSplit
 from ..model import IMAGENET, Head, Pooling, Weights, assemble, documented, end_point, image_input
+from ..registry import at_width
 
 # width: channels of the stem, of stages 2 to 4, of the last 1x1 convolution
 WIDTHS = {
@@ -70,7 +71,7 @@ def ShuffleNetV2(
         x = end_point(x, f"stage{stage}")
         stages.append(x)
     x = kit.conv_norm_act(x, last, name="conv5", parts=SEQUENTIAL)
-    network = f"shufflenet_v2_x{width:.1f}".replace(".", "_")
+    network = at_width("shufflenet_v2", width)
     return assemble(
         image, head(x, dropout), head, stages=stages if features else None, weights=weights, network=network, name=name
     )

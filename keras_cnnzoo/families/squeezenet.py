@@ -10,7 +10,7 @@ from typing import Any, Literal
 import keras
 from keras import layers
 
-from ..kit import Kit, Norm, Padding, choose
+from ..kit import Kit, Norm, Padding, choose, drop
 from ..model import IMAGENET, Head, Pooling, Weights, assemble, documented, end_point, image_input, preset
 
 Bypass = Literal["none", "simple", "complex"]
@@ -116,8 +116,7 @@ def part(kit: Kit, x: Any, filters: int, kernel: int, *, name: str) -> Any:
 
 def classify(kit: Kit, head: Head, x: Any, dropout: float) -> Any:
     """Dropout; 1x1 to the classes, ReLU, average; activation."""
-    if dropout:
-        x = layers.Dropout(dropout, name="classifier_0")(x)
+    x = drop(x, dropout, name="classifier_0")
     small = keras.initializers.RandomNormal(stddev=0.01)  # the authors': the average would not tame larger answers
     x = layers.Conv2D(int(head.classes), 1, kernel_initializer=small, name=head.classifier)(x)
     x = kit.activate(x, name="classifier_2")

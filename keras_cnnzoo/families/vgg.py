@@ -13,7 +13,7 @@ from keras import layers
 
 from ..blocks import numbered, resized
 from ..errors import InputError
-from ..kit import Kit, Norm, Padding, choose
+from ..kit import Kit, Norm, Padding, choose, drop
 from ..model import IMAGENET, Head, Pooling, Weights, assemble, documented, end_point, image_input, preset
 
 Variant = Literal["torch", "keras"]
@@ -105,8 +105,7 @@ def dense_layers(kit: Kit, head: Head, x: Any, variant: Variant, dropout: float)
     for index in (0, 3):
         x = layers.Dense(HIDDEN, name=f"classifier_{index}")(x)
         x = kit.activate(x, name=f"classifier_{index + 1}")
-        if dropout:
-            x = layers.Dropout(dropout, name=f"classifier_{index + 2}")(x)
+        x = drop(x, dropout, name=f"classifier_{index + 2}")
     return head.classify(x)
 
 

@@ -4,7 +4,6 @@ from .data import Arrays as Arrays
 from .data import Data as Data
 from .data import Pictures as Pictures
 from .data import Records as Records
-from .data import dataset as dataset
 from .loop import Diverged as Diverged
 from .loop import Run as Run
 from .loop import train as train
@@ -13,3 +12,4 @@ from .recipes import Recipe as Recipe
 from .recipes import list_recipes as list_recipes
 from .recipes import recipe as recipe
 from .records import write_shards as write_shards
+from .sources import dataset as dataset

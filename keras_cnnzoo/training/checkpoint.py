@@ -88,7 +88,8 @@ class Checkpoint:
         return {f"{part}/{i}": v for part, variables in parts.items() for i, v in enumerate(variables)}
 
     def _require_same(self, found: dict[str, Any]) -> None:
-        differs = _difference(found, self.identity)
+        """What a checkpoint of an older version does not say is not asked."""
+        differs = _difference(found, {key: value for key, value in self.identity.items() if key in found})
         if differs:
             raise InputError(
                 f"{self.path} is of another run ({differs}); choose another --out, or --force to start anew"

@@ -1,6 +1,7 @@
 """`cnnzoo train` and `cnnzoo shard`."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,7 +73,10 @@ def train(
     channels: Channels = 3,
     limit: Limit = None,
     preprocess: Annotated[
-        str | None, typer.Option(help="torch, tf, caffe, none or a JSON file; else what the weights say, or torch.")
+        str | None,
+        typer.Option(
+            help="torch, tf, caffe, none or a JSON file; else the weights' or the network's; torch without any."
+        ),
     ] = None,
     precision: Annotated[str, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")] = "float32",
     devices: Annotated[
@@ -100,12 +104,15 @@ def train(
     """
     prefer_onednn()
     if hosts > 1:
-        os.environ.setdefault("KERAS_BACKEND", "jax")  # before the builders load keras
+        backend = os.environ.setdefault("KERAS_BACKEND", "jax")  # before the builders load keras
+        if backend == "jax" and find_spec("jax") is None:
+            raise InputError(f"--hosts {hosts}: several hosts need JAX, which is not here; pip install jax")
     chosen = recipe(recipe_)
     of_recipe = [text for text in settings or [] if text.partition("=")[0] in FIELDS]
     chosen = chosen.changed(of_recipe, epochs=epochs, batch=batch, learning_rate=learning_rate)
     name = info(network).name
-    options = typed_options(builder_of(name), [text for text in settings or [] if text not in of_recipe], name)
+    others = [text for text in settings or [] if text not in of_recipe]
+    options = typed_options(builder_of(name), others, name, beside=FIELDS)
     _require(precision, export)
     with progress(f"read {data}", shown=not quiet):
         found = _data(data, test, size, channels, limit, seed)
@@ -181,7 +188,7 @@ def _require(precision: str, export: str | None) -> None:
 
 
 def _data(source: str, test: str | None, size: int | None, channels: int, limit: int | None, seed: int) -> "Data":
-    from .data import dataset
+    from .sources import dataset
 
     found = dataset(source, test=test, size=size, channels=channels, seed=seed)
     if found.skipped:
@@ -238,8 +245,8 @@ def shard(
 ) -> None:
     """Writes a data set as TFRecords, for sets that do not fit into memory or come over a network."""
     with progress(f"read {data}", shown=not quiet):
-        from .data import dataset
         from .records import write_shards
+        from .sources import dataset
 
         found = dataset(data, test=test, channels=channels, seed=seed)
     with progress("write", len(found.train) + len(found.test), shown=not quiet) as step:

@@ -9,19 +9,19 @@ import numpy as np
 import tensorflow as tf
 from keras.layers import BatchNormalization
 
+from ..errors import InputError
 from .fused_norm import fused_norms
 from .optimizer import optimizer
 from .recipes import Recipe
 
 
 def compile_by(recipe: Recipe, model: keras.Model, steps: int) -> None:
-    """Gives the model the recipe's optimizer and loss; `steps` make an epoch."""
-    if recipe.frozen_norm:
-        for layer in model.layers:
-            if isinstance(layer, BatchNormalization):
-                layer.trainable = False
-    last = model.layers[-1]
-    probabilities = getattr(getattr(last, "activation", None), "__name__", "") == "softmax"
+    """Gives the model the recipe's optimizer and loss; `steps` make an epoch.
+
+    Raises:
+        InputError: a model whose answers are neither logits nor a softmax's.
+    """
+    probabilities = _answers_probabilities(model)
     on_tensorflow = keras.backend.backend() == "tensorflow"
     with model.distribute_strategy.scope() if on_tensorflow else nullcontext():
         model.compile(
@@ -31,6 +31,34 @@ def compile_by(recipe: Recipe, model: keras.Model, steps: int) -> None:
             jit_compile=False if on_tensorflow else "auto",  # TensorFlow's XLA compiles for longer than a try trains
         )
         model.optimizer.build(model.trainable_variables)
+
+
+def _answers_probabilities(model: keras.Model) -> bool:
+    """Whether the last layer, of a nested model too, is a softmax; not logits."""
+    last = model.outputs[0]._keras_history.operation
+    if isinstance(last, keras.Model):
+        return _answers_probabilities(last)
+    kind = type(last).__name__.lower()
+    activation = kind if kind in ("softmax", "sigmoid") else getattr(getattr(last, "activation", None), "__name__", "")
+    if activation not in ("", "linear", "log_softmax", "softmax"):
+        raise InputError(
+            f"{model.name}: answers by {activation}; a classifier is trained on logits or a softmax: build it with "
+            "classifier_activation=None"
+        )
+    return activation == "softmax"
+
+
+@contextmanager
+def frozen_norms(model: keras.Model) -> Iterator[None]:
+    """Batch normalisations, nested ones too, that keep what they hold for as long."""
+    norms = _norms(model)
+    for norm in norms:
+        norm.trainable = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.trainable = True
 
 
 def trained_steps(model: keras.Model, batches: tf.data.Dataset, count: int) -> Iterator[tuple[float, float]]:
@@ -85,7 +113,7 @@ def _measured(model: keras.Model, batches: Iterable[Any]) -> list[np.ndarray]:
     It draws nothing from the model's own generators, so that training goes on as if nothing had been measured.
     """
     with _by_itself():
-        copy = keras.models.clone_model(keras.Model(model.input, model.output))  # one that is not compiled
+        copy = keras.models.clone_model(keras.Model(model.inputs[0], model.outputs[0]))  # one that is not compiled
         copy.set_weights(model.get_weights())
         for layer in copy._flatten_layers():
             if hasattr(layer, "rate"):  # dropout's

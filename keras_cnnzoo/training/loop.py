@@ -2,8 +2,10 @@
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -18,10 +20,11 @@ from ..precision import in_float32
 from ..preprocessing import PRESETS, Preprocessing
 from ..weights import save_weights
 from .checkpoint import Checkpoint, Progress
-from .compiled import averaged, compile_by, learning_rate, trained_steps
+from .compiled import averaged, compile_by, frozen_norms, learning_rate, trained_steps
 from .curve import Row, TensorBoard, to_svg, write_csv
 from .data import Arrays, Data
 from .hosts import any_of_all, part, require_same_step
+from .identity import identity
 from .interrupts import caught_signals
 from .pipeline import sample_batches, steps_per_epoch, test_batches, training_batches
 from .recipes import Recipe
@@ -109,15 +112,16 @@ def train(
     _require_fit(model, data)
     folder = None if out is None else Path(out)
     session = _Session(model, data, recipe, folder, seed, preprocessing, step, watch)
-    session.begin(force)
-    try:
-        session.run()
-    except tf.errors.OpError as error:
-        broken = _unreadable(data)
-        if broken is None:
-            raise
-        raise InputError(f"{data.name}: {broken}") from error
-    return session.finish()
+    with frozen_norms(model) if recipe.frozen_norm else nullcontext():
+        session.begin(force)
+        try:
+            session.run()
+        except tf.errors.OpError as error:
+            broken = _unreadable(data)
+            if broken is None:
+                raise
+            raise InputError(f"{data.name}: {broken}") from error
+        return session.finish()
 
 
 class _Session:
@@ -141,6 +145,7 @@ class _Session:
         self.part = part()
         if recipe.batch % self.part[1]:
             raise InputError(f"batch={recipe.batch}: a multiple of the {self.part[1]} hosts; see --batch")
+        self.identity = {} if folder is None else identity(model, data, recipe, preprocessing, seed)
         self.saved_at, self.cost, self.evaluation = math.inf, 0.0, 0.0  # seconds
 
     def begin(self, force: bool) -> None:
@@ -148,7 +153,7 @@ class _Session:
         compile_by(self.recipe, self.model, self.steps)
         if self.folder is None:
             return
-        self.checkpoint = Checkpoint(self.folder / "checkpoint.safetensors", self.model, self._identity())
+        self.checkpoint = Checkpoint(self.folder / "checkpoint.safetensors", self.model, self.identity)
         refuse_overwrite(self.checkpoint.path, force=True)
         found = None if force else self.checkpoint.restore()
         if found is None:
@@ -157,6 +162,7 @@ class _Session:
         require_same_step(self.progress.step)
         if force and self._writes:
             self.checkpoint.path.unlink(missing_ok=True)
+            shutil.rmtree(self.folder / "tensorboard", ignore_errors=True)
         self.step(self.progress.step)
         self.tensorboard = TensorBoard(self.folder / "tensorboard") if self._writes else None
 
@@ -193,23 +199,8 @@ class _Session:
             save_weights(plain, self.folder / "weights.safetensors", preprocessing=self.preprocessing)
             with replacing(self.folder / "model.keras") as temporary:
                 plain.save(temporary)
-            write(self.folder / "summary.json", json.dumps(run.to_dict() | self._identity(), indent=2))
+            write(self.folder / "summary.json", json.dumps(run.to_dict() | self.identity, indent=2))
         return run
-
-    def _identity(self) -> dict[str, Any]:
-        """What must be the same for a run to be taken up again."""
-        return {
-            "network": self.model.name,
-            "shape": list(self.data.shape),
-            "classes": len(self.data.classes),
-            "parameters": self.model.count_params(),
-            "precision": self.model.dtype_policy.name,
-            "data": self.data.name,
-            "images": len(self.data.train),
-            "recipe": self.recipe.to_dict(),
-            "preprocessing": self.preprocessing.to_dict(),
-            "seed": self.seed,
-        }
 
     def _end_epoch(self) -> None:
         progress, began = self.progress, time.monotonic()
@@ -270,7 +261,7 @@ class _Session:
         return (
             f"epoch {epoch + 1}, step {step + 1}: {what}; train with a smaller --learning-rate than "
             f"{self.recipe.learning_rate:g}, and look for faults among the images"
-            f"{f'; {self.checkpoint.path} holds the last good state' if kept else ''}"
+            f"{f'; {self.checkpoint.path} holds the last good state of this rate: --force starts anew' if kept else ''}"
         )
 
     def _stop(self) -> None:
@@ -281,6 +272,8 @@ class _Session:
 
 
 def _require_fit(model: keras.Model, data: Data) -> None:
+    if not model.built:
+        raise InputError(f"{model.name}: its input is not known; put keras.Input({data.shape}) before its layers")
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise InputError(f"{model.name}: one input and one output are trained; build it without auxiliary heads")
     reads, answers = (tuple(side[0].shape[1:]) for side in (model.inputs, model.outputs))

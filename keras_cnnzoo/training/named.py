@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from .data import Arrays, Data, split
+from .data import Arrays, Data, Whole
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of the package dataset-fashion-mnist
 FASHION = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-def fashion_mnist(seed: int) -> Data:
+def fashion_mnist() -> Data:
     """70,000 pictures of clothes (https://github.com/zalandoresearch/fashion-mnist), from Debian's package or Keras."""
     if DEBIAN.is_dir():
         parts = [
@@ -43,7 +43,7 @@ def _idx(path: Path) -> np.ndarray:
         raise InputError(f"{path}: truncated, or no idx file ({error})") from error
 
 
-def cifar10(seed: int) -> Data:
+def cifar10() -> Data:
     import keras
 
     parts = _downloaded(keras.datasets.cifar10.load_data, "CIFAR-10")
@@ -51,7 +51,7 @@ def cifar10(seed: int) -> Data:
     return Data(train, test, CIFAR10, (32, 32, 3), "cifar10")
 
 
-def digits(seed: int) -> Data:
+def digits() -> Whole:
     """scikit-learn's 1,797 handwritten digits."""
     try:
         from sklearn.datasets import load_digits
@@ -59,7 +59,7 @@ def digits(seed: int) -> Data:
         raise InputError("the digits come with scikit-learn: pip install 'keras-cnnzoo[demo]'") from error
     found = load_digits()
     pixels = np.round(found.images * (255 / 16)).astype(np.uint8)[..., None]
-    return split(Arrays(pixels, found.target), tuple("0123456789"), (8, 8, 1), "scikit-learn digits", seed)
+    return Whole(Arrays(pixels, found.target), tuple("0123456789"), (8, 8, 1), "scikit-learn digits")
 
 
 def _downloaded(load: Callable, title: str) -> tuple:
@@ -71,5 +71,5 @@ def _downloaded(load: Callable, title: str) -> tuple:
         raise InputError(f"{title} is neither in Keras' cache nor to be downloaded ({error})") from error
 
 
-NAMED: dict[str, Callable[[int], Data]] = {"fashion_mnist": fashion_mnist, "cifar10": cifar10, "digits": digits}
-"""By name; the seed draws the fifth that is held out, where a set has no test images of its own."""
+NAMED: dict[str, Callable[[], Data | Whole]] = {"fashion_mnist": fashion_mnist, "cifar10": cifar10, "digits": digits}
+"""By name."""

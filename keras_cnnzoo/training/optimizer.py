@@ -83,12 +83,14 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int) -> keras.optimizer
     return made
 
 
-def _layers(model: keras.Model) -> list[keras.layers.Layer]:
-    return [layer for layer in model.layers if layer.trainable_variables]
+def _owners(model: keras.Model) -> dict[int, keras.layers.Layer]:
+    """The layer that holds each trainable variable itself, nested models' too, by the variable's id."""
+    held = {id(v): layer for layer in model._flatten_layers() for v in layer._trainable_variables}
+    return {id(v): held[id(v)] for v in model.trainable_variables}
 
 
 def _decays(recipe: Recipe, model: keras.Model) -> tuple[float, ...]:
-    owner = {id(v): layer for layer in _layers(model) for v in layer.trainable_variables}
+    owner = _owners(model)
 
     def decays(variable: Any) -> bool:
         depthwise = isinstance(owner[id(variable)], keras.layers.DepthwiseConv2D)
@@ -99,6 +101,7 @@ def _decays(recipe: Recipe, model: keras.Model) -> tuple[float, ...]:
 
 def _starts(recipe: Recipe, model: keras.Model, steps: int) -> tuple[int, ...]:
     """The step at which each variable joins: the classifier's at once, the first layer's after `unfreeze` epochs."""
-    layers = _layers(model)
-    depth = {id(v): i / max(len(layers) - 1, 1) for i, layer in enumerate(layers) for v in layer.trainable_variables}
-    return tuple(round(recipe.unfreeze * steps * (1 - depth[id(v)])) for v in model.trainable_variables)
+    owner = _owners(model)
+    place = {layer: i for i, layer in enumerate(dict.fromkeys(owner.values()))}
+    last = max(len(place) - 1, 1)
+    return tuple(round(recipe.unfreeze * steps * (1 - place[owner[id(v)]] / last)) for v in model.trainable_variables)

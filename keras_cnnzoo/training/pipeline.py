@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -61,7 +62,7 @@ def training_batches(
     def crops(step: tf.Tensor) -> tf.Tensor | None:
         return boxes(Draws(seed + 1, step, part), order.own, recipe.area) if recipe.area < 1 else None
 
-    batches = _training_pictures(data.train, order, start, data.shape, crops)
+    batches = _training_pictures(data.train, order, start, _Fit(data.shape, preprocessing), crops)
     return batches.map(finished, tf.data.AUTOTUNE, deterministic=True).prefetch(4)
 
 
@@ -97,11 +98,12 @@ def _first(source: Source, data: Data, preprocessing: Preprocessing, count: int)
 
 def _in_order(source: Source, data: Data, preprocessing: Preprocessing, batch: int) -> tf.data.Dataset:
     normalised = _normaliser(preprocessing, data.shape[2])
+    fit = _Fit(data.shape, preprocessing)
     if isinstance(source, Records):
-        read = _parsed(data.shape)
+        read = _parsed(fit)
         pairs = tf.data.TFRecordDataset(list(source.files)).batch(batch).map(lambda records: read(records, None))
     else:
-        of = _reader(source, data.shape)
+        of = _reader(source, fit)
         indices = tf.data.Dataset.range(len(source)).batch(batch)
         pairs = indices.map(lambda chosen: of(chosen, None), tf.data.AUTOTUNE)
     return pairs.map(
@@ -127,20 +129,18 @@ class _Order:
         return tf.cast(tf.stack([tf.constant(self.seed, tf.int64), epoch]), tf.int32)
 
 
-def _training_pictures(
-    source: Source, order: _Order, start: int, shape: tuple[int, int, int], crops: Callable
-) -> tf.data.Dataset:
+def _training_pictures(source: Source, order: _Order, start: int, fit: "_Fit", crops: Callable) -> tf.data.Dataset:
     """(step, images, labels) of each step from `start` on."""
     steps = tf.data.Dataset.range(start, order.total)
     if isinstance(source, Records):
-        read = _parsed(shape)
+        read = _parsed(fit)
         records = _shuffled_records(source, order, start).batch(order.batch, drop_remainder=True)
         return tf.data.Dataset.zip(steps, records).map(
             lambda step, batch: (step, *read(batch[order.first :][: order.own], crops(step))),
             tf.data.AUTOTUNE,
             deterministic=True,
         )
-    of = _reader(source, shape)
+    of = _reader(source, fit)
     return steps.map(lambda step: (step, *of(order(step), crops(step))), tf.data.AUTOTUNE, deterministic=True)
 
 
@@ -170,7 +170,7 @@ def _shuffled_records(source: Records, order: _Order, start: int) -> tf.data.Dat
     return tf.data.Dataset.range(first, order.total // order.steps).flat_map(epoch_of).skip(done * order.batch)
 
 
-def _parsed(shape: tuple[int, int, int]) -> Callable[[tf.Tensor, tf.Tensor | None], tuple[tf.Tensor, tf.Tensor]]:
+def _parsed(fit: "_Fit") -> Callable[[tf.Tensor, tf.Tensor | None], tuple[tf.Tensor, tf.Tensor]]:
     features = {
         "image/encoded": tf.io.FixedLenFeature((), tf.string),
         "image/class/label": tf.io.FixedLenFeature((), tf.int64),
@@ -178,13 +178,13 @@ def _parsed(shape: tuple[int, int, int]) -> Callable[[tf.Tensor, tf.Tensor | Non
 
     def read(records: tf.Tensor, crops: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         found = tf.io.parse_example(records, features)
-        return _decoded(found["image/encoded"], crops, shape), found["image/class/label"]
+        return _decoded(found["image/encoded"], crops, fit), found["image/class/label"]
 
     return read
 
 
 def _reader(
-    source: Arrays | Pictures, shape: tuple[int, int, int]
+    source: Arrays | Pictures, fit: "_Fit"
 ) -> Callable[[tf.Tensor, tf.Tensor | None], tuple[tf.Tensor, tf.Tensor]]:
     """From indices and crops to uint8 images and labels."""
     labels = tf.constant(source.labels)
@@ -202,7 +202,7 @@ def _reader(
         chosen = tf.gather(encoded, indices)
         if in_files:
             chosen = tf.map_fn(tf.io.read_file, chosen)
-        return _decoded(chosen, crops, shape), tf.gather(labels, indices)
+        return _decoded(chosen, crops, fit), tf.gather(labels, indices)
 
     return decode
 
@@ -214,16 +214,16 @@ def _cropped(images: tf.Tensor, crops: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.round(tf.ensure_shape(scaled, (None, height, width, channels))), tf.uint8)
 
 
-def _decoded(encoded: tf.Tensor, crops: tf.Tensor | None, shape: tuple[int, int, int]) -> tf.Tensor:
+def _decoded(encoded: tf.Tensor, crops: tf.Tensor | None, fit: "_Fit") -> tf.Tensor:
     """(n,) bytes of pictures -> (n, *shape) uint8: a random crop's, or what `Preprocessing.fit` cuts out."""
     whole = tf.constant([[0.0, 0.0, 1.0, 1.0]])
     windows = tf.tile(whole, (tf.size(encoded), 1)) if crops is None else crops
 
     def decode(pair: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        picture = _pixels(pair[0], shape[2])
-        return _fitted(picture, shape) if crops is None else _window(picture, pair[1], shape)
+        picture = _pixels(pair[0], fit.shape[2])
+        return fit.central(picture) if crops is None else fit.window(picture, pair[1])
 
-    return tf.map_fn(decode, (encoded, windows), fn_output_signature=tf.TensorSpec(shape, tf.uint8))
+    return tf.map_fn(decode, (encoded, windows), fn_output_signature=tf.TensorSpec(fit.shape, tf.uint8))
 
 
 def _pixels(encoded: tf.Tensor, channels: int) -> tf.Tensor:
@@ -246,30 +246,36 @@ def _by_pillow(content: bytes, channels: int) -> np.ndarray:
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
-def _window(picture: tf.Tensor, box: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
-    sides = tf.cast(tf.tile(tf.shape(picture)[:2], (2,)), tf.float32)
-    top, left, bottom, right = tf.unstack(tf.cast(tf.round(box * sides), tf.int32))
-    part = picture[top : tf.maximum(bottom, top + 1), left : tf.maximum(right, left + 1)]
-    return _resized(part, shape)
+@dataclass(frozen=True)
+class _Fit:
+    """How a decoded picture comes to (height, width, channels): by the crop and interpolation of a spec."""
 
+    shape: tuple[int, int, int]
+    spec: Preprocessing
 
-def _fitted(picture: tf.Tensor, shape: tuple[int, int, int], crop: float = 0.875) -> tf.Tensor:
-    """The central square, as Preprocessing.fit has it; a picture of the right size as it is."""
+    def window(self, picture: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
+        """A box of the picture, in shares of its sides."""
+        sides = tf.cast(tf.tile(tf.shape(picture)[:2], (2,)), tf.float32)
+        top, left, bottom, right = tf.unstack(tf.cast(tf.round(box * sides), tf.int32))
+        return self._resized(picture[top : tf.maximum(bottom, top + 1), left : tf.maximum(right, left + 1)])
 
-    def cut() -> tf.Tensor:
-        sides, wanted = tf.cast(tf.shape(picture)[:2], tf.float32), tf.constant(shape[:2], tf.float32)
-        kept = wanted / tf.reduce_max(wanted / crop / sides)
-        first = tf.cast(tf.round((sides - kept) / 2), tf.int32)
-        kept_pixels = tf.maximum(tf.cast(tf.round(kept), tf.int32), 1)
-        return _resized(tf.slice(picture, [first[0], first[1], 0], [kept_pixels[0], kept_pixels[1], shape[2]]), shape)
+    def central(self, picture: tf.Tensor) -> tf.Tensor:
+        """The central part, as Preprocessing.fit has it; a picture of the right size as it is."""
 
-    same = tf.reduce_all(tf.shape(picture)[:2] == shape[:2])
-    return tf.ensure_shape(tf.cond(same, lambda: picture, cut), shape)
+        def cut() -> tf.Tensor:
+            sides, wanted = tf.cast(tf.shape(picture)[:2], tf.float32), tf.constant(self.shape[:2], tf.float32)
+            kept = wanted / tf.reduce_max(tf.constant(self.spec.enlarged(self.shape[:2]), tf.float32) / sides)
+            first = tf.cast(tf.round((sides - kept) / 2), tf.int32)
+            size = tf.maximum(tf.cast(tf.round(kept), tf.int32), 1)
+            return self._resized(tf.slice(picture, [*tf.unstack(first), 0], [*tf.unstack(size), self.shape[2]]))
 
+        same = tf.reduce_all(tf.shape(picture)[:2] == self.shape[:2])
+        return tf.ensure_shape(tf.cond(same, lambda: picture, cut), self.shape)
 
-def _resized(picture: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
-    scaled = tf.image.resize(picture, shape[:2], antialias=True)
-    return tf.ensure_shape(tf.cast(tf.clip_by_value(tf.round(scaled), 0, 255), tf.uint8), shape)
+    def _resized(self, picture: tf.Tensor) -> tf.Tensor:
+        scaled = tf.image.resize(picture, self.shape[:2], self.spec.interpolation, antialias=True)
+        pixels = tf.clip_by_value(tf.round(tf.cast(scaled, tf.float32)), 0, 255)
+        return tf.ensure_shape(tf.cast(pixels, tf.uint8), self.shape)
 
 
 def _normaliser(spec: Preprocessing, channels: int) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_type_hints
 
 from ..errors import InputError, suggestion
-from ..options import typed_options
+from ..options import described, fits, typed_options
 
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["constant", "linear", "cosine", "step", "exponential"]
@@ -82,13 +82,13 @@ class Recipe:
     unfreeze: float = 0.0
 
     def __post_init__(self) -> None:
+        for key, hint in get_type_hints(Recipe).items():
+            if not fits(getattr(self, key), hint):
+                raise InputError(f"recipe {self.name}: {key}={getattr(self, key)!r}: expected {described(hint)}")
         for key, (holds, limits) in LIMITS.items():
             value = getattr(self, key)
             if not (math.isfinite(value) and holds(value)):
                 raise InputError(f"recipe {self.name}: {key}={value}: {limits}")
-        for key, choices in (("optimizer", get_args(Optimizer)), ("schedule", get_args(Schedule))):
-            if getattr(self, key) not in choices:
-                raise InputError(f"recipe {self.name}: {key}={getattr(self, key)!r}: one of {', '.join(choices)}")
         if any(not 0 < share < 1 for share in self.milestones):
             raise InputError(f"recipe {self.name}: milestones={self.milestones}: shares of the run, between 0 and 1")
 
@@ -163,7 +163,4 @@ def _recipe(name: str, table: dict[str, Any]) -> Recipe:
     if unknown:
         raise InputError(f"recipe {name}: no entry {unknown[0]!r}; there are {', '.join(sorted(FIELDS))}")
     entries: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
-    try:
-        return Recipe(name, **entries)
-    except TypeError as error:
-        raise InputError(f"recipe {name}: a value of the wrong kind ({error})") from error
+    return Recipe(name, **entries)

@@ -36,24 +36,42 @@ def write_shards(
         folder: where they shall stand.
         per_shard: pictures a file; some 100 to 200 MB a file suit a network file system.
         seed: of the order.
-        force: replace files that exist.
+        force: replace what stands there: dataset.json and the files of an earlier one.
         step: told of each picture written.
 
     Returns:
         The dataset.json, which is written last.
 
     Raises:
-        InputError: a folder that cannot be written, or data that are TFRecords already.
+        InputError: a folder that cannot be written, pictures of neither 1 nor 3 channels, one that cannot be read, or
+            data that are TFRecords already.
     """
     if per_shard < 1:
         raise InputError(f"per_shard={per_shard}: 1 picture or more")
-    index = Path(folder) / "dataset.json"
-    refuse_overwrite(index, force=force)
+    _require_encodable(data)
+    index = _cleared(Path(folder), force)
     parts = {
         part: _write_part(source, Path(folder), part, per_shard, seed, step)
         for part, source in (("train", data.train), ("test", data.test))
     }
-    return write(index, json.dumps({"classes": data.classes, "name": data.name, **parts}, indent=2))
+    said = {"classes": data.classes, "name": data.name, "shape": data.shape}
+    return write(index, json.dumps(said | parts, indent=2))
+
+
+def _require_encodable(data: Data) -> None:
+    if data.shape[2] not in (1, 3):
+        raise InputError(f"{data.name}: pictures of {data.shape[2]} channels; shards hold those of 1 or 3")
+    if any(isinstance(source, Records) for source in (data.train, data.test)):
+        raise InputError(f"{data.name}: the data are TFRecords already")
+
+
+def _cleared(folder: Path, force: bool) -> Path:
+    """Where the dataset.json will stand, in a folder without files of an earlier one."""
+    index = folder / "dataset.json"
+    for file in (index, *sorted(folder.glob("t[er]*-[0-9][0-9][0-9][0-9][0-9].tfrecord"))):
+        refuse_overwrite(file, force=force)
+        file.unlink(missing_ok=True)  # dataset.json first: it must not name what is gone
+    return index
 
 
 def _write_part(
@@ -61,8 +79,7 @@ def _write_part(
 ) -> dict[str, int]:
     import tensorflow as tf
 
-    if isinstance(source, Records):
-        raise InputError(f"{folder}: the data are TFRecords already")
+    assert not isinstance(source, Records)
     order, counts = np.random.default_rng(seed).permutation(len(source)), {}
     for number, start in enumerate(range(0, len(source), per_shard)):
         file, chosen = f"{part}-{number:05}.tfrecord", order[start : start + per_shard]
@@ -81,7 +98,12 @@ def _encoded(source: Source, i: int) -> bytes:
         return buffer.getvalue()
     assert not isinstance(source, Records)
     item = source.encoded[i]
-    return Path(item).read_bytes() if isinstance(item, str) else item
+    if isinstance(item, bytes):
+        return item
+    try:
+        return Path(item).read_bytes()
+    except OSError as error:
+        raise InputError(f"{item}: cannot be read ({error.strerror}); mend or remove it") from error
 
 
 def _example(encoded: bytes, label: int) -> bytes:
@@ -109,8 +131,13 @@ def unreadable(source: Records) -> str | None:
     return None
 
 
-def read_shards(folder: str | os.PathLike[str], shape: tuple[int, int, int]) -> Data:
+def read_shards(folder: str | os.PathLike[str], size: int | None, channels: int) -> Data:
     """The data that `write_shards` wrote, read as they are used.
+
+    Args:
+        folder: where they stand.
+        size: height and width that they are read at; else those that they were written from.
+        channels: at most so many.
 
     Raises:
         InputError: a dataset.json that says something else, or files that are missing.
@@ -123,6 +150,7 @@ def read_shards(folder: str | os.PathLike[str], shape: tuple[int, int, int]) -> 
             for part in ("train", "test")
         )
         classes, name = tuple(map(str, found["classes"])), str(found["name"])
+        height, width, depth = map(int, found.get("shape", (224, 224, 3)))  # which older files lack
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{index}: not written by `cnnzoo shard` ({error!r})") from error
     if strange := next((n for part in ("train", "test") for n in found[part] if n != Path(n).name), None):
@@ -130,4 +158,4 @@ def read_shards(folder: str | os.PathLike[str], shape: tuple[int, int, int]) -> 
     missing = next((file for file in train.files + test.files if not Path(file).is_file()), None)
     if missing is not None:
         raise InputError(f"{missing}: missing, though {index} names it")
-    return Data(train, test, classes, shape, name)
+    return Data(train, test, classes, (size or height, size or width, min(depth, channels)), name)

@@ -92,6 +92,8 @@ def _resnet(stage: str, unit: str, number: str, part: str) -> Iterator[str]:
 
 
 def _mobilenet(kind: str, number: str, norm: str | None) -> Iterator[str]:
+    if not 1 <= int(number) <= len(MOBILENET_UNITS):
+        return
     stage, unit = MOBILENET_UNITS[int(number) - 1]
     yield f"blocks_{stage}_{unit}_" + (f"bn{('dw', 'pw').index(kind) + 1}" if norm else f"conv_{kind}")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..registry import at_width
 
 FOLDER = Path(__file__).parent / "bundled"
 DATA_SETS = ("fashion_mnist", "cifar10_jpeg")  # what weights= may say
@@ -66,7 +67,7 @@ class Bundled:
     def names(self) -> tuple[str, ...]:
         """The registry's name, and the one that a width among the options gives."""
         width = self.options.get("width", 1)
-        return self.network, f"{self.network}_x{float(width)}".replace(".", "_") if width != 1 else self.network
+        return self.network, at_width(self.network, width) if width != 1 else self.network
 
     def defaults(self) -> dict[str, Any]:
         """What its builder must be called with."""

@@ -9,13 +9,14 @@ from importlib.resources import files
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..errors import InputError, suggestion
 from ..preprocessing import PRESETS, Preprocessing
+from .bundled import DATA_SETS
 
 if TYPE_CHECKING:
     import keras
 
-NAMED = re.compile(r"imagenet|keras\.applications|[a-z][\w.]*:\S+")  # what weights= may say instead of a path
+NAMED = re.compile(r"\w+|keras\.applications|[a-z][\w.]*:\S+")  # what weights= may say instead of a file's path
 EPSILON = 1e-6  # by which two epsilons of batch normalisation may differ
 
 
@@ -80,8 +81,9 @@ def checkpoint(spec: str, network: str) -> Checkpoint:
         return row
     own = [row for row in checkpoints() if row.network == network]
     offered = ", ".join(repr(row.spec) for row in own)
+    hint = suggestion(spec, [*DATA_SETS, *("imagenet" for row in own if row.imagenet), *(row.spec for row in own)])
     known = f"it has {offered}" if own else "none is known for it; give a weights file"
-    raise InputError(f"weights={spec!r}: no such checkpoint of {network}; {known}")
+    raise InputError(f"weights={spec!r}: no such checkpoint of {network}; {hint}{known}")
 
 
 def variant_of(weights: str | PathLike[str] | None, network: str) -> str | None:

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ..console import print_json, terminal
+from ..console import FAILED_GATE, print_json, terminal
 from ..errors import InputError
 from .bundled import DATA_SETS, Bundled, all_bundled, bundled
 from .catalogue import Checkpoint, checkpoint, of_network
-from .download import cached, fetch_shown, verified
+from .download import cached, fetch_shown, require_published
 
 app = typer.Typer(no_args_is_help=True, help="Public checkpoints: what there is, what is here, and other formats.")
 
@@ -31,11 +31,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """Lists the checkpoints: published top-1, licence, and whether they are here; `*` is what imagenet means."""
-    rows, ours = list(of_network(pattern)), _bundled(pattern)
-    if not rows and not ours:
-        raise InputError(
-            f"{pattern}: no checkpoint is known of a network of that name; `cnnzoo list` shows the networks"
-        )
+    rows, ours = _known(pattern)
     if as_json:
         print_json([_facts(row) for row in rows] + [_shipped(row) for row in ours])
         return
@@ -74,27 +70,33 @@ def verify(
     pattern: Annotated[str, typer.Argument(help="A shell pattern of networks.")] = "*", as_json: AsJson = False
 ) -> None:
     """Checks the hash of every file in the cache and the package; exit code 3 where one is not what was published."""
-    found = [(_facts(row), verified(row)) for row in of_network(pattern)]
-    found += [(_shipped(row), row.verified) for row in _bundled(pattern)]
-    here = [facts | {"verified": right} for facts, right in found if right is not None]
+    rows, ours = _known(pattern)
+    faults = {str(cached(row)): _fault(row) for row in rows if cached(row).is_file()}
+    faults |= {str(row.path): None if row.verified else f"{row.path}: not the file that was shipped" for row in ours}
+    facts = [*map(_facts, rows), *map(_shipped, ours)]
+    here = [of | {"verified": faults[of["path"]] is None} for of in facts if of["path"] in faults]
     if as_json:
         print_json(here)
-    for row in () if as_json else here:
-        said = "as published" if row["verified"] else "NOT what was published; delete it"
-        terminal().print(f"{row['path']}: {said}", soft_wrap=True)
+    for path, fault in () if as_json else faults.items():
+        terminal().print(fault or f"{path}: as published", soft_wrap=True)
     if not here and not as_json:
         terminal().print("no checkpoint is here")
-    if not all(row["verified"] for row in here):
-        raise typer.Exit(3)
+    if any(faults.values()):
+        raise typer.Exit(FAILED_GATE)
 
 
 @app.command(epilog="**Example:** `cnnzoo weights convert resnet50-11ad3fa6.pth -b resnet50 -o resnet50.safetensors`")
 def convert(
-    source: Annotated[Path, typer.Argument(help="A .pth, .th, .safetensors, .npz, .h5, .weights.h5 or .keras file.")],
+    source: Annotated[
+        Path, typer.Argument(help="A .pth, .pt, .th, .safetensors, .npz, .h5, .weights.h5 or .keras file.")
+    ],
     builder: Annotated[str, typer.Option("--builder", "-b", help="The network that it belongs to.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .safetensors or .npz file.")],
     preprocess: Annotated[
-        str | None, typer.Option(help="What it was trained on, kept in the file: torch, tf, caffe, none, a JSON file.")
+        str | None,
+        typer.Option(
+            help="What it was trained on, for the file: torch, tf, caffe, none, a JSON file; else what the source says."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder; repeatable.")
@@ -102,30 +104,43 @@ def convert(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
     """Writes a weights file in our format, by the names of our layers, after it fitted the network strictly."""
-    from ..files import refuse_overwrite
     from ..options import typed_options
     from ..preprocessing import preprocessing
     from ..registry import builder_of, create, info
-    from .load import save_weights
+    from .load import Adapted, preprocessing_of, require_place, save_weights
 
-    refuse_overwrite(output, force=force)
+    require_place(output, preprocess=preprocess, force=force)
     name = info(builder).name
-    spec = None if preprocess is None else preprocessing(preprocess)
+    spec = preprocessing_of(source) if preprocess is None else preprocessing(preprocess)
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)  # an adaptation would not be a conversion
+        warnings.simplefilter("error", Adapted)  # it would not be a conversion
         try:
             model = create(name, weights=source, **typed_options(builder_of(name), settings or [], name))
-        except UserWarning as warning:
+        except Adapted as warning:
             raise InputError(f"{warning}; give --set classes=... or input_shape=... as the file has them") from warning
     save_weights(model, output, preprocessing=spec, force=force)
     terminal().print(str(output), soft_wrap=True)
 
 
-def _bundled(pattern: str) -> list[Bundled]:
+def _known(pattern: str) -> tuple[list[Checkpoint], list[Bundled]]:
+    """The checkpoints of the networks that match, and those in the package."""
     from ..registry import list_models
 
     wanted = set(list_models(pattern))
-    return [row for row in all_bundled() if row.network in wanted]
+    rows, ours = list(of_network(pattern)), [row for row in all_bundled() if row.network in wanted]
+    if not rows and not ours:
+        raise InputError(
+            f"{pattern}: no checkpoint is known of a network of that name; `cnnzoo list` shows the networks"
+        )
+    return rows, ours
+
+
+def _fault(row: Checkpoint) -> str | None:
+    try:
+        require_published(row)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _row(network: str, spec: str) -> Checkpoint:

@@ -9,6 +9,7 @@ import base64
 import contextlib
 import fcntl
 import hashlib
+import http.client
 import os
 import re
 import urllib.error
@@ -45,27 +46,30 @@ def fetch(row: Checkpoint, step: Step = lambda done, total: None) -> Path:
         InputError: offline, unreachable, or another content than was published; nothing is then left under its name.
     """
     path = cached(row)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path.parent}: cannot be made ({error.strerror}); set CNNZOO_HOME elsewhere") from error
+    if path.is_file():  # of a cache, perhaps, that is not ours to write to
+        _require_hash(path, _expected(row, path), row)
+        return path
+    if os.environ.get("CNNZOO_OFFLINE") == "1":
+        raise InputError(
+            f"{row.spec} is not here and CNNZOO_OFFLINE=1; fetch {row.url} to {path}{_vouching(row, path)}"
+        )
     with _alone(path):
-        if path.is_file():
-            _require_hash(path, _expected(row, path), row)
-            return path
-        if os.environ.get("CNNZOO_OFFLINE") == "1":
-            raise InputError(f"{row.spec} is not here and CNNZOO_OFFLINE=1; fetch {row.url} to {path}")
-        part = path.with_name(path.name + ".part")
-        told = _download(_mirrored(row.url), part, step)
-        expected = told if row.hash == SERVER else row.hash
-        if expected is None:
-            part.unlink(missing_ok=True)
-            raise InputError(f"{row.url}: the server does not say its hash, so the file cannot be trusted")
-        _require_hash(part, expected, row)
-        if row.hash == SERVER:
-            _sidecar(path).write_text(expected)
-        part.replace(path)
+        if not path.is_file():
+            _fetch_alone(row, path, step)
     return path
+
+
+def _fetch_alone(row: Checkpoint, path: Path, step: Step) -> None:
+    part = path.with_name(path.name + ".part")
+    told = _download(_mirrored(row.url), part, step)
+    expected = told if row.hash == SERVER else row.hash
+    if expected is None:
+        part.unlink(missing_ok=True)
+        raise InputError(f"{row.url}: the server does not say its hash, so the file cannot be trusted")
+    _require_hash(part, expected, row)
+    if row.hash == SERVER:
+        _sidecar(path).write_text(expected)
+    part.replace(path)
 
 
 def fetch_shown(row: Checkpoint, *, shown: bool = True) -> Path:
@@ -82,22 +86,23 @@ def fetch_shown(row: Checkpoint, *, shown: bool = True) -> Path:
         return fetch(row, lambda done, total: bar.update(task, completed=done, total=total))
 
 
-def verified(row: Checkpoint) -> bool | None:
-    """Whether the cached file is what was published; None where it is not here."""
+def require_published(row: Checkpoint) -> None:
+    """Raises InputError where the cached file is not what was published, or nothing says what was; it stays."""
     path = cached(row)
-    if not path.is_file():
-        return None
-    try:
-        _require_hash(path, _expected(row, path), row, keep=True)
-    except InputError:
-        return False
-    return True
+    _require_hash(path, _expected(row, path), row, keep=True)
 
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """One process at a time fetches a file; the others wait and find it."""
-    with path.with_name(path.name + ".lock").open("w") as lock:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_name(path.name + ".lock").open("w")
+    except OSError as error:
+        raise InputError(
+            f"{path.parent}: cannot be written to ({error.strerror}); set CNNZOO_HOME elsewhere"
+        ) from error
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -108,7 +113,7 @@ def _download(url: str, part: Path, step: Step) -> str | None:
     for _ in range(TRIES):
         try:
             return _continue(url, part, step)
-        except (OSError, urllib.error.URLError, ConnectionError) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a mirror that is no address
             fault = error
             if isinstance(error, urllib.error.HTTPError) and error.code not in (408, 416, 429, 500, 502, 503, 504):
                 break
@@ -121,10 +126,21 @@ def _download(url: str, part: Path, step: Step) -> str | None:
     ) from fault
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Remembers the hash that a hub names where it sends on to the storage that knows none."""
+
+    told: str | None = None
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        self.told = self.told or _named_hash(headers)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def _continue(url: str, part: Path, step: Step) -> str | None:
     begun = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={begun}-"} if begun else {})
-    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+    redirects = _Redirects()
+    with urllib.request.build_opener(redirects).open(request, timeout=PATIENCE) as answer:
         begun = begun if answer.status == 206 else 0
         length = answer.headers.get("Content-Length")
         total = None if length is None else begun + int(length)
@@ -136,16 +152,16 @@ def _continue(url: str, part: Path, step: Step) -> str | None:
                 step(done, total)
         if total is not None and done < total:
             raise ConnectionError(f"the connection ended after {done:,} of {total:,} bytes")
-        return _named_hash(answer)
+        return redirects.told or _named_hash(answer.headers)
 
 
-def _named_hash(answer: Any) -> str | None:
+def _named_hash(headers: Any) -> str | None:
     """A hub that stores files by their SHA-256 says it as an entity tag, a storage service their MD5 (base64)."""
     for header in ("X-Linked-Etag", "ETag"):
-        match = re.fullmatch(r'"?([0-9a-f]{64})"?', answer.headers.get(header) or "")
+        match = re.fullmatch(r'"?([0-9a-f]{64})"?', headers.get(header) or "")
         if match:
             return match[1]
-    told = re.search(r"md5=([A-Za-z0-9+/]{22}==)", ", ".join(answer.headers.get_all("X-Goog-Hash", [])))
+    told = re.search(r"md5=([A-Za-z0-9+/]{22}==)", ", ".join(headers.get_all("X-Goog-Hash", [])))
     return f"md5:{base64.b64decode(told[1]).hex()}" if told else None
 
 
@@ -161,14 +177,19 @@ def _sidecar(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
+def _vouching(row: Checkpoint, path: Path) -> str:
+    """How to say the hash of a file that came by other ways, where only the server knows it."""
+    return f" and write what `sha256sum {path.name}` says to {_sidecar(path)}" if row.hash == SERVER else ""
+
+
 def _expected(row: Checkpoint, path: Path) -> str:
     if row.hash != SERVER:
         return row.hash
     try:
-        return _sidecar(path).read_text().strip()
-    except OSError as error:
+        return _sidecar(path).read_text().split()[0]
+    except (OSError, IndexError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{path}: its {_sidecar(path).name} is gone; delete the file, and it is fetched anew"
+            f"{path}: nothing says its hash; delete it, and it is fetched anew, or trust it{_vouching(row, path)}"
         ) from error
 
 
@@ -177,9 +198,16 @@ def _require_hash(path: Path, expected: str, row: Checkpoint, *, keep: bool = Fa
     with path.open("rb") as file:
         found = hashlib.file_digest(file, kind).hexdigest()
     if not digest or not found.startswith(digest):
-        if not keep:
-            path.unlink(missing_ok=True)
+        deleted = not keep and _deleted(path)
         raise InputError(
             f"{path}: its {kind.upper()} begins {found[: max(8, len(digest))]}, not {digest or '(unknown)'} as "
-            f"published ({row.url}); it was deleted, try again or another mirror"
+            f"published ({row.url}); {'it was deleted' if deleted else 'delete it'}, try again or another mirror"
         )
+
+
+def _deleted(path: Path) -> bool:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True

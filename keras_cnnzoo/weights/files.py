@@ -7,6 +7,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -21,14 +22,14 @@ State = dict[str, np.ndarray]
 
 BROKEN = (
     AttributeError, EOFError, IndexError, KeyError, MemoryError, NotImplementedError, OSError, OverflowError,
-    RecursionError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile,
+    RecursionError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 """What numpy, h5py, zipfile and json raise over broken files."""
 TRUSTED = ("keras", "keras_cnnzoo", "builtins")
 
 
 def read_state(path: str | PathLike[str]) -> State:
-    """Reads a .safetensors, .npz, .weights.h5, .keras, .h5, .pth or .th file.
+    """Reads a .safetensors, .npz, .weights.h5, .keras, .h5, .pth, .pt or .th file.
 
     Of Keras' own files the layers' names are read and the variables by number: keys are `layer/0`, `layer/1`, ...
 
@@ -97,7 +98,9 @@ def _require_no_code(config: Any, path: Path) -> None:
 
 
 def _read_torch(path: Path) -> State:
-    """A state dict, bare or under "state_dict"; what it pickles besides tensors and plain containers is refused."""
+    """A state dict, bare or under "state_dict" or "model"; what else it pickles than tensors and plain containers is
+    refused.
+    """
     import pickle
 
     try:
@@ -108,7 +111,9 @@ def _read_torch(path: Path) -> State:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: it holds more than tensors, which could run code; it is not loaded") from error
-    tensors = content.get("state_dict", content) if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        return {}
+    tensors = next((content[key] for key in ("state_dict", "model") if isinstance(content.get(key), dict)), content)
     return {name: _array(value) for name, value in tensors.items() if isinstance(value, torch.Tensor)}
 
 
@@ -117,7 +122,8 @@ def _array(tensor: Any) -> np.ndarray:
 
 
 def _numbered_variables(file: IO[bytes], path: Path) -> State:
-    """Each layer's group `vars` carries the layer's name as an attribute and its variables by number.
+    """Each layer's group `vars` carries the layer's name as an attribute and its variables by number; a fitted model's
+    file holds its optimizer's likewise.
 
     In the older form attributes list the layers, and each layer's group its variables in their order.
     """
@@ -126,7 +132,9 @@ def _numbered_variables(file: IO[bytes], path: Path) -> State:
     state: State = {}
 
     def visit(name: str, item: "h5py.Group | h5py.Dataset") -> None:
-        if isinstance(item, h5py.Group) and name.endswith("/vars") and "name" in item.attrs:
+        *owner, kind = name.split("/")
+        of_layer = kind == "vars" and owner and owner[-1] != "optimizer"
+        if of_layer and isinstance(item, h5py.Group) and "name" in item.attrs:
             state.update({f"{item.attrs['name']}/{number}": variable[()] for number, variable in item.items()})
 
     with h5py.File(file, "r") as store:
@@ -150,5 +158,6 @@ READERS: dict[str, Callable[[Path], State]] = {
     ".h5": _read_h5,
     ".keras": _read_keras,
     ".pth": _read_torch,
+    ".pt": _read_torch,
     ".th": _read_torch,
 }

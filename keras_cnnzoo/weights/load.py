@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from ..errors import InputError
-from ..files import replacing
+from ..files import refuse_overwrite, replacing
 from ..preprocessing import Preprocessing
 from .applications import from_applications, is_applications, require_their_function
 from .bundled import DATA_SETS, all_bundled, bundled
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     import keras
 
 Channels = Literal["sum", "mean"]
+
+
+class Adapted(UserWarning):
+    """Weights were loaded into a network of another class or channel count."""
+
+
 SHOWN = 6  # names an error lists of each kind
 
 
@@ -43,7 +49,7 @@ def load_weights(
 
     Args:
         model: a functional model; changed only if everything fits.
-        path: a .safetensors, .npz, .weights.h5, .keras, .h5 or .pth file.
+        path: a .safetensors, .npz, .weights.h5, .keras, .h5, .pth or .pt file.
         classifiers: names of the model's classifiers.
         other_classes: leave a classifier as initialised where its shape differs, with a warning.
         unused: layer names, or prefixes of them, that the file may hold and the model lacks.
@@ -63,11 +69,11 @@ def load_weights(
     skipped = [f"{layer}/" for layer in classifiers if other_classes and _differs(state, variables, f"{layer}/kernel")]
     if skipped:
         warnings.warn(
-            f"{path}: the classifier has another class count and keeps its random initialisation", stacklevel=2
+            f"{path}: the classifier has another class count and keeps its random initialisation", Adapted, stacklevel=2
         )
         state = {name: value for name, value in state.items() if not name.startswith(tuple(skipped))}
         variables = {name: shape for name, shape in variables.items() if not name.startswith(tuple(skipped))}
-    _require_match(state, variables, path)
+    _require_match(state, variables, path, classifiers)
     assign(model, state)
 
 
@@ -83,10 +89,10 @@ def save_weights(
         force: replace an existing file.
 
     Raises:
-        InputError: another suffix, an existing file without `force`, or a place that cannot be written.
+        InputError: another suffix, an existing file without `force`, a place that cannot be written, or two variables
+            of one name.
     """
-    if not str(path).endswith((".safetensors", ".npz")):
-        raise InputError(f"{path}: weights are written as .safetensors or .npz")
+    require_place(path, force=force)
     state = state_of(model)
     with replacing(path, force=force) as temporary:
         if str(path).endswith(".npz"):
@@ -97,6 +103,15 @@ def save_weights(
 
             spec = {} if preprocessing is None else {"preprocessing": json.dumps(preprocessing.to_dict())}
             save_file(state, temporary, {"format": "keras_cnnzoo", **spec})
+
+
+def require_place(path: str | PathLike[str], *, preprocess: str | None = None, force: bool = True) -> None:
+    """Raises InputError where weights, and what --preprocess says, could not be written; ask before long work."""
+    if not str(path).endswith((".safetensors", ".npz")):
+        raise InputError(f"{path}: weights are written as .safetensors or .npz")
+    if preprocess is not None and str(path).endswith(".npz"):
+        raise InputError(f"{path}: an .npz file keeps no --preprocess {preprocess}; write a .safetensors file")
+    refuse_overwrite(path, force=force)
 
 
 def located(
@@ -124,7 +139,7 @@ def located(
         warnings.warn(
             f"{row.spec} was trained at {row.size}x{row.size}, {model.name} reads {sides[0]}x{sides[1]}: its top-1 is "
             "not the published one",
-            stacklevel=4,
+            stacklevel=5,
         )
     return fetch_shown(row)
 
@@ -181,7 +196,23 @@ def _variable_name(name: str, model: "keras.Model") -> str:
 
 
 def _variables(model: "keras.Model") -> dict[str, Any]:
-    return {f"{layer.name}/{variable.name}": variable for layer in model.layers for variable in layer.weights}
+    """Each variable by `layer/variable`, or by the path to its inner layer where a layer holds a name twice."""
+    found: dict[str, Any] = {}
+    for name, variable in (pair for layer in model.layers for pair in _of_layer(layer)):
+        if found.setdefault(name, variable) is not variable:
+            raise InputError(f"{model.name}: two of its variables are {name}; give the layers names of their own")
+    return found
+
+
+def _of_layer(layer: Any) -> Iterator[tuple[str, Any]]:
+    if len({variable.name for variable in layer.weights}) == len(layer.weights):
+        yield from ((f"{layer.name}/{variable.name}", variable) for variable in layer.weights)
+        return
+    inner = layer._flatten_layers(include_self=False, recursive=False)
+    of_inner = {id(variable) for part in inner for variable in part.weights}
+    own = (variable for variable in layer.weights if id(variable) not in of_inner)
+    yield from ((f"{layer.name}/{variable.name}", variable) for variable in own)
+    yield from ((f"{layer.name}/{name}", variable) for part in inner for name, variable in _of_layer(part))
 
 
 def _values(model: "keras.Model") -> dict[str, Any]:
@@ -210,11 +241,12 @@ def _adapt_channels(state: State, variables: dict[str, tuple[int, ...]], path: A
     warnings.warn(
         f"{path}: {first} reads {kernel.shape[2]} channels, the model {wanted[2]}: its kernel was averaged over "
         f"them{kept}",
+        Adapted,
         stacklevel=3,
     )
 
 
-def _require_match(state: State, variables: dict[str, tuple[int, ...]], path: Any) -> None:
+def _require_match(state: State, variables: dict[str, tuple[int, ...]], path: Any, classifiers: Sequence[str]) -> None:
     missing = [name for name in variables if name not in state]
     unexpected = [name for name in state if name not in variables]
     shapes = [
@@ -225,7 +257,7 @@ def _require_match(state: State, variables: dict[str, tuple[int, ...]], path: An
     faults = {"missing": missing, "unexpected": unexpected, "of the wrong shape": shapes}
     listed = [f"{len(names)} {kind}: {_listed(names)}" for kind, names in faults.items() if names]
     if listed:
-        hint = _as_trained(path) or ("" if missing or unexpected else _way_out(state, variables))
+        hint = _as_trained(path) or ("" if missing or unexpected else _way_out(state, variables, classifiers))
         raise InputError(f"{path} does not fit the model: {'; '.join(listed)}{hint}")
 
 
@@ -235,15 +267,15 @@ def _as_trained(path: Any) -> str:
     return f"; keras_cnnzoo.{call} builds the network that was trained" if call else ""
 
 
-def _way_out(state: State, variables: dict[str, tuple[int, ...]]) -> str:
-    """What shapes that differ call for: another input size where a dense kernel's rows do, else a class count."""
-    pairs = [(state[name].shape, shape) for name, shape in variables.items() if state[name].shape != shape]
-    rows = any(len(a) == len(b) == 2 and a[0] != b[0] and a[1] == b[1] for a, b in pairs)
-    return (
-        "; pass the file's input_shape=...: a dense layer reads the whole map"
-        if rows
-        else ("; pass classes=... for another class count")
-    )
+def _way_out(state: State, variables: dict[str, tuple[int, ...]], classifiers: Sequence[str]) -> str:
+    """What differing shapes call for: the input size for a dense kernel's rows, the class count for classifiers."""
+    pairs = {name: (state[name].shape, shape) for name, shape in variables.items() if state[name].shape != shape}
+    if any(len(a) == len(b) == 2 and a[0] != b[0] and a[1] == b[1] for a, b in pairs.values()):
+        return "; pass the file's input_shape=...: a dense layer reads the whole map"
+    answers = {*classifiers} or {[*variables][-1].rpartition("/")[0]}
+    if {name.rpartition("/")[0] for name in pairs} <= answers:
+        return "; pass classes=... for another class count"
+    return "; the file is of another form of the network: see the builder's small_input, width, variant"
 
 
 def _listed(names: list[str]) -> str:

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from ...console import run, verbs
+from ..child import end_in_order
 from . import compare, measure, micro
 
 DEFAULT = "measure"
@@ -24,5 +25,6 @@ app.command("micro", epilog=micro.EXAMPLE)(micro.micro)
 
 def main() -> None:
     """Entry point of cnnzoo-bench."""
+    end_in_order()
     sys.argv[1:] = measure.one_flag_per_value(sys.argv[1:], "--threads")
     run(app)

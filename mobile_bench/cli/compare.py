@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from ...console import FAILED_GATE, print_json, terminal
 from ...errors import InputError
 
 if TYPE_CHECKING:
-    from ..regression import Change
+    from ..regression import Change, Comparison
 
 EXAMPLE = "Example: `cnnzoo-bench compare old.json new.json --fail-above 5%`"
 SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
@@ -31,27 +32,46 @@ def compare(
     """Compare two reports: the latency of each configuration they share, and the interval of its change.
 
     The two were not measured side by side, so what the machine did meanwhile is in the change: measure both afresh on
-    one quiet machine, or leave room above.
+    one quiet machine, or leave room above. With --fail-above the exit code is 3 too where a configuration of the old
+    report has no latency in the new one, or has too few rounds for an interval: it cannot be judged.
     """
-    from ..regression import changes
+    from ..regression import compare_reports
     from ..report.as_json import read_json
 
     limit = None if fail_above is None else share(fail_above)
-    found = changes(read_json(old), read_json(new))
-    failed = [change for change in found if limit is not None and change.slower_than(limit)]
+    found = compare_reports(read_json(old), read_json(new))
+    failed = [change for change in found.changes if limit is not None and change.slower_than(limit)]
     if json:
-        print_json([_as_object(change, change in failed) for change in found])
+        print_json([_as_object(change, change in failed) for change in found.changes])
     else:
-        terminal().print(_table(found))
+        terminal().print(_table(found.changes))
     for change in failed:
-        terminal(stderr=True).print(
-            f"[red]slower:[/] {escape(change.label)} takes {change.ratio.value - 1:+.1%}, at least "
-            f"{(change.ratio.low or 0) - 1:+.1%}; allowed are {limit:.1%}",
-            highlight=False,
-            soft_wrap=True,
+        _say(
+            "[red]slower:[/]",
+            f"{change.label} takes {change.ratio.value - 1:+.1%}, at least {(change.ratio.low or 0) - 1:+.1%}; "
+            f"allowed are {limit:.1%}",
         )
-    if failed:
+    undecided = _undecided(found)
+    for sentence in undecided:
+        _say("[red]not judged:[/]" if limit is not None else "[yellow]warning:[/]", sentence)
+    for sentence in (*(f"{label}: it is in the new report alone" for label in found.added), *found.differences):
+        _say("[yellow]warning:[/]", sentence)
+    if failed or (limit is not None and undecided):
         sys.exit(FAILED_GATE)
+
+
+def _undecided(found: "Comparison") -> list[str]:
+    from ..statistics import MIN_ROUNDS
+
+    short = [change.label for change in found.changes if not change.decided]
+    return [
+        *(f"{label}: it has no latency in the new report" for label in found.gone),
+        *(f"{label}: too few rounds for an interval; measure at least {MIN_ROUNDS}" for label in short),
+    ]
+
+
+def _say(what: str, sentence: str) -> None:
+    terminal(stderr=True).print(f"{what} {escape(sentence)}", highlight=False, soft_wrap=True)
 
 
 def share(text: str) -> float:
@@ -72,7 +92,7 @@ def _as_object(change: "Change", failed: bool) -> dict[str, object]:
     return facts | {"ratio": ratio, "failed": failed}
 
 
-def _table(found: "list[Change]") -> Table:
+def _table(found: "Sequence[Change]") -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     table.add_column("configuration", overflow="fold")
     for heading in ("old ms", "new ms", "change", "interval"):

@@ -46,7 +46,7 @@ def measure(
     block: Annotated[
         int, typer.Option(help="Calls in a row of one configuration; the first three are discarded.")
     ] = 20,
-    seed: Annotated[int, typer.Option(help="Of the random inputs, the order of the blocks and the intervals.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of random inputs, order and intervals.", min=0)] = 0,
     runner: Annotated[
         str,
         typer.Option(help="litert, onnxruntime, keras, tensorrt, web, micro, by comma; by the file's suffix if empty."),
@@ -104,6 +104,7 @@ def measure(
     for path in outputs.values():
         if path is not None and path != STDOUT:
             refuse_overwrite(path, force=force)
+    runners = _words(runner) or []
     options = {
         "xnnpack": None if xnnpack is None else [_switch("--xnnpack", word) for word in xnnpack.split(",")],
         "delegate": delegate,
@@ -113,10 +114,10 @@ def measure(
         "precision": _words(precision),
         "accelerator": _words(accelerator),
         "litertjs": None if litertjs is None else [str(litertjs)],
-        "install": [True] if install and "web" in runner.split(",") else None,
+        "install": [True] if install and "web" in runners else None,
         "batch": None if batch is None else _numbers("--batch", batch),
     }
-    with _progress(shown=not quiet) as watch:
+    with _told_when_interrupted(outputs, force), _progress(shown=not quiet) as watch:
         report = benchmark(
             files,
             threads=thread_counts(threads),
@@ -124,7 +125,7 @@ def measure(
             seconds=None if budget is None else seconds(budget),
             block=block,
             seed=seed,
-            runners=_words(runner) or (),
+            runners=runners,
             options={name: values for name, values in options.items() if values},
             cpus=[] if cpus is None else _numbers("--cpus", cpus),
             targets=target,
@@ -135,11 +136,24 @@ def measure(
             journal=resume,
             watch=watch,
         )
-    _show(report, outputs, force=force)
+    if _show(report, outputs, force=force):
+        sys.exit(BAD_INPUT)
 
 
-def _show(report: "Report", outputs: dict[str, Path | None], *, force: bool) -> None:
-    """Warnings, tables and files; exit code 2 where a configuration failed."""
+@contextmanager
+def _told_when_interrupted(outputs: dict[str, Path | None], force: bool) -> Iterator[None]:
+    """Shows and writes what was measured before Ctrl-C."""
+    from ..bench import Interrupted
+
+    try:
+        yield
+    except Interrupted as interrupt:
+        _show(interrupt.report, outputs, force=force)
+        raise
+
+
+def _show(report: "Report", outputs: dict[str, Path | None], *, force: bool) -> bool:
+    """Warnings, tables and files; whether a configuration failed."""
     from ..report.as_csv import as_csv
     from ..report.as_html import as_html
     from ..report.as_json import as_json
@@ -160,8 +174,7 @@ def _show(report: "Report", outputs: dict[str, Path | None], *, force: bool) -> 
     failures = [m.failure for m in report.measurements if m.failure] + [u.reason for u in report.unmeasured if u.reason]
     for reason in dict.fromkeys(failures):
         errors.print(f"[red]error:[/] {escape(reason)}", highlight=False, soft_wrap=True)
-    if failures:
-        sys.exit(BAD_INPUT)
+    return bool(failures)
 
 
 def one_flag_per_value(arguments: list[str], flag: str) -> list[str]:

@@ -1,5 +1,6 @@
 """`cnnzoo-bench micro FILES ...`: does a model run on a microcontroller, and does it fit."""
 
+import math
 import re
 import sys
 from dataclasses import asdict
@@ -30,7 +31,7 @@ def micro(
         Path | None, typer.Option(metavar="NEW.tflite", help="First write the file here with its weights inside.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace it if it exists.")] = False,
-    seed: Annotated[int, typer.Option(help="Of the random inputs.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the random inputs.", min=0)] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
@@ -78,7 +79,9 @@ def size(flag: str, text: str | None) -> int | None:
 
 
 def _as_object(report: "MicroReport") -> dict[str, object]:
-    facts = asdict(report) | {"path": str(report.path)}
+    largest = report.largest_difference  # endless, where one answer is no number and the other is
+    known = largest is not None and math.isfinite(largest)
+    facts = asdict(report) | {"path": str(report.path), "largest_difference": largest if known else None}
     return facts | {"problems": report.problems(), "notes": report.notes()}
 
 

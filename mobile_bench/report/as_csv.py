@@ -50,7 +50,7 @@ def _row(measurement: Measurement) -> dict[str, Any]:
     }
     for name in QUANTILES:
         row |= _columns(f"{name}_ms", getattr(measurement.summary, name))
-    row |= _columns("ratio", Estimate(1.0, None, None) if ratio is None else ratio)
+    row |= _columns("ratio", Estimate(1.0, None, None) if measurement.is_reference else ratio)
     return row | {
         "verdict": "" if ratio is None else verdict(ratio),
         "mad_ms": measurement.summary.mad,
@@ -61,5 +61,6 @@ def _row(measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def _columns(name: str, estimate: Estimate) -> dict[str, float | None]:
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+def _columns(name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    found = (None, None, None) if estimate is None else (estimate.value, estimate.low, estimate.high)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))

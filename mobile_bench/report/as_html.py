@@ -8,7 +8,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from ..result import Measurement, Report
+from ..result import Measurement, Report, setting_words
 from ..statistics import LEVEL, verdict
 from .as_markdown import sentence
 
@@ -61,8 +61,8 @@ def _row(m: Measurement, color: int, many: bool, histogram: list[int]) -> dict[s
     return {
         "label": f"{m.target}: {m.label}" if many else m.label,
         "series": f"{m.target} {m.artifact.path} {m.runner} {sorted(m.options.items())}",
-        "file": m.artifact.path.name,
-        "runner": " ".join([m.runner, *(f"{name} {value}" for name, value in m.options.items())]),
+        "file": m.artifact.name,
+        "runner": " ".join([m.runner, *setting_words(m.options)]),
         "target": m.target,
         "color": color,
         "threads": m.threads,
@@ -76,7 +76,7 @@ def _row(m: Measurement, color: int, many: bool, histogram: list[int]) -> dict[s
         "interval": [m.summary.median.low, m.summary.median.high],
         "ratio": None if m.ratio is None else m.ratio.value,
         "ratioInterval": None if m.ratio is None else [m.ratio.low, m.ratio.high],
-        "verdict": "reference" if m.ratio is None else verdict(m.ratio),
+        "verdict": "reference" if m.is_reference else "" if m.ratio is None else verdict(m.ratio),
         "top1": None if m.accuracy is None else 100 * m.accuracy.top1,
         "top5": None if m.accuracy is None else 100 * m.accuracy.top5,
         "mj": None if m.energy_j is None else 1e3 * m.energy_j,

@@ -44,7 +44,7 @@ def read_json(path: str | PathLike[str]) -> dict[str, Any]:
     import jsonschema
 
     try:
-        found = json.loads(Path(path).read_text())
+        found = json.loads(Path(path).read_text(), parse_constant=_refuse)
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a readable report ({error})") from error
     version = found.get("schema_version") if isinstance(found, dict) else None
@@ -61,6 +61,10 @@ def read_json(path: str | PathLike[str]) -> dict[str, Any]:
     return document
 
 
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not a number")
+
+
 def schema() -> dict[str, Any]:
     """JSON Schema of a report."""
     text: dict[str, Any] = json.loads(files(__package__).joinpath("report.schema.json").read_text())
@@ -69,6 +73,7 @@ def schema() -> dict[str, Any]:
 
 def _configuration(entry: Measurement | Unmeasured) -> dict[str, Any]:
     artifact = asdict(entry.artifact) | {"path": str(entry.artifact.path)}
+    del artifact["labels"], artifact["named"]  # a thousand words, and what the label says
     return {
         "label": entry.label,
         "target": entry.target,
@@ -85,6 +90,7 @@ def _measurement(measurement: Measurement) -> dict[str, Any]:
     return _configuration(measurement) | {
         "warm_up": {"calls": measurement.warm_up.calls, "steady": measurement.warm_up.steady},
         "summary_ms": asdict(measurement.summary),
+        "is_reference": measurement.is_reference,
         "ratio_to_first": None if ratio is None else asdict(ratio) | {"verdict": verdict(ratio)},
         "energy_j": measurement.energy_j,
         "accuracy": None if measurement.accuracy is None else asdict(measurement.accuracy),

@@ -1,6 +1,6 @@
 """A report as a Markdown table, for a README or a merge request."""
 
-from ..result import Measurement, Report, Unmeasured
+from ..result import Measurement, Report, Unmeasured, setting_words
 from ..statistics import verdict
 
 
@@ -29,15 +29,14 @@ def sentence(entry: Unmeasured) -> str:
 def _row(measurement: Measurement, accurate: bool) -> list[str]:
     artifact, summary, ratio = measurement.artifact, measurement.summary, measurement.ratio
     peak, found = measurement.probe.peak_bytes, measurement.accuracy
-    settings = "".join(f", {name} {value}" for name, value in measurement.options.items())
     return [
-        _escaped(artifact.path.name),
-        _escaped(measurement.runner + settings),
+        _escaped(artifact.name),
+        _escaped(", ".join([measurement.runner, *setting_words(measurement.options)])),
         str(measurement.threads),
         f"{artifact.bytes / 1e6:.2f}",
         "" if peak is None else f"{peak / 1e6:.1f}",
         *(f"{estimate.value:.3f}" for estimate in (summary.p10, summary.median, summary.p90)),
-        "1" if ratio is None else f"{ratio.value:.3f}",
+        ("1" if measurement.is_reference else "") if ratio is None else f"{ratio.value:.3f}",
         "" if ratio is None else verdict(ratio),
         *((["", ""] if found is None else [f"{100 * found.top1:.2f}", f"{100 * found.top5:.2f}"]) if accurate else []),
     ]

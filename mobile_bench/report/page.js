@@ -77,7 +77,7 @@ function cell(row, key, isText) {
   } else if (isText || key === "threads") {
     made.append(element("span", { class: key === "verdict" ? String(value).split(" ")[0] : "" }, value));
   } else {
-    made.append(value === null ? (key === "ratio" ? "1" : "") : digits(value));
+    made.append(key === "ratio" && row.verdict === "reference" ? "1" : digits(value));
   }
   const interval = key === "median" ? row.interval : key === "ratio" ? row.ratioInterval : null;
   if (interval && interval[0] !== null) made.append(element("small", {}, `${digits(interval[0])}–${digits(interval[1])}`));
@@ -283,6 +283,7 @@ $("flame").addEventListener("keydown", (event) => {
   if (next) next.focus();
 });
 
+for (const section of document.querySelectorAll("section.measured")) section.hidden ||= !rows.length;
 function drawAll() {
   if (!rows.length) return;
   scatter(); distributions(); scaling(); operators();

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..accuracy import Accuracy
-from ..result import Measurement, Report
+from ..result import Measurement, Report, setting_words
 from ..statistics import LEVEL, Estimate, verdict
 from .as_markdown import sentence
 
@@ -97,7 +97,7 @@ def _cells(measurement: Measurement, *, intervals: bool, accurate: bool) -> list
         outer(summary.p10),
         _with_interval(summary.median),
         outer(summary.p90),
-        "1" if ratio is None else _with_interval(ratio),
+        ("1" if measurement.is_reference else "") if ratio is None else _with_interval(ratio),
         *([] if not accurate else [_percent(measurement.accuracy)]),
         "" if ratio is None else verdict(ratio),
     ]
@@ -127,15 +127,15 @@ def _counts(histogram: dict[str, int]) -> str:
 
 
 def _labels(measurements: Sequence[Measurement]) -> list[str]:
-    """File names without suffix, whole paths where two share one; target, runner and settings where they differ."""
+    """File names without suffix, more of them where two share one; target, runner and settings where they differ."""
     paths = {measurement.artifact.path for measurement in measurements}
     unique = len({path.stem for path in paths}) == len(paths)
     targets = {m.target for m in measurements}
-    settings = {(m.runner, *m.options.items()) for m in measurements}
+    settings = {(m.runner, *setting_words(m.options)) for m in measurements}
     found = []
     for m in measurements:
         words = [m.target] * (len(targets) > 1)
-        words += [m.runner, *(f"{name} {value}" for name, value in m.options.items())] * (len(settings) > 1)
-        name = m.artifact.path.stem if unique else str(m.artifact.path)
+        words += [m.runner, *setting_words(m.options)] * (len(settings) > 1)
+        name = m.artifact.path.stem if unique else m.artifact.name
         found.append(escape(f"{name} ({', '.join(words)})" if words else name))
     return found

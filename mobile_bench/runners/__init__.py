@@ -117,6 +117,7 @@ class Kind:
         package: the module that runs the model, if it is one in Python.
         install: how to get it, in words.
         options: keyword arguments of the class beside path, threads and seed.
+        patience: seconds to load a model and call it a few times; longer than what it waits for itself.
     """
 
     where: tuple[str, str]
@@ -124,6 +125,7 @@ class Kind:
     package: str | None
     install: str
     options: tuple[str, ...] = ()
+    patience: int = 300
 
 
 RUNNERS = {
@@ -144,13 +146,21 @@ RUNNERS = {
     "keras": Kind(
         ("keras", "KerasRunner"), (".keras",), "keras", "pip install keras", ("backend", "mode", "precision", "batch")
     ),
-    "tensorrt": Kind(("tensorrt", "tensorrt_runner"), (".onnx",), None, "it comes with TensorRT"),
-    "web": Kind(("web", "WebRunner"), (".tflite",), None, "", ("accelerator", "litertjs", "install")),
-    "micro": Kind(("micro", "MicroRunner"), (".tflite",), "tflite_micro", "pip install tflite-micro"),
+    "tensorrt": Kind(("tensorrt", "tensorrt_runner"), (".onnx",), None, "it comes with TensorRT", patience=4500),
+    "web": Kind(("web", "WebRunner"), (".tflite",), None, "", ("accelerator", "litertjs", "install"), patience=900),
+    "micro": Kind(("micro", "MicroRunner"), (".tflite",), "tflite_micro", "pip install tflite-micro", patience=900),
 }
 """For a file, the first runner that takes its suffix is the default."""
 
-OTHER_PROCESSES = {"keras", "tensorrt", "web"}  # they run models in one of their own, whose memory is not measured
+OTHER_PROCESSES = {
+    "keras",
+    "tensorrt",
+    "web",
+    "micro",
+}  # they run models in one of their own, whose memory is not measured
+
+
+WHEREABOUTS = {"litertjs", "install"}  # options that say where software is; they make no other measurement
 
 
 def default_runner(path: Path) -> str:
@@ -183,10 +193,21 @@ def check(configuration: Configuration) -> None:
 
 
 def import_software(runner: str) -> None:
-    """Imports what a runner runs models with in this process: loading it is not to be taken for loading a model."""
+    """Imports what a runner runs models with in this process: loading it is not to be taken for loading a model.
+
+    Raises:
+        InputError: it is there and cannot be loaded.
+    """
     package = RUNNERS[runner].package
-    if package is not None and runner not in OTHER_PROCESSES:
+    if package is None or runner in OTHER_PROCESSES:
+        return
+    try:
         import_module(package)
+    except ImportError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{package} cannot be loaded here ({reason}); install it anew: {RUNNERS[runner].install}"
+        ) from error
 
 
 def open_runner(configuration: Configuration, *, seed: int = 0) -> Runner:
@@ -212,8 +233,15 @@ def random_inputs(inputs: Sequence[Tensor], seed: int) -> list[NDArray]:
 
 
 def random_input(shape: Sequence[int], dtype: Any, rng: np.random.Generator) -> NDArray:
-    """Standard normal floats, 8-bit integers over their whole range, other integers from 0 to 127, true and false."""
-    kind: np.dtype[Any] = np.dtype(dtype)
+    """Standard normal floats, 8-bit integers over their whole range, other integers from 0 to 127, true and false.
+
+    Raises:
+        ValueError: another type.
+    """
+    try:
+        kind: np.dtype[Any] = np.dtype(dtype)
+    except TypeError as error:
+        raise ValueError(f"it takes an input of type {dtype}, only numbers can be made up") from error
     if kind.kind == "f":
         return rng.standard_normal(shape).astype(kind)
     if kind in (np.int8, np.uint8):

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ..child import command
 from ..measure import TimedCalls
 from . import Description, Tensor
 
@@ -98,9 +98,8 @@ class KerasRunner:
 
     def _worker(self, backend: str, threads: int) -> subprocess.Popen:
         settings = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": str(threads)}
-        command = [sys.executable, "-P", "-m", f"{__package__}.keras_worker"]
         streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        return subprocess.Popen(command, env=os.environ | settings, text=True, **streams)
+        return subprocess.Popen(command(f"{__package__}.keras_worker"), env=os.environ | settings, text=True, **streams)
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         try:

@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any, TextIO
 
 import numpy as np
 
-from ..environment import cpu_model
+from ..environment import cpu_model, package_version
 from ..measure import time_block
 from . import Tensor, random_inputs
 from .keras import packed, unpacked
@@ -55,7 +54,7 @@ class Worker:
 
     def describe(self) -> dict[str, Any]:
         inputs = [{"name": t.name, "shape": t.shape, "dtype": t.dtype} for t in self.inputs]
-        versions = {name: version(name) for name in ("keras", self.backend)}
+        versions = {name: package_version(name) or "unknown" for name in ("keras", self.backend)}
         told = {"inputs": inputs, "versions": versions, "device": _device(self.backend)}
         return told | {"layers": self.layers, "notes": self.notes}
 

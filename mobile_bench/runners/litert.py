@@ -5,14 +5,13 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ..environment import cpu_model
+from ..environment import cpu_model, package_version
 from . import Description, InProcess, Layer, Tensor, random_inputs
 
 
@@ -73,7 +72,7 @@ class LiteRTRunner(InProcess):
         originals = [node for node in nodes if node["op_name"] != "DELEGATE"]
         taken = set().union(*(_replaced(delegate, originals) for delegate in delegates))
         return Description(
-            versions={"ai-edge-litert": version("ai-edge-litert")},
+            versions={"ai-edge-litert": package_version("ai-edge-litert") or "unknown"},
             device=cpu_model(),
             flags={"XNNPACK": "on" if self.xnnpack else "off", "delegate": self.delegate or "none"},
             operators=_histogram(originals),

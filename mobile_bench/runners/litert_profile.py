@@ -7,7 +7,6 @@ release is refused in a sentence rather than called.
 import ctypes
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
+from ..environment import package_version
 from . import Layer, Tensor
 
 RELEASE = "2.3."
@@ -100,6 +100,8 @@ class Profiler:
     def _buffers(self, tensors: Sequence[Tensor]) -> Any:
         made = []
         for tensor in tensors:
+            if tensor.dtype not in ELEMENTS:
+                raise ValueError(f"LiteRT's profiler takes no tensors of type {tensor.dtype}, as {tensor.name} is")
             bytes_ = int(np.prod(tensor.shape)) * np.dtype(tensor.dtype).itemsize
             kind = _RankedType(ELEMENTS[tensor.dtype], len(tensor.shape), (ctypes.c_int32 * 8)(*tensor.shape))
             size = ctypes.c_size_t((bytes_ // ALIGNMENT + 2) * ALIGNMENT)
@@ -149,7 +151,7 @@ def operators(events: Iterable[tuple[int, str, int, int]]) -> list[tuple[str, st
 
 
 def _library() -> Path:
-    found = version("ai-edge-litert")
+    found = package_version("ai-edge-litert") or "unknown"
     spec = find_spec("ai_edge_litert")
     if not found.startswith(RELEASE) or spec is None or spec.origin is None:
         raise InputError(f"--profile: it knows ai-edge-litert {RELEASE}x only, this is {found}")

@@ -12,13 +12,13 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ..environment import package_version
 from ..measure import TimedCalls
 from ..tflite_file import Graph, has_data_behind, operator_names, pack, read_graph, unpack
 from . import Description, random_inputs
@@ -84,7 +84,7 @@ class MicroRunner:
         done = self.last or run(self.path, [value[None] for value in self._set], graph=self.graph)
         wrong = tuple(wrong_relu6(self.graph))
         return Description(
-            versions={"tflite-micro": version("tflite-micro")},
+            versions={"tflite-micro": package_version("tflite-micro") or "unknown"},
             device="TFLite-Micro on this host",
             flags={"kernels": "portable"},
             operators=self.graph.histogram,

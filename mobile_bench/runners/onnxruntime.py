@@ -4,8 +4,9 @@ import json
 import os
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ..environment import cpu_model
+from ..environment import cpu_model, package_version
+from ..measure import TimedCalls, time_block
 from . import Description, InProcess, Layer, Tensor, random_inputs
 
 TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64", "tensor(bool)": "bool"}
@@ -38,6 +40,8 @@ class OnnxRuntimeRunner(InProcess):
     def __init__(
         self, path: str | os.PathLike[str], *, threads: int = 1, seed: int = 0, provider: str = CPU, batch: int = 1
     ) -> None:
+        if batch < 1:
+            raise InputError(f"--batch {batch}: give at least 1")
         self.path, self.threads, self.provider = Path(path), threads, _provider(provider)
         self.batch = batch
         self.session = self._session()
@@ -49,7 +53,12 @@ class OnnxRuntimeRunner(InProcess):
 
     def invoke(self) -> object:
         """Results are in this machine's memory when it comes back, whatever device made them."""
-        return self.session.run_with_iobinding(self.binding)
+        with _its_errors():
+            return self.session.run_with_iobinding(self.binding)
+
+    def time_block(self, calls: int) -> TimedCalls:
+        with _its_errors():
+            return time_block(partial(self.session.run_with_iobinding, self.binding), calls)
 
     def outputs(self, inputs: Sequence[NDArray]) -> list[NDArray]:
         """The model's outputs."""
@@ -60,7 +69,7 @@ class OnnxRuntimeRunner(InProcess):
     def describe(self) -> Description:
         """What runs the model."""
         return Description(
-            versions={name: found for name in ("onnxruntime", "onnxruntime-gpu") if (found := _version(name))},
+            versions={name: found for name in ("onnxruntime", "onnxruntime-gpu") if (found := package_version(name))},
             device=cpu_model() if self.provider == CPU else self.provider,
             flags={"providers": ", ".join(self.session.get_providers()), "batch": str(self.batch)},
             operators=_operators(self.path),
@@ -73,8 +82,9 @@ class OnnxRuntimeRunner(InProcess):
             feed = {
                 tensor.name: value for tensor, value in zip(self.inputs, random_inputs(self.inputs, 0), strict=True)
             }
-            for _ in range(runs):
-                session.run(None, feed)
+            with _its_errors():
+                for _ in range(runs):
+                    session.run(None, feed)
             events = json.loads(Path(session.end_profiling()).read_text())
         return node_times(events)
 
@@ -86,10 +96,8 @@ class OnnxRuntimeRunner(InProcess):
         options.log_severity_level = 4
         if profile is not None:
             options.enable_profiling, options.profile_file_prefix = True, profile
-        try:
+        with _its_errors():
             return onnxruntime.InferenceSession(str(self.path), options, providers=[self.provider])
-        except Exception as error:  # its exceptions have no common base but this one
-            raise RuntimeError(error) from error
 
     def _tensor(self, node: Any) -> Tensor:
         first, *others = node.shape or [1]
@@ -103,8 +111,18 @@ class OnnxRuntimeRunner(InProcess):
         return Tensor(node.name, shape, TYPES.get(node.type, node.type.removeprefix("tensor(").removesuffix(")")))
 
     def _set(self, inputs: Sequence[NDArray]) -> None:
-        for tensor, value in zip(self.inputs, inputs, strict=True):
-            self.binding.bind_cpu_input(tensor.name, np.ascontiguousarray(value))
+        with _its_errors():
+            for tensor, value in zip(self.inputs, inputs, strict=True):
+                self.binding.bind_cpu_input(tensor.name, np.ascontiguousarray(value))
+
+
+@contextmanager
+def _its_errors() -> Iterator[None]:
+    """ONNX Runtime's own exceptions, which have no base in common but Exception, as RuntimeError."""
+    try:
+        yield
+    except Exception as error:
+        raise RuntimeError(error) from error
 
 
 def node_times(events: Sequence[dict[str, Any]]) -> list[Layer]:
@@ -135,10 +153,3 @@ def _operators(path: Path) -> dict[str, int]:
         return {}
     graph = onnx.load(str(path), load_external_data=False).graph
     return dict(Counter(node.op_type for node in graph.node).most_common())
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

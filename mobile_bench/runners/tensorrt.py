@@ -73,10 +73,16 @@ class TrtexecRunner:
         began = time.perf_counter_ns()
         options = ["--warmUp=0", "--duration=0", f"--iterations={calls}", f"--exportTimes={times}"]
         self._run([f"--loadEngine={self.engine}", *options], RUN_SECONDS)
-        rows = json.loads(times.read_text())[:calls]
-        durations = np.array([round(row["latencyMs"] * 1e6) for row in rows], np.int64)
-        starts = np.array([round(row["startInMs"] * 1e6) for row in rows], np.int64)
-        return began + starts - starts[0], durations
+        try:
+            rows = json.loads(times.read_text())[:calls]
+            starts, durations = (
+                np.array([round(row[name] * 1e6) for row in rows], np.int64) for name in ("startInMs", "latencyMs")
+            )
+            return began + starts - starts[0], durations
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise RuntimeError(
+                f"trtexec's file of times is not understood ({error!r}); is it another release?"
+            ) from error
 
     def outputs(self, inputs: Sequence[NDArray]) -> NoReturn:
         raise InputError("the runner tensorrt gives no outputs; compare the .onnx file under --runner onnxruntime")

@@ -77,7 +77,11 @@ class TensorRTModuleRunner(InProcess):
 
     def _tensor(self, name: str) -> Tensor:
         shape = tuple(OPEN if side == -1 else int(side) for side in self.engine.get_tensor_shape(name))
-        return Tensor(name, shape, np.dtype(self.trt.nptype(self.engine.get_tensor_dtype(name))).name)
+        kind = self.engine.get_tensor_dtype(name)
+        try:
+            return Tensor(name, shape, np.dtype(self.trt.nptype(kind)).name)
+        except TypeError as error:
+            raise RuntimeError(f"{name} is of type {kind}, which numpy has not") from error
 
     def _set(self, inputs: Sequence[NDArray]) -> None:
         for tensor, value in zip(self.inputs, inputs, strict=True):

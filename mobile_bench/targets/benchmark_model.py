@@ -8,16 +8,18 @@ import random
 import re
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..events import Block, Event, Failed, Probed, Seen, Warmed
-from ..measure import DISCARDED, plan
+from ...errors import InputError
+from ..events import Block, Event, Failed, Probed, Profiled, Seen, Warmed
+from ..measure import DISCARDED, plan, rounds_to_do
 from ..order import Configuration, Order
 from ..runners import Description
+from ..session import references
 from .shell import Shell, ask, short, temporary_folder
 
 FIRST_CALLS = 20  # of warm-up, before the first block
@@ -63,7 +65,7 @@ def read_run(output: str) -> Run:
         mean_ns=_nanoseconds(mean or single),
         load_ns=_nanoseconds(timings[1]),
         first_ns=_nanoseconds(timings[2]),
-        peak_bytes=None if peak is None else max(0, int(float(peak[1]) * 1e6)),
+        peak_bytes=None if peak is None else _bytes(peak[1]),
         partitions=int(partly[1]) if partly else 1 if WHOLLY in output else None,
     )
 
@@ -75,12 +77,21 @@ def _nanoseconds(microseconds: str) -> int:
     return max(1, round(value * 1000))
 
 
+def _bytes(megabytes: str) -> int:
+    value = float(megabytes)
+    if not value < 1e9:
+        raise ValueError(f"{megabytes} MB")
+    return max(0, round(value * 1e6))
+
+
 def measure_with_benchmark_model(shell: Shell, order: Order, program: Path) -> Iterator[Event]:
     """Runs the order on the device, see targets.Target.measure.
 
     Raises:
         InputError: the device cannot be reached, or is lost in the middle.
     """
+    if order.cpus:
+        raise InputError(f"{shell.address}: benchmark_model cannot be kept on processors; leave --cpus out")
     yield Seen(_environment(shell))
     with temporary_folder(shell) as folder:
         shell.push(program, f"{folder}/benchmark_model")
@@ -113,20 +124,22 @@ def _open(
     )
     cost = {"peak_bytes": first.peak_bytes, "load_ns": first.load_ns, "first_ns": first.first_ns}
     yield Probed(index, cost, asdict(description))
+    if order.profile:
+        yield Profiled(
+            index, (), f"{configuration.artifact}: no profile by operator; benchmark_model is asked for none"
+        )
     yield Warmed(index, FIRST_CALLS, True)
 
 
 def _rounds(shell: Shell, order: Order, paths: dict[int, str]) -> Iterator[Event]:
     draw, deadline = random.Random(order.seed), time.monotonic() + (order.seconds or 0)
-    for number, calls in _schedule(order):
+    for number, kept in _schedule(order, paths.keys()):
         if not paths or (order.seconds is not None and time.monotonic() > deadline):
             return
-        for index in draw.sample(sorted(paths), len(paths)):
-            if number in order.done.get(index, ()):
-                continue
+        for index in draw.sample(sorted(kept), len(kept)):
             began = time.time_ns()
             try:
-                run = _run(shell, order.configurations[index], paths[index], calls=calls, warm_up=DISCARDED)
+                run = _run(shell, order.configurations[index], paths[index], calls=kept[index], warm_up=DISCARDED)
             except RefusalError as error:
                 del paths[index]
                 yield Failed(index, short(f"{order.configurations[index].artifact}: {error}", 400))
@@ -134,14 +147,16 @@ def _rounds(shell: Shell, order: Order, paths: dict[int, str]) -> Iterator[Event
             yield Block(index, number, np.array([began], np.int64), np.array([run.mean_ns], np.int64))
 
 
-def _schedule(order: Order) -> Iterator[tuple[int, int]]:
-    """Rounds with their calls; without end where a time is given."""
+def _schedule(order: Order, able: Set[int]) -> Iterator[tuple[int, dict[int, int]]]:
+    """Rounds with the calls of those who take part; without end where a time is given."""
+    done = {index: set(order.done.get(index, ())) for index in range(len(order.configurations))}
     if order.seconds is None:
-        yield from enumerate(plan(order.runs, order.block))
+        reference = dict(enumerate(references(order.configurations)))
+        yield from rounds_to_do(plan(order.runs, order.block), done, reference, able)
         return
-    number = 1 + max((n for rounds in order.done.values() for n in rounds), default=-1)
+    number = 1 + max((n for rounds in done.values() for n in rounds), default=-1)
     while True:
-        yield number, order.block - DISCARDED
+        yield number, dict.fromkeys(able, order.block - DISCARDED)
         number += 1
 
 

@@ -7,28 +7,32 @@ import shlex
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, Queue
 from typing import IO, Any
 
 from ...errors import InputError
-from ..events import LONGEST_LINE, Event, Failed, decode
-from ..order import Order
+from ..events import LONGEST_LINE, Event, Failed, Profiled, decode
+from ..order import Configuration, Order
 from ..runners import RUNNERS
 from . import Settings
 from .bundle import bundle
-from .shell import Answer, Shell, ask, end, removal, short, start, temporary_folder, text
+from .shell import SECONDS, Answer, Shell, ask, end, removal, short, start, temporary_folder, text
 
 OLDEST = (3, 10)
 INSTALL_SECONDS = 900
 SILENCE_SECONDS = 600  # between two events: a block of a slow network on a slow board
+LONGEST_WORDS = 1 << 16  # bytes of a line on standard error
 KEPT = "what it measured before is kept"
-MOST_NOISE = 1 << 20  # bytes that are no events
+MOST_NOISE, MOST_HEARD = 1 << 20, 1 << 30  # bytes that are no events, and of events: some thirty million calls
 
 LOOK = """\
-import importlib, json, platform, sys
+import importlib, json, os, platform, sys
 errors = {}
+backends = [module for module in sys.argv[2:] if module in ("jax", "tensorflow", "torch")]
+if backends: os.environ["KERAS_BACKEND"] = backends[0]
 for module in sys.argv[2:]:
     try: importlib.import_module(module)
     except Exception as error: errors[module] = type(error).__name__ + ": " + str(error)
@@ -42,8 +46,7 @@ def measure_with_python(shell: Shell, order: Order, settings: Settings) -> Itera
     Raises:
         InputError: the board cannot be reached, has no Python with the packages needed, or is lost in the middle.
     """
-    needed = {RUNNERS[c.runner].package or "numpy" for c in order.configurations}
-    packages = sorted({package.split(".")[0] for package in needed} | {"numpy"})
+    packages = needed(order.configurations)
     with temporary_folder(shell) as folder, tempfile.TemporaryDirectory() as here:
         python = settings.remote_python or "python3"
         if settings.install:
@@ -57,7 +60,19 @@ def measure_with_python(shell: Shell, order: Order, settings: Settings) -> Itera
             shell.push(Path(here) / name, f"{folder}/{name}")
         for path, there in moved.items():
             shell.push(path, str(there))
-        yield from _listen(shell, python, folder, len(order.configurations), _names_back(moved))
+        yield from _listen(shell, python, folder, len(order.configurations), _names_back(moved), silence(order))
+
+
+def needed(configurations: Sequence[Configuration]) -> list[str]:
+    """Modules that the board's Python must have; Keras is nothing without the backend that is asked for."""
+    packages = {(RUNNERS[c.runner].package or "numpy").split(".")[0] for c in configurations}
+    backends = {str(c.options.get("backend", "tensorflow")) for c in configurations if c.runner == "keras"}
+    return sorted(packages | backends | {"numpy"})
+
+
+def silence(order: Order) -> float:
+    """Seconds between two events, at most: loading a model tells none."""
+    return max(SILENCE_SECONDS, *(RUNNERS[c.runner].patience + SECONDS for c in order.configurations))
 
 
 def _names_back(moved: dict[Path, Path]) -> dict[str, str]:
@@ -122,34 +137,36 @@ def _install(shell: Shell, python: str, folder: str, packages: list[str]) -> str
     return inside
 
 
-def _listen(shell: Shell, python: str, folder: str, configurations: int, names: dict[str, str]) -> Iterator[Event]:
+def _listen(
+    shell: Shell, python: str, folder: str, configurations: int, names: dict[str, str], seconds: float
+) -> Iterator[Event]:
     """The agent's events; the board's shell removes the folder when the agent ends, a lost connection included."""
     marker = secrets.token_hex(16)
     agent = shlex.join([python, f"{folder}/bundle.pyz", marker, f"{folder}/order.json"])
     process = start(shell.argv(f"trap '{removal(folder)}' EXIT HUP TERM; {agent}; echo {marker} exit $?"))
     assert process.stdout is not None
     assert process.stderr is not None
-    lines: Queue[bytes] = Queue(maxsize=256)
+    lines: Queue[bytes] = Queue(maxsize=16)
     errors: deque[bytes] = deque(maxlen=20)
     threads = [
-        threading.Thread(target=_read, args=(process.stdout, lines.put), daemon=True),
-        threading.Thread(target=_read, args=(process.stderr, errors.append), daemon=True),
+        threading.Thread(target=_read, args=(process.stdout, lines.put, LONGEST_LINE), daemon=True),
+        threading.Thread(target=_read, args=(process.stderr, errors.append, LONGEST_WORDS), daemon=True),
     ]
     for thread in threads:
         thread.start()
-    noise = 0
+    heard = noise = 0
     try:
-        while line := _next(lines, shell):
-            before, _, content = text(line).partition(f"{marker} ")
-            if content.startswith("{"):
+        while line := _next(lines, shell, seconds):
+            _, _, content = text(line).partition(f"{marker} ")
+            if content.startswith("{") and (heard := heard + len(line)) < MOST_HEARD:
                 yield _named(_decoded(shell, content.strip(), configurations), names)
             elif content.startswith("exit"):
                 threads[1].join(5)
                 _check_end(shell, content.split()[-1], text(b"".join(errors)))
                 return
             else:
-                noise += len(before)
-                if noise > MOST_NOISE:
+                noise += len(line)
+                if noise > MOST_NOISE or heard >= MOST_HEARD:
                     raise InputError(f"{shell.address}: it prints without end; what it says is ignored")
         threads[1].join(5)
         raise InputError(f"{shell.address}: {shell.complaint(text(b''.join(errors)))}; {KEPT}")
@@ -157,18 +174,18 @@ def _listen(shell: Shell, python: str, folder: str, configurations: int, names: 
         end(process)
 
 
-def _read(stream: IO[bytes], take: Any) -> None:
-    """Hands on each line, cut where it is longer than any event; an empty one is the end."""
-    while line := stream.readline(LONGEST_LINE):
+def _read(stream: IO[bytes], take: Any, longest: int) -> None:
+    """Hands on each line, cut where it is longer; an empty one is the end."""
+    while line := stream.readline(longest):
         take(line)
     take(b"")
 
 
-def _next(lines: "Queue[bytes]", shell: Shell) -> bytes:
+def _next(lines: "Queue[bytes]", shell: Shell, seconds: float) -> bytes:
     try:
-        return lines.get(timeout=SILENCE_SECONDS)
+        return lines.get(timeout=seconds)
     except Empty as error:
-        raise InputError(f"{shell.address}: nothing was heard of it for {SILENCE_SECONDS} s; it hangs") from error
+        raise InputError(f"{shell.address}: nothing was heard of it for {seconds:g} s; it hangs") from error
 
 
 def _check_end(shell: Shell, code: str, errors: str) -> None:
@@ -188,10 +205,15 @@ def _decoded(shell: Shell, line: str, configurations: int) -> Event:
 
 
 def _named(event: Event, names: dict[str, str]) -> Event:
-    """A failure's reason with the artifact's path here in place of the one there."""
-    if not isinstance(event, Failed):
-        return event
-    reason = event.reason
+    """What a reader is told with the artifacts' paths here in place of those there."""
+    if isinstance(event, Failed):
+        return replace(event, reason=_here(event.reason, names))
+    if isinstance(event, Profiled) and event.missing is not None:
+        return replace(event, missing=_here(event.missing, names))
+    return event
+
+
+def _here(sentence: str, names: dict[str, str]) -> str:
     for there, here in names.items():
-        reason = reason.replace(there, here)
-    return Failed(event.configuration, short(reason, 400))
+        sentence = sentence.replace(there, here)
+    return short(sentence, 400)

@@ -8,7 +8,7 @@ from ... import errors
 
 BENCH = Path(__file__).parents[1]
 PACKAGE = "keras_cnnzoo/mobile_bench"
-LEFT_OUT = {"report", "cli", "cli.py", "__pycache__"}
+LEFT_OUT = {"report", "cli", "__pycache__"}
 
 MAIN = """\
 import os, sys, zipfile

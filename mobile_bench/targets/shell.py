@@ -6,15 +6,18 @@ import secrets
 import shlex
 import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from tempfile import TemporaryFile
+from typing import IO, Protocol
 
 from ...errors import InputError
 
 SECONDS = 60  # for a command that only looks or tidies up
+LOOK_SECONDS, MOST_OUTPUT = 0.2, 1 << 24  # how often a command's output is looked at, and how many bytes it may have
 FOLDER_NAME = re.compile(r"/[\w./-]{1,200}")
 
 
@@ -75,26 +78,46 @@ def ask(shell: Shell, command: str, *, seconds: float = SECONDS, source: Path | 
 
 def client(argv: list[str], *, name: str, seconds: float = SECONDS, stdin: int = subprocess.DEVNULL) -> Answer:
     """Runs a client program (ssh, adb) in a process group of its own, which is killed when its time is over."""
-    process = start(argv, stdin=stdin)
-    try:
-        output, errors = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired as error:
-        raise InputError(f"{name}: no answer within {seconds:g} s; is the board up, and the network?") from error
-    finally:
-        end(process)
-    return Answer(process.returncode, text(output), text(errors))
+    with TemporaryFile() as output, TemporaryFile() as errors:
+        process = start(argv, stdin=stdin, stdout=output.fileno(), stderr=errors.fileno())
+        try:
+            _wait(process, [output, errors], seconds, name)
+        finally:
+            end(process)
+        return Answer(process.returncode, *(text(_content(file)) for file in (output, errors)))
 
 
-def start(argv: list[str], *, stdin: int = subprocess.DEVNULL) -> "subprocess.Popen[bytes]":
+def _wait(process: "subprocess.Popen[bytes]", files: Sequence[IO[bytes]], seconds: float, name: str) -> None:
+    """Until it ends; raises InputError when its time is over, or a file is larger than any answer."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(LOOK_SECONDS)
+            return
+        if any(os.fstat(file.fileno()).st_size > MOST_OUTPUT for file in files):
+            raise InputError(f"{name}: it prints without end; what it says is ignored")
+        if time.monotonic() > deadline:
+            raise InputError(f"{name}: no answer within {seconds:g} s; is the board up, and the network?")
+
+
+def _content(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read(MOST_OUTPUT)
+
+
+def start(
+    argv: list[str], *, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE
+) -> "subprocess.Popen[bytes]":
     """The client as a process whose messages are in English.
 
     Raises:
         InputError: there is no such program.
     """
     environment = os.environ | {"LC_ALL": "C"}
-    pipe = subprocess.PIPE
     try:
-        return subprocess.Popen(argv, stdin=stdin, stdout=pipe, stderr=pipe, env=environment, start_new_session=True)
+        return subprocess.Popen(
+            argv, stdin=stdin, stdout=stdout, stderr=stderr, env=environment, start_new_session=True
+        )
     except FileNotFoundError as error:
         raise InputError(
             f"{argv[0]} is not installed here; install it (apt-get install {_package(argv[0])})"

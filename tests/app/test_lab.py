@@ -74,7 +74,8 @@ def test_a_quick_lab_goes_on_after_a_cell_and_writes_a_page_that_fetches_nothing
     assert lines[:2] == first
     assert len(lines) == 1 + len(lab(name).presets["quick"].cells())
     assert [v.word for v in result.verdicts] == ["not shown"] * len(lab(name).claims)  # of one seed
-    assert all(np.isfinite(v.effect) for v in result.verdicts)
+    assert {v.seeds + v.silent for v in result.verdicts} == {1}
+    assert [v.silent for v in result.verdicts] == [int(v.effect is None) for v in result.verdicts]
 
     kept = json.loads((folder / name / "results.json").read_text())
     assert len(kept["rows"]) == len((folder / name / "results.csv").read_text().splitlines()) - 1 == len(result.rows)
@@ -141,12 +142,50 @@ def test_more_seeds_add_their_cells_and_no_cell_runs_twice(pictures: Path, tmp_p
     from keras_cnnzoo.app.lab.run import run_lab
 
     CALLS.clear()
-    assert run_lab(TRIED, pictures, tmp_path, preset="quick").verdicts[0].word == "confirmed"
+    assert run_lab(TRIED, pictures, tmp_path).verdicts[0].word == "confirmed"
     assert CALLS == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
-    found = run_lab(TRIED, pictures, tmp_path, preset="quick", seeds=3)
+    found = run_lab(TRIED, pictures, tmp_path, seeds=3)
     assert CALLS[4:] == [("a", 2), ("b", 2)]
     assert found.rows.values("error", kind="b").tolist() == [0.5, 1.5, 2.5]
-    assert found.verdicts[0] == Verdict("b errs more", "confirmed", 0.5, 0.5, 0.5, 3, "points")
+    assert found.verdicts[0] == Verdict("b errs more", "confirmed", 0.5, 0.5, 0.5, 3, 0, "points")
+
+
+def test_the_quick_preset_shows_nothing_whatever_its_numbers_say(pictures: Path, tmp_path: Path) -> None:
+    require_extra()
+    from keras_cnnzoo.app.lab.run import run_lab
+
+    assert run_lab(TRIED, pictures, tmp_path, preset="quick", seeds=3).verdicts[0].word == "not shown"
+
+
+def test_other_pictures_under_the_same_name_are_another_experiment(pictures: Path, tmp_path: Path) -> None:
+    require_extra()
+    from keras_cnnzoo.app.lab.run import run_lab
+
+    with np.load(pictures) as found:
+        np.savez(tmp_path / pictures.name, images=found["images"], labels=found["labels"][::-1])
+    run_lab(TRIED, pictures, tmp_path)
+    with pytest.raises(InputError, match="is of another experiment"):
+        run_lab(TRIED, tmp_path / pictures.name, tmp_path)
+
+
+def test_a_second_process_is_refused_while_a_lab_runs(pictures: Path, tmp_path: Path) -> None:
+    require_extra()
+    from keras_cnnzoo.app.lab.run import run_lab
+
+    def again(done: float, total: float) -> None:
+        with pytest.raises(InputError, match="another process runs this lab there"):
+            run_lab(TRIED, pictures, tmp_path)
+
+    run_lab(TRIED, pictures, tmp_path, watch=again)
+
+
+def test_a_page_says_what_the_data_left_of_a_preset(pictures: Path, tmp_path: Path) -> None:
+    require_extra()
+    from keras_cnnzoo.app.lab.run import run_lab
+
+    page = run_lab(TRIED, pictures, tmp_path, preset="full", seeds=1).page.read_text(encoding="utf-8")
+    assert "120, all that there are" in page
+    assert "Smaller than preset full in: images, seeds." in page
 
 
 def test_results_of_another_experiment_are_refused_and_forced_away(pictures: Path, tmp_path: Path) -> None:
@@ -208,6 +247,37 @@ def test_one_seed_or_a_value_that_is_no_number_shows_nothing() -> None:
     assert interval([3.0, float("nan")]) == (None, None)
 
 
+def test_a_seed_without_an_effect_has_no_say_and_is_counted() -> None:
+    claim = Claim("", lambda rows: rows.mean("effect"), "")
+    rows = Rows([{"seed": 0, "effect": 1.0}, {"seed": 1, "diverged": 1}, {"seed": 2, "effect": 1.2}])
+    found = decide(claim, rows)
+    assert (found.seeds, found.silent, found.effect) == (2, 1, pytest.approx(1.1))
+    nothing = decide(claim, Rows([{"seed": 0, "diverged": 1}]))
+    assert (nothing.word, nothing.effect, nothing.seeds, nothing.silent) == ("not shown", None, 0, 1)
+
+
+def test_what_is_without_chance_is_counted_and_not_confirmed() -> None:
+    claim = Claim("", lambda rows: rows.mean("fewer"), "", counted=True)
+    for fewer, word in ((3.0, "counted"), (-3.0, "contradicted")):
+        found = decide(claim, Rows({"seed": seed, "fewer": fewer} for seed in range(3)))
+        assert (found.word, found.low, found.high) == (word, None, None)
+
+
+@pytest.mark.parametrize("name", ["landscape", "ensemble", "gradient-flow", "bn-inference"])
+def test_a_network_that_diverged_speaks_neither_for_nor_against(
+    name: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_extra()
+    from keras_cnnzoo.app.lab.run import run_lab
+
+    monkeypatch.setattr(Setup, "train", lambda *arguments, **options: None)
+    result = run_lab(lab(name), pictures, tmp_path, preset="quick")
+    decided = [verdict for verdict in result.verdicts if "at the start" not in verdict.says]
+    assert [(v.word, v.effect, v.seeds, v.silent) for v in decided] == [("not shown", None, 0, 1)] * len(decided)
+    assert "NaN" not in (tmp_path / name / "results.json").read_text(encoding="utf-8")
+    assert "1 said nothing" in result.page.read_text(encoding="utf-8")
+
+
 def curves(plain: float, residual: float, noise: float) -> Rows:
     """Final losses of networks of 20 and 56 layers: how much more the deeper ones have."""
     rng = np.random.default_rng(1)
@@ -234,6 +304,21 @@ def test_batchnorm_counts_doublings_of_the_rate_that_still_trains() -> None:
         for gain in (1.0, 2.0)
     )
     assert [claim.effect(rows) for claim in lab("batchnorm").claims] == pytest.approx([2.0, 0.2, 0.0])
+
+
+def test_the_landscape_of_a_network_that_learned_nothing_has_no_say() -> None:
+    kinds = {"residual": (0.1, 1), "plain": (0.5, 1), "residual without normalisation": (0.0, 0)}
+    rows = Rows({"seed": 0, "kind": k, "rise": rise, "trains": trains} for k, (rise, trains) in kinds.items())
+    assert [claim.effect(rows) for claim in lab("landscape").claims] == pytest.approx([0.4, np.nan], nan_ok=True)
+
+
+def test_batchnorm_asks_no_care_of_a_network_that_never_trains() -> None:
+    rows = Rows(
+        {"seed": 0, "norm": norm, "rate": 0.1, "gain": gain, "depth": 8, "share": share, "epoch": 1}
+        for norm, share in (("batch", 0.2), ("none", 1.0))
+        for gain in (1.0, 2.0)
+    )
+    assert np.isnan(lab("batchnorm").claims[2].effect(rows))
 
 
 # ---- deletions of the ensemble lab
@@ -281,7 +366,7 @@ def test_the_command_refuses_what_is_no_lab_and_prints_what_it_found(
     assert "name a lab" in str(runner.invoke(cli.app, ["lab"]).exception)
     assert "there are degradation" in str(runner.invoke(cli.app, ["lab", "xyz"]).exception)
     monkeypatch.setattr("keras_cnnzoo.app.lab.claims.lab", lambda name: TRIED)
-    line = ["lab", "se", "--data", str(pictures), "--preset", "quick", "--out", str(tmp_path), "-q"]
+    line = ["lab", "se", "--data", str(pictures), "--preset", "standard", "--out", str(tmp_path), "-q"]
     found = runner.invoke(cli.app, [*line, "--json"])
     assert found.exit_code == 0
     assert json.loads(found.stdout)["verdicts"][0]["word"] == "confirmed"

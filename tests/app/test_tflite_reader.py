@@ -1,16 +1,21 @@
 """A .tflite classifier's weights in the zoo's networks."""
 
+import copy
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 import keras_cnnzoo
 from keras_cnnzoo import InputError
 from keras_cnnzoo.app.tflite_reader import read_tflite
 from keras_cnnzoo.cli import app
 from keras_cnnzoo.export import Origin, to_tflite
+from keras_cnnzoo.export.contents import operator_names, parse
 from keras_cnnzoo.export.interpreter import LiteRT
 from keras_cnnzoo.images import read_images
 from keras_cnnzoo.preprocessing import PRESETS
@@ -121,3 +126,89 @@ def test_imagenet_weights_answer_photographs_as_the_file_does(data: Path, file: 
     assert images.labels is not None
     assert np.mean(theirs.argmax(1) == images.labels + 1) == pytest.approx(top1, abs=0.1)
     assert np.mean(ours.argmax(1) == theirs.argmax(1)) >= 0.95
+
+
+def edited(path: Path, change: Callable[[Any], None], out: Path) -> Path:
+    """The file with its parsed form changed."""
+    import flatbuffers
+
+    model = parse(path.read_bytes())
+    change(model)
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    out.write_bytes(bytes(builder.Output()))
+    return out
+
+
+def operator(model: Any, kind: str) -> Any:
+    return model.subgraphs[0].operators[operator_names(model).index(kind)]
+
+
+def test_a_redundant_depth_multiplier_of_0_is_read(files: Path, small: keras.Model, tmp_path: Path) -> None:
+    def change(model: Any) -> None:
+        operator(model, "DEPTHWISE_CONV_2D").builtinOptions.depthMultiplier = 0
+
+    model, *_ = read_tflite(edited(files / "float32.tflite", change, tmp_path / "a.tflite"), "mobilenet_v2_x0_35")
+    for name, value in keras_cnnzoo.weights.state_of(small).items():
+        np.testing.assert_allclose(keras_cnnzoo.weights.state_of(model)[name], value, rtol=1e-6)
+
+
+def test_a_dilated_convolution_is_not_one_whose_values_stand_side_by_side(files: Path, tmp_path: Path) -> None:
+    def change(model: Any) -> None:
+        options = operator(model, "DEPTHWISE_CONV_2D").builtinOptions
+        options.dilationHFactor = options.dilationWFactor = 2
+
+    path = edited(files / "float32.tflite", change, tmp_path / "a.tflite")
+    with pytest.raises(InputError, match="dilation 2x2 to 16x16x16 relu6 stands where the network has DepthwiseConv2D"):
+        read_tflite(path, "mobilenet_v2_x0_35")
+
+
+def without_options(model: Any) -> None:
+    found = operator(model, "CONV_2D")
+    found.builtinOptions, found.builtinOptionsType = None, 0
+
+
+def without_inputs(model: Any) -> None:
+    operator(model, "CONV_2D").inputs = []
+
+
+def without_operators(model: Any) -> None:
+    model.subgraphs[0].operators = []
+
+
+def with_a_scalar_output(model: Any) -> None:
+    model.subgraphs[0].tensors[model.subgraphs[0].outputs[0]].shape = []
+
+
+def with_a_padding_that_is_made(model: Any) -> None:
+    graph = model.subgraphs[0]
+    model.operatorCodes.append(copy.copy(model.operatorCodes[0]))
+    model.operatorCodes[-1].builtinCode = model.operatorCodes[-1].deprecatedBuiltinCode = schema.BuiltinOperator.PAD
+    found = operator(model, "CONV_2D")
+    found.opcodeIndex, found.inputs = len(model.operatorCodes) - 1, [found.inputs[0], graph.inputs[0]]
+    found.builtinOptions, found.builtinOptionsType = None, 0
+
+
+def with_more_classes_than_bytes(model: Any) -> None:
+    model.subgraphs[0].tensors[model.subgraphs[0].outputs[0]].shape = [1, 2**31 - 1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        without_options,
+        without_inputs,
+        without_operators,
+        with_a_scalar_output,
+        with_a_padding_that_is_made,
+        with_more_classes_than_bytes,
+    ],
+    ids=lambda change: change.__name__,
+)
+def test_a_file_of_another_make_is_refused_in_one_sentence(
+    files: Path, change: Callable[[Any], None], tmp_path: Path
+) -> None:
+    path = edited(files / "float32.tflite", change, tmp_path / "a.tflite")
+    with pytest.raises(InputError, match=r"a\.tflite: ") as refused:
+        read_tflite(path, "mobilenet_v2_x0_35")
+    assert "\n" not in str(refused.value)

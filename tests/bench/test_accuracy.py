@@ -1,7 +1,9 @@
 """Accuracy through a runner, on pictures whose classes are known."""
 
 import dataclasses
-from collections.abc import Sequence
+import json
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +11,15 @@ import pytest
 from PIL import Image
 
 from keras_cnnzoo import InputError
-from keras_cnnzoo.mobile_bench import accuracy as module
-from keras_cnnzoo.mobile_bench.accuracy import accuracy, quantized
-from keras_cnnzoo.mobile_bench.artifact import Artifact
+from keras_cnnzoo.images import Images
+from keras_cnnzoo.mobile_bench import benchmark
+from keras_cnnzoo.mobile_bench.accuracy import accuracy, check_data, measured, outputs_of, quantized
+from keras_cnnzoo.mobile_bench.artifact import CARD_SCHEMA, Artifact
 from keras_cnnzoo.mobile_bench.order import Configuration
 from keras_cnnzoo.mobile_bench.runners import Tensor
 from keras_cnnzoo.preprocessing import Preprocessing
 
 ARTIFACT = Artifact(Path("a.tflite"), 1, "", preprocessing=Preprocessing(scale=1 / 255))
-CONFIGURATION = Configuration(Path("a.tflite"), "litert")
 
 
 class Brightness:
@@ -50,11 +52,42 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("runner", [Brightness(), Brightness(dtype="int8"), Brightness(classes=9)])
-def test_right_answers_are_counted(pictures: Path, runner: Brightness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "open_runner", lambda configuration: runner)
-    found = accuracy(ARTIFACT, CONFIGURATION, pictures)
+@pytest.mark.parametrize(
+    ("runner", "labels"),
+    [
+        (Brightness(), None),
+        (Brightness(dtype="int8"), None),
+        (Brightness(classes=9), tuple(map(str, range(8)))),
+        (Brightness(classes=9), ("background", *map(str, range(8)))),
+        (Brightness(classes=9), ("none", *(f"class{k}" for k in range(8)))),
+    ],
+)
+def test_right_answers_are_counted(pictures: Path, runner: Brightness, labels: tuple[str, ...] | None) -> None:
+    found = measured(runner, dataclasses.replace(ARTIFACT, labels=labels), pictures)
     assert (found.top1, found.top5, found.images) == (15 / 16, 1.0, 16)
+
+
+def test_the_pictures_that_were_drawn_do_not_tell_how_many_classes_there_are(tmp_path: Path) -> None:
+    shades = [round(255 * label / 7) for label in range(7)]
+    pixels = np.stack([np.full((8, 8, 3), shade, np.uint8) for shade in shades])
+    np.savez(tmp_path / "seven.npz", images=pixels, labels=np.arange(7))
+    assert measured(Brightness(), ARTIFACT, tmp_path / "seven.npz").top1 == 1
+
+
+def test_a_folder_without_one_of_the_classes_is_read_by_the_card_s_names_or_refused(pictures: Path) -> None:
+    shutil.rmtree(pictures / "class0")
+    named = dataclasses.replace(ARTIFACT, labels=tuple(f"class{k}" for k in range(8)))
+    assert measured(Brightness(), named, pictures).top1 == 13 / 14
+    with pytest.raises(InputError, match=r"it has 7 classes, a\.tflite has 8, and no card tells by name"):
+        measured(Brightness(), ARTIFACT, pictures)
+
+
+def test_imagenet_s_background_class_stands_before_the_others() -> None:
+    pictures = Images(np.zeros((2, 1, 1, 3), np.uint8), None, None, 0, "a.npz")
+    assert outputs_of(np.array([0, 999]), pictures, ARTIFACT, 1001).tolist() == [1, 1000]
+    assert outputs_of(np.array([0, 8]), pictures, ARTIFACT, 10).tolist() == [0, 8]
+    with pytest.raises(InputError, match=r"a\.npz: labels go to 10, a\.tflite has 10 outputs for 10 classes"):
+        outputs_of(np.array([10]), pictures, ARTIFACT, 10)
 
 
 def test_pictures_are_turned_where_the_card_says_channels_first(
@@ -65,25 +98,59 @@ def test_pictures_are_turned_where_the_card_says_channels_first(
     shapes = []
     answer = runner.outputs
     monkeypatch.setattr(runner, "outputs", lambda inputs: shapes.append(inputs[0].shape) or answer(inputs))
-    monkeypatch.setattr(module, "open_runner", lambda configuration: runner)
-    found = accuracy(dataclasses.replace(ARTIFACT, channels_first=True), CONFIGURATION, pictures)
+    found = measured(runner, dataclasses.replace(ARTIFACT, channels_first=True), pictures)
     assert found.top1 == 15 / 16
     assert set(shapes) == {(1, 3, 8, 8)}
 
 
-def test_ties_count_as_chance(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "open_runner", lambda configuration: Brightness(tie=True))
-    found = accuracy(ARTIFACT, CONFIGURATION, pictures)
+def test_ties_count_as_chance(pictures: Path) -> None:
+    found = measured(Brightness(tie=True), ARTIFACT, pictures)
     assert (found.top1, found.top5) == (1 / 8, 5 / 8)
 
 
-def test_without_a_card_or_labels_there_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "open_runner", lambda configuration: Brightness())
+def test_without_a_card_or_labels_there_is_a_sentence(model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no card tells how to feed it"):
-        accuracy(dataclasses.replace(ARTIFACT, preprocessing=None), CONFIGURATION, tmp_path)
+        accuracy(Configuration(model, "litert"), tmp_path)
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match="no labels"):
-        accuracy(ARTIFACT, CONFIGURATION, tmp_path)
+        check_data(tmp_path, None)
+
+
+@pytest.mark.parametrize(
+    ("labels", "count", "sentence"),
+    [
+        ([0, -1], None, "its labels begin at -1"),
+        ([0, 1], 0, "--images 0: give at least 1"),
+        ([0, 1], -1, "--images -1"),
+    ],
+)
+def test_labels_and_numbers_that_cannot_be_are_refused(
+    tmp_path: Path, labels: list[int], count: int | None, sentence: str
+) -> None:
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, 8, 8, 3), np.uint8), labels=labels)
+    with pytest.raises(InputError, match=sentence):
+        check_data(tmp_path / "a.npz", count)
+
+
+def test_an_artifact_is_asked_in_a_process_of_its_own(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "copy.tflite"
+    path.write_bytes(model.read_bytes())
+    card = {"schema_version": CARD_SCHEMA, "preprocessing": Preprocessing(scale=1 / 255).to_dict()}
+    path.with_name("copy.tflite.json").write_text(json.dumps(card))
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 8), np.uint8)
+    np.savez(tmp_path / "five.npz", images=pixels, labels=np.arange(5))
+    (measurement,) = benchmark([path], runs=5, data=tmp_path / "five.npz", images=3).measurements
+    assert measurement.accuracy is not None
+    assert (measurement.accuracy.images, measurement.accuracy.source) == (3, "five.npz")
+    assert 0 <= measurement.accuracy.top1 <= measurement.accuracy.top5 <= 1
+
+
+def test_a_file_that_crashes_its_runtime_is_a_sentence(make_model: Callable[..., Path], pictures: Path) -> None:
+    crash = make_model("crash.tflite", middle="SPLIT")
+    card = {"schema_version": CARD_SCHEMA, "preprocessing": ARTIFACT.preprocessing.to_dict()}  # type: ignore[union-attr]
+    crash.with_name(crash.name + ".json").write_text(json.dumps(card))
+    with pytest.raises(InputError, match=r"crash\.tflite: no accuracy; litert did not survive the pictures"):
+        accuracy(Configuration(crash, "litert"), pictures)
 
 
 def test_values_beyond_the_range_of_an_input_are_clipped() -> None:

@@ -158,31 +158,6 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
             adb("kill-server")
 
 
-@pytest.fixture
-def program(tmp_path: Path) -> Path:
-    """A stand-in for benchmark_model: 2 ms with one thread, 1.25 ms with two."""
-    path = tmp_path / "benchmark_model"
-    path.write_text(
-        f"""#!{sys.executable} -S
-import sys
-options = dict(word[2:].split("=", 1) for word in sys.argv[1:])
-print("INFO: STARTING!\\nINFO: Graph: [" + options["graph"] + "]")
-if len(open(options["graph"], "rb").read()) < 4000:
-    print("ERROR: Failed to load model " + options["graph"])
-    sys.exit(1)
-mean = 2000 if options["num_threads"] == "1" else "1.25e+03"
-print("INFO: Explicitly applied XNNPACK delegate, and the model graph will be partially executed by the delegate "
-      "w/ 2 delegate kernels.")
-print("INFO: count=3 first=9000 curr=2500 min=2400 max=9000 avg=4100 std=1")
-print(f"INFO: count={{options['num_runs']}} first=2100 curr=2000 min=1900 max=2300 avg={{mean}} std=50")
-print(f"INFO: Inference timings in us: Init: 21300, First inference: 9000, Warmup (avg): 4100, "
-      f"Inference (avg): {{mean}}")
-print("INFO: Overall peak memory footprint (MB) via periodic monitoring: 12.5")
-"""
-    )
-    return path
-
-
 def events_of(device: Device, order: Order, settings: Settings) -> list[Event]:
     return list(target(f"adb://{device.serial}", settings).measure(order))
 
@@ -284,13 +259,15 @@ def test_its_numbers_may_be_scientific_prefixed_or_of_one_call() -> None:
     assert read_run(f"INFO: {COUNT} p5=1 median=2 p95=3\nINFO: {TIMINGS}").load_ns == 5_579_000
     single = read_run(f"count=1 curr=77\n{TIMINGS}")
     assert (single.calls, single.mean_ns, single.first_ns, single.partitions) == (1, 77_000, 1_357_602_000, None)
+    assert read_run(f"Overall peak memory footprint (MB): 1.5\n{COUNT}\n{TIMINGS}").peak_bytes == 1_500_000
     assert read_run(f"the model graph will be completely executed by the delegate\n{COUNT}\n{TIMINGS}").partitions == 1
 
 
 @pytest.mark.parametrize(
     "wrong",
-    ["", COUNT, TIMINGS, *(COUNT.replace("1.24027e+06", number) + TIMINGS for number in ("-3", "e.", "1e400"))],
+    ["", COUNT, TIMINGS, *(COUNT.replace("1.24027e+06", number) + TIMINGS for number in ("-3", "e.", "1e400"))]
+    + [f"Peak memory footprint (MB): {number}\n{COUNT}\n{TIMINGS}" for number in ("1e999", "1e300")],
 )
 def test_text_without_believable_numbers_is_no_run(wrong: str) -> None:
-    with pytest.raises(ValueError, match=re.compile("timings|microseconds|convert")):
+    with pytest.raises(ValueError, match=re.compile("timings|microseconds|convert|MB")):
         read_run(wrong)

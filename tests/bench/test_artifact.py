@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from keras_cnnzoo import InputError
-from keras_cnnzoo.mobile_bench.artifact import CARD_SCHEMA, read_artifact
+from keras_cnnzoo.mobile_bench.artifact import CARD_SCHEMA, read_artifact, short_names
 
 
 @pytest.fixture
@@ -55,6 +55,20 @@ def test_a_card_tells_how_pictures_are_fed(copy: Path) -> None:
     assert (artifact.preprocessing.scale, artifact.preprocessing.mean) == (0.5, (1, 2, 3))
 
 
+def test_a_card_tells_the_classes_names(copy: Path) -> None:
+    write_card(copy, true_card(copy) | {"labels": ["cat", "dog"]})
+    assert read_artifact(copy).labels == ("cat", "dog")
+
+
+def test_files_of_one_name_are_told_apart_by_the_shortest_end_of_their_paths() -> None:
+    paths = [
+        Path(p) for p in ("m.tflite", "old/m.tflite", "new/m.tflite", "a/new/x.tflite", "b/new/x.tflite", "y.onnx")
+    ]
+    assert list(short_names(paths).values()) == [
+        "m.tflite", "old/m.tflite", "new/m.tflite", "a/new/x.tflite", "b/new/x.tflite", "y.onnx",
+    ]  # fmt: skip
+
+
 def test_other_formats_are_told_by_suffix_and_content(tmp_path: Path) -> None:
     for name, content in {"a.onnx": b"\x08\x08rest", "a.keras": b"PK\x03\x04"}.items():
         (tmp_path / name).write_bytes(content)
@@ -80,7 +94,10 @@ def test_a_card_may_leave_out_all_but_its_version(copy: Path) -> None:
         ({"schema_version": CARD_SCHEMA, "artifact": {"sha256": "00"}}, "describes another file"),
         ({"schema_version": CARD_SCHEMA, "artifact": []}, "its artifact is not an object"),
         ({"schema_version": CARD_SCHEMA, "model": {"macs": "many"}}, "its model.macs is not a whole number"),
+        ({"schema_version": CARD_SCHEMA, "model": {"macs": 10**400}}, "its model.macs is not a whole number below 2"),
+        ({"schema_version": CARD_SCHEMA, "labels": [1]}, "its labels is not a list of texts"),
         ({"schema_version": CARD_SCHEMA, "preprocessing": {"zoom": 1}}, "its preprocessing"),
+        ({"schema_version": CARD_SCHEMA, "preprocessing": {"scale": 10**400}}, "holds a number without end"),
         ({"schema_version": CARD_SCHEMA, "inputs": "x"}, "its inputs is not a list of objects"),
         ({"schema_version": "1"}, "its schema_version is not a whole number"),
         ({"schema_version": True}, "its schema_version is not a whole number"),

@@ -1,12 +1,15 @@
 """The whole path from files to a report, in Python."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from keras_cnnzoo import InputError
-from keras_cnnzoo.mobile_bench import Report, benchmark, compare, targets
+from keras_cnnzoo.mobile_bench import Report, bench, benchmark, compare, targets
+from keras_cnnzoo.mobile_bench.bench import Interrupted
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +70,48 @@ def test_a_measurement_that_was_interrupted_goes_on_and_loses_nothing(model: Pat
         benchmark([model], runs=41, journal=journal)
 
 
+def test_what_was_measured_before_an_interrupt_is_in_its_report(model: Path) -> None:
+    def stop(done: float, total: float) -> None:
+        if done > 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted) as interrupt:
+        benchmark([model], runs=40, watch=stop)
+    (measured,) = interrupt.value.report.measurements
+    assert 0 < sum(map(len, measured.samples.durations_ns)) < 40
+    assert measured.failure == "it was interrupted"
+    with pytest.raises(KeyboardInterrupt) as plain:
+        benchmark([model], runs=40, watch=lambda done, total: stop(9, total))
+    assert not isinstance(plain.value, Interrupted)
+
+
+def test_pictures_that_are_not_there_are_named_before_anything_is_measured(model: Path, tmp_path: Path) -> None:
+    told: list[float] = []
+    with pytest.raises(InputError, match="expected a folder of pictures"):
+        benchmark([model], data=tmp_path / "photos", watch=lambda done, total: told.append(done))
+    assert not told
+
+
+def test_what_was_not_measured_is_asked_for_no_pictures(
+    model: Path, make_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez(tmp_path / "a.npz", images=np.zeros((1, 8, 8, 3), np.uint8), labels=[0])
+    asked = []
+    monkeypatch.setattr(bench, "accuracy", lambda configuration, *rest: asked.append(configuration.artifact))
+    benchmark([model, make_model("crash.tflite", middle="SPLIT")], runs=5, threads=(1, 2), data=tmp_path / "a.npz")
+    assert asked == [model]
+
+
+def test_a_browser_is_not_looked_for_on_a_board(model: Path) -> None:
+    with pytest.raises(
+        InputError, match="--runner web: it needs this machine's browser; leave it out, or --target ssh"
+    ):
+        benchmark([model], runners=["litert", "web"], targets=["local", "ssh://pi@board"])
+
+
 def test_a_budget_is_spent_on_rounds(model: Path, larger_model: Path) -> None:
     report = benchmark([model, larger_model], seconds=0.5)
-    assert min(len(m.samples.numbers) for m in report.measurements) >= 6
+    assert min(len(m.samples.numbers) for m in report.measurements) >= 8
     assert report.measurements[1].ratio is not None
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ import numpy as np
 import pytest
 
 from keras_cnnzoo import InputError
-from keras_cnnzoo.mobile_bench.events import Block, Event, Failed, Health, Probed, encode
+from keras_cnnzoo.mobile_bench.events import Block, Event, Failed, Health, Probed, Profiled, encode
 from keras_cnnzoo.mobile_bench.order import Configuration, Order
-from keras_cnnzoo.mobile_bench.targets import Settings, board
+from keras_cnnzoo.mobile_bench.runners import RUNNERS
+from keras_cnnzoo.mobile_bench.runners.tensorrt import BUILD_SECONDS
+from keras_cnnzoo.mobile_bench.targets import Settings, board, shell
+from keras_cnnzoo.mobile_bench.targets.benchmark_model import measure_with_benchmark_model
 from keras_cnnzoo.mobile_bench.targets.board import measure_with_python
 from keras_cnnzoo.mobile_bench.targets.bundle import bundle
 
@@ -96,7 +100,7 @@ def test_the_bundle_is_small_repeatable_and_free_of_paths_of_this_machine() -> N
     assert str(Path.home()).encode() not in content
     names = zipfile.ZipFile(io.BytesIO(content)).namelist()
     assert "keras_cnnzoo/mobile_bench/measure.py" in names
-    assert not any(name.startswith(("/", "..")) or name.endswith("cli.py") for name in names)
+    assert not any(name.startswith(("/", "..")) or "/cli/" in name for name in names)
 
 
 def test_what_is_sent_is_python_of_the_oldest_version_that_is_let_in() -> None:
@@ -108,10 +112,25 @@ def test_what_is_sent_is_python_of_the_oldest_version_that_is_let_in() -> None:
 
 
 def test_events_of_a_board_arrive_and_paths_are_those_of_here(tmp_path: Path, order: Order) -> None:
-    failed = event(event="failed", configuration=0, reason=f"{tmp_path}/cnnzoo.x/0.tflite: it cannot be run")
+    there = f"{tmp_path}/cnnzoo.x/0.tflite"
+    failed = event(event="failed", configuration=0, reason=f"{there}: it cannot be run")
     events = told(tmp_path, order, says(tmp_path, event(**BLOCK), failed))
     assert isinstance(events[0], Block)
     assert isinstance(events[1], Failed)
+    here = {there: "here.tflite"}
+    assert board._named(Failed(0, f"{there}: no"), here) == Failed(0, "here.tflite: no")
+    assert board._named(Profiled(0, (), f"{there}: no"), here) == Profiled(0, (), "here.tflite: no")
+
+
+def test_a_board_is_asked_for_the_backend_that_keras_shall_have_and_waited_for_while_a_runner_builds() -> None:
+    keras = Configuration(Path("a.keras"), "keras", 1, {"backend": "jax"})
+    assert board.needed([keras]) == ["jax", "keras", "numpy"]
+    assert board.needed([Configuration(Path("a.keras"), "keras")]) == ["keras", "numpy", "tensorflow"]
+    code = board.LOOK + "\nprint(os.environ.get('KERAS_BACKEND'))"
+    done = subprocess.run([sys.executable, "-c", code, "M", "jax"], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "jax"
+    build = Order((Configuration(Path("a.onnx"), "tensorrt"), keras))
+    assert board.silence(build) > RUNNERS["tensorrt"].patience > BUILD_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -134,6 +153,13 @@ def test_events_of_a_board_arrive_and_paths_are_those_of_here(tmp_path: Path, or
         event(**BLOCK | {"starts_ns": [1, 2]}),
         event(**HEALTH | {"others": "x"}),
         event(**BLOCK | {"more": 1}),
+        event(**BLOCK | {"energy_j": 1e308}),
+        event(**PROBED | {"cost": {"load_ns": 10**400}}),
+        event(**PROBED | {"description": {"arena_bytes": 10**400}}),
+        event(
+            event="profiled", configuration=0, layers=[{"type": "a", "name": "b", "microseconds": None}], missing=None
+        ),
+        event(event="seen", environment={"cpu": "\ud800"}),
         event(**PROBED | {"cost": {"load_ns": [1]}}),
         event(**PROBED | {"cost": []}),
         event(**PROBED | {"description": "<b>"}),
@@ -185,12 +211,27 @@ def test_a_board_that_prints_without_end_is_cut_off(
     tmp_path: Path, order: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(board, "MOST_NOISE", 10_000)
+    for script in ("yes noise", 'yes "$M x"'):
+        with pytest.raises(InputError, match="prints without end"):
+            told(tmp_path, order, script)
+
+
+def test_a_board_that_tells_events_without_end_is_cut_off(
+    tmp_path: Path, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board, "MOST_HEARD", 10_000)
     with pytest.raises(InputError, match="prints without end"):
-        told(tmp_path, order, "yes noise")
+        told(tmp_path, order, f"while :; do {says(tmp_path, event(**HEALTH))}; done")
+
+
+def test_a_command_that_prints_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shell, "MOST_OUTPUT", 10_000)
+    with pytest.raises(InputError, match="board: it prints without end"):
+        shell.client(["yes"], name="board", seconds=60)
 
 
 def test_a_board_that_falls_silent_is_given_up(tmp_path: Path, order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(board, "silence", lambda order: 0.5)
     with pytest.raises(InputError, match=r"nothing was heard of it for 0\.5 s; it hangs"):
         told(tmp_path, order, "sleep 60")
 
@@ -231,3 +272,25 @@ def test_samples_are_what_the_board_sent(tmp_path: Path, order: Order) -> None:
     (block,) = told(tmp_path, order, says(tmp_path, encode(sent)))
     assert isinstance(block, Block)
     assert (block.round, block.starts_ns.tolist(), block.durations_ns.tolist()) == (3, [5, 9], [2, 3])
+
+
+def by_benchmark_model(tmp_path: Path, order: Order, program: Path) -> list[Event]:
+    return list(measure_with_benchmark_model(Here(tmp_path), order, program))
+
+
+def test_benchmark_model_measures_what_a_journal_lacks_beside_its_reference(
+    tmp_path: Path, model: Path, program: Path
+) -> None:
+    configurations = (Configuration(model, "litert"), Configuration(model, "litert", 1, {"xnnpack": False}))
+    order = Order(configurations, runs=10, done={0: tuple(range(10)), 1: tuple(range(8))})
+    blocks = [event for event in by_benchmark_model(tmp_path, order, program) if isinstance(event, Block)]
+    assert {(b.configuration, b.round) for b in blocks} == {(index, number) for index in (0, 1) for number in (10, 11)}
+
+
+def test_what_benchmark_model_cannot_do_is_said(tmp_path: Path, order: Order, program: Path) -> None:
+    with pytest.raises(InputError, match="board: benchmark_model cannot be kept on processors; leave --cpus out"):
+        by_benchmark_model(tmp_path, replace(order, cpus=(0,)), program)
+    events = by_benchmark_model(tmp_path, replace(order, profile=True), program)
+    (profiled,) = (event for event in events if isinstance(event, Profiled))
+    assert profiled.missing is not None
+    assert profiled.missing.endswith("no profile by operator; benchmark_model is asked for none")

@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -125,6 +127,8 @@ def test_more_threads_than_cores_are_warned_of_and_measured(model: Path) -> None
         (["--backend", "jax"], "--backend: none of the runners litert has this option"),
         (["--cpus", "999"], "--cpus 999: this process may use"),
         (["--target", "ftp://there"], "target 'ftp://there': give local"),
+        (["--data", "no/photographs"], "no/photographs: expected a folder of pictures"),
+        (["--target", "ssh://pi@board", "--runner", "litert, web", "--install"], "it needs this machine's browser"),
     ],
 )
 def test_values_out_of_range_are_named_in_a_sentence(model: Path, arguments: list[str], sentence: str) -> None:
@@ -198,6 +202,22 @@ def test_a_budget_that_is_no_time_is_named(text: str) -> None:
         seconds(text)
 
 
+def test_what_was_measured_before_ctrl_c_is_shown_and_written(model: Path, tmp_path: Path) -> None:
+    samples, journal = tmp_path / "samples.json", tmp_path / "journal.jsonl"
+    arguments = [model, "--runs", 100_000, "--resume", journal, "--json", samples]
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not (journal.exists() and journal.read_text().count("\n") > 20):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert "small" in output
+    assert json.loads(samples.read_text())["measurements"][0]["failure"] == "it was interrupted"
+
+
 def test_what_was_measured_is_shown_beside_what_failed(model: Path, make_model: Callable[..., Path]) -> None:
     done = bench(model, make_model("crash.tflite", middle="SPLIT"), "--runs", 5, "--json", "-")
     assert done.returncode == 2
@@ -220,6 +240,12 @@ def test_a_regression_that_the_interval_supports_fails_with_3(model: Path, tmp_p
     assert "slower: small.tflite (1 thread) takes +200" in failed.stderr
     assert bench("compare", new, old, "--fail-above", "5%").returncode == 0
     assert "give a share in percent" in sentence_of_a_refusal("compare", old, new, "--fail-above", "5")
+    samples["durations_ns"] = samples["durations_ns"][:7]
+    new.write_text(json.dumps(document))
+    assert bench("compare", old, new).returncode == 0
+    unjudged = bench("compare", old, new, "--fail-above", "5%")
+    assert unjudged.returncode == 3
+    assert "not judged: small.tflite (1 thread): too few rounds for an interval" in unjudged.stderr
     new.write_text("{}")
     assert "schema version None" in sentence_of_a_refusal("compare", old, new)
 

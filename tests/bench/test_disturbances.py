@@ -1,5 +1,7 @@
 """What disturbed a measurement is found where it was, and not where it was not."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -74,15 +76,41 @@ def test_this_process_s_own_work_is_not_that_of_others() -> None:
     assert state.others is None or state.others >= 0
 
 
-def test_energy_is_read_from_counters_and_none_without(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+@pytest.fixture
+def power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where counters and batteries are looked for."""
     monkeypatch.setattr("keras_cnnzoo.mobile_bench.health.COUNTERS", tmp_path)
     monkeypatch.setattr("keras_cnnzoo.mobile_bench.health.SUPPLIES", tmp_path)
+    return tmp_path
+
+
+def files(folder: Path, **content: str) -> Path:
+    folder.mkdir()
+    for name, text in content.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_energy_is_read_from_counters_and_none_without(power: Path) -> None:
     assert EnergyMeter().joules() is None
-    counter = tmp_path / "intel-rapl:0" / "energy_uj"
-    counter.parent.mkdir()
-    counter.write_text("1000000")
+    counter = files(power / "intel-rapl:0", name="package-0\n", energy_uj="1000000") / "energy_uj"
     meter = EnergyMeter()
     counter.write_text("3500000")
     assert meter.joules() == 2.5
     counter.write_text("10")  # it began anew
     assert meter.joules() is None
+
+
+def test_what_holds_the_package_is_not_counted_beside_it(power: Path) -> None:
+    counter = files(power / "intel-rapl:0", name="package-0\n", energy_uj="0") / "energy_uj"
+    whole = files(power / "intel-rapl:1", name="psys\n", energy_uj="0") / "energy_uj"
+    meter = EnergyMeter()
+    counter.write_text("2000000")
+    whole.write_text("5000000")
+    assert meter.joules() == 2
+
+
+@pytest.mark.parametrize(("status", "told"), [("Discharging\n", True), ("Charging\n", False), ("Full\n", False)])
+def test_a_battery_tells_of_the_machine_only_while_it_feeds_it(power: Path, status: str, told: bool) -> None:
+    files(power / "BAT0", power_now="9000000", status=status)
+    assert (EnergyMeter().joules() is not None) == told

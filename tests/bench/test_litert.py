@@ -1,5 +1,6 @@
 """The runner, and the probe that runs it in a process of its own."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,10 +8,9 @@ import numpy as np
 import pytest
 
 from keras_cnnzoo import InputError
-from keras_cnnzoo.mobile_bench import probe as probe_module
 from keras_cnnzoo.mobile_bench.order import Configuration
 from keras_cnnzoo.mobile_bench.probe import probe
-from keras_cnnzoo.mobile_bench.runners import random_input, random_inputs
+from keras_cnnzoo.mobile_bench.runners import RUNNERS, import_software, random_input, random_inputs
 from keras_cnnzoo.mobile_bench.runners.litert import LiteRTRunner
 
 MakeModel = Callable[..., Path]
@@ -103,6 +103,21 @@ def test_a_file_that_litert_refuses_is_named_in_one_line(model: Path, tmp_path: 
 
 
 def test_a_probe_that_does_not_come_back_is_given_up(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe_module, "TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setitem(RUNNERS, "litert", dataclasses.replace(RUNNERS["litert"], patience=0.01))
     with pytest.raises(InputError, match=r"did not load and run it within 0\.01 s"):
         probe(under_litert(model))
+
+
+def test_software_that_cannot_be_loaded_is_not_taken_for_a_corrupt_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = dataclasses.replace(RUNNERS["litert"], package="keras_cnnzoo.absent")
+    monkeypatch.setitem(RUNNERS, "litert", broken)
+    with pytest.raises(
+        InputError, match=r"keras_cnnzoo\.absent cannot be loaded here .*; install it anew: pip install"
+    ):
+        import_software("litert")
+
+
+@pytest.mark.parametrize("dtype", ["string", "bfloat16"])
+def test_inputs_that_cannot_be_made_up_are_named(dtype: str) -> None:
+    with pytest.raises(ValueError, match=f"an input of type {dtype}, only numbers"):
+        random_input((1,), dtype, np.random.default_rng(0))

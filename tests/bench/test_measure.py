@@ -13,6 +13,7 @@ from keras_cnnzoo.mobile_bench.measure import (
     neediest,
     plan,
     rounds_of_a_load,
+    rounds_to_do,
     standard_error,
     time_block,
     warm_up,
@@ -31,6 +32,24 @@ def test_a_plan_keeps_as_many_calls_as_were_asked_for(runs: int) -> None:
     assert max(kept) - min(kept) <= 1
     assert max(kept) + DISCARDED <= 20
     assert len(kept) >= min(runs, MIN_ROUNDS)
+
+
+def test_rounds_that_a_journal_lacks_keep_as_many_calls_as_were_asked_for() -> None:
+    calls, reference = plan(25, block=20), {0: 0, 1: 0, 2: 0}
+    whole = list(rounds_to_do(calls, {0: set(), 1: set(), 2: set()}, reference, {0, 1, 2}))
+    assert whole == [(number, dict.fromkeys((0, 1, 2), kept)) for number, kept in enumerate(calls)]
+    left = list(rounds_to_do(calls, {0: set(range(10)), 1: {0, 1}, 2: set(range(10))}, reference, {0, 1, 2}, 0))
+    assert [number for number, _ in left] == [*range(10, 18)]
+    assert sum(kept[1] for _, kept in left) == sum(calls[2:])
+    assert all(kept == {0: kept[1], 1: kept[1]} for _, kept in left)
+
+
+def test_rounds_end_where_nothing_that_lacks_some_can_be_measured_any_more() -> None:
+    able = {0, 1}
+    rounds = rounds_to_do(plan(10, block=20), {0: set(range(10)), 1: set()}, {0: 0, 1: 0}, able)
+    assert next(rounds) == (10, {0: 1, 1: 1})
+    able.remove(1)
+    assert list(rounds) == []
 
 
 def test_a_budget_gives_slow_models_shorter_blocks_so_that_all_have_rounds() -> None:

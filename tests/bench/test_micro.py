@@ -1,5 +1,6 @@
 """TFLite-Micro: kernels, arena, flash, and answers equal to those of LiteRT's reference kernels."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -14,6 +15,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from keras_cnnzoo import InputError
 from keras_cnnzoo.mobile_bench import micro
+from keras_cnnzoo.mobile_bench.child import CrashError
+from keras_cnnzoo.mobile_bench.cli.micro import _as_object
 from keras_cnnzoo.mobile_bench.micro import MicroReport, check_micro, reference_outputs, write_inside
 from keras_cnnzoo.mobile_bench.runners.micro import MicroRunner, RefusalError, run
 from keras_cnnzoo.mobile_bench.tflite_file import pack, read_graph, unpack
@@ -143,6 +146,35 @@ def test_a_float_model_is_equal_too(model: Path) -> None:
     report = check_micro(model)
     assert (report.largest_difference, report.problems()) == (0.0, [])
     assert report.operators == {"CONV_2D": 2, "ADD": 1}
+
+
+def test_inputs_that_cannot_be_made_up_are_a_refusal(model: Path, tmp_path: Path) -> None:
+    network = unpack(model)
+    network.subgraphs[0].tensors[network.subgraphs[0].inputs[0]].type = schema.TensorType.STRING
+    path = tmp_path / "words.tflite"
+    path.write_bytes(pack(network))
+    assert "an input of type string, only numbers can be made up" in (check_micro(path).refused or "")
+
+
+def test_a_file_that_the_reference_kernels_refuse_or_die_of_is_a_refusal(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*question: object, seconds: float) -> None:
+        raise CrashError("Segmentation fault", 11)
+
+    asked = make_model("crash.tflite", middle="SPLIT"), [np.zeros((1, 1, 16, 16, 8), np.float32)]
+    with pytest.raises(RefusalError, match="LiteRT's reference kernels refuse it"):
+        reference_outputs(*asked)
+    monkeypatch.setattr(micro, "ask", die)
+    with pytest.raises(RefusalError, match="LiteRT's reference kernels did not survive it"):
+        reference_outputs(*asked)
+
+
+def test_a_difference_without_end_is_json_all_the_same(report: MicroReport) -> None:
+    endless = _as_object(dataclasses.replace(report, largest_difference=float("inf")))
+    assert endless["largest_difference"] is None
+    assert "differ from LiteRT's reference kernels by up to inf" in str(endless["problems"])
+    json.dumps(endless, allow_nan=False)
 
 
 def test_the_runner_answers_and_its_time_is_no_latency(sound: Path) -> None:

@@ -13,8 +13,9 @@ from rich.console import Console
 from keras_cnnzoo import InputError
 from keras_cnnzoo.mobile_bench import Report, Unmeasured, as_csv, as_html, as_json, as_markdown, benchmark, tables
 from keras_cnnzoo.mobile_bench.accuracy import Accuracy
-from keras_cnnzoo.mobile_bench.regression import changes
+from keras_cnnzoo.mobile_bench.regression import compare_reports
 from keras_cnnzoo.mobile_bench.report.as_json import document, read_json
+from keras_cnnzoo.mobile_bench.report.table import latency_table
 from keras_cnnzoo.mobile_bench.runners import Layer
 
 EVIL = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
@@ -71,7 +72,17 @@ def test_a_wide_table_shows_more_intervals_than_a_narrow_one(report: Report) -> 
 def test_two_files_of_one_name_are_told_apart(model: Path, tmp_path: Path) -> None:
     twin = tmp_path / model.name
     twin.write_bytes(model.read_bytes())
-    assert str(twin) in printed(benchmark([model, twin], runs=5), 400)
+    report = benchmark([model, twin], runs=5)
+    labels = [m.label for m in report.measurements]
+    assert labels == [f"{path.parent.name}/{path.name} (1 thread)" for path in (model, twin)]
+    for text in (printed(report, 400), as_markdown(report).replace("\\", ""), as_html(report)):
+        assert all(f"{path.parent.name}/{path.name}" in text for path in (model, twin))
+
+
+def test_where_software_is_makes_no_other_configuration(report: Report) -> None:
+    options = {"accelerator": "wasm", "litertjs": "/somewhere", "install": True}
+    changed = dataclasses.replace(report.measurements[0], runner="web", options=options)
+    assert changed.label == "small.tflite (web, accelerator wasm, 1 thread)"
 
 
 def test_json_and_csv_are_the_same_for_the_same_report(report: Report) -> None:
@@ -103,12 +114,23 @@ def test_json_is_valid_and_read_again(report: Report, hostile: Report, tmp_path:
         ({"schema_version": 1}, "schema version 1, this cnnzoo-bench knows 2; measure again"),
         ({"measurements": [{}]}, r"measurements\.0 is not valid \('warm_up' is a required property\)"),
         ({"warnings": [1]}, r"warnings\.0 is not valid"),
+        ({"warnings": [float("nan")]}, "NaN is not a number"),
     ],
 )
 def test_json_that_is_not_a_report_is_named(report: Report, tmp_path: Path, change: dict, sentence: str) -> None:
     path = tmp_path / "report.json"
     path.write_text(json.dumps(document(report) | change))
     with pytest.raises(InputError, match=sentence):
+        read_json(path)
+
+
+@pytest.mark.parametrize("durations", [[], [[]], [[0]], [[10**400]]])
+def test_samples_that_cannot_be_are_not_valid(report: Report, tmp_path: Path, durations: list) -> None:
+    found = document(report)
+    found["measurements"][0]["samples"]["durations_ns"] = durations
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(found))
+    with pytest.raises(InputError, match=r"measurements\.0\.samples\.durations_ns"):
         read_json(path)
 
 
@@ -134,11 +156,40 @@ def test_a_change_is_found_with_its_interval(report: Report) -> None:
     for measurement in new["measurements"]:
         blocks = measurement["samples"]["durations_ns"]
         measurement["samples"]["durations_ns"] = [[2 * t for t in block] for block in blocks]
-    for change in changes(old, new):
+    for change in compare_reports(old, new).changes:
         assert change.ratio.value == pytest.approx(2)
         assert change.ratio.low is not None
         assert change.ratio.low <= 2 <= change.ratio.high
         assert change.slower_than(0.05) == (change.ratio.low > 1.05)
-    assert not any(change.slower_than(0.05) for change in changes(old, old))
+    assert not any(change.slower_than(0.05) for change in compare_reports(old, old).changes)
     with pytest.raises(InputError, match="share no configuration"):
-        changes(old, new | {"measurements": []})
+        compare_reports(old, new | {"measurements": []})
+
+
+def test_what_cannot_be_judged_is_told(report: Report) -> None:
+    old, new = document(report), document(report)
+    few, other = new["measurements"][:2]
+    few["samples"]["durations_ns"] = few["samples"]["durations_ns"][:7]
+    other["label"], other["probe"]["versions"] = "new.tflite (1 thread)", {}
+    new["environments"]["local"]["cpu"] = "another"
+    found = compare_reports(old, new)
+    assert [change.decided for change in found.changes] == [False, True]
+    assert found.gone == ("larger.tflite (1 thread)",)
+    assert found.added == ("new.tflite (1 thread)",)
+    assert any(sentence.startswith("local: cpu was ") for sentence in found.differences)
+    few["probe"]["versions"] = {"ai-edge-litert": "0"}
+    assert any(sentence.endswith(", is 0") for sentence in compare_reports(old, new).differences)
+
+
+def test_a_ratio_that_is_not_known_is_empty_and_the_reference_s_is_1(report: Report) -> None:
+    reference, unpaired, _ = report.measurements
+    unknown = dataclasses.replace(report, measurements=(reference, dataclasses.replace(unpaired, ratio=None)))
+    first, second = csv.DictReader(io.StringIO(as_csv(unknown)))
+    assert (first["ratio"], second["ratio"], second["verdict"]) == ("1.0", "", "")
+    lines = [line.split(" | ") for line in as_markdown(unknown).splitlines() if ".tflite" in line]
+    assert [line[8] for line in lines] == ["1", ""]
+    data = re.search(r'<script id="data" type="application/json">(.*?)</script>', as_html(unknown), re.S)
+    assert data is not None
+    assert [(row["ratio"], row["verdict"]) for row in json.loads(data[1])["rows"]] == [(None, "reference"), (None, "")]
+    assert [m["is_reference"] for m in document(unknown)["measurements"]] == [True, False]
+    assert list(latency_table(unknown, intervals=True).columns[7].cells) == ["1", ""]

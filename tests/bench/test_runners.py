@@ -3,14 +3,24 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from keras_cnnzoo import InputError
-from keras_cnnzoo.mobile_bench import benchmark
-from keras_cnnzoo.mobile_bench.order import Configuration
-from keras_cnnzoo.mobile_bench.runners import check, open_runner, random_inputs
+from keras_cnnzoo.mobile_bench import benchmark, probe, profile
+from keras_cnnzoo.mobile_bench.order import Configuration, Order
+from keras_cnnzoo.mobile_bench.runners import (
+    RUNNERS,
+    browser,
+    check,
+    micro,
+    open_runner,
+    random_inputs,
+    tensorrt,
+    web,
+)
 from keras_cnnzoo.mobile_bench.runners.onnxruntime import node_times
 
 
@@ -59,6 +69,7 @@ def test_an_onnx_file_stands_beside_a_tflite_file(onnx_model: Path, model: Path)
     [
         ({"provider": "cuda9"}, "--provider cuda9: this ONNX Runtime has .*CPUExecutionProvider"),
         ({"colour": 1}, "colour"),
+        ({"batch": 0}, "--batch 0: give at least 1"),
     ],
 )
 def test_options_that_onnx_runtime_has_not_are_named(onnx_model: Path, options: dict, sentence: str) -> None:
@@ -72,6 +83,30 @@ def test_a_corrupt_onnx_file_is_named(onnx_model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"short\.onnx: onnxruntime refuses it") as caught:
         benchmark([path], runs=5)
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def flattening(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Reshape to the values of one picture, though its batch is open: it runs for a batch of one alone."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    tensors = [helper.make_tensor_value_info(n, kind, ["n", size]) for n, size in (("x", 4), ("y", 4))]
+    shape = onnx.numpy_helper.from_array(np.array([1, 4]), "shape")
+    nodes = [helper.make_node("Reshape", ["x", "shape"], ["y"])]
+    graph = helper.make_graph(nodes, "flattening", tensors[:1], tensors[1:], [shape])
+    path = tmp_path_factory.mktemp("onnx") / "flattening.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def test_what_onnx_runtime_says_while_it_runs_is_a_sentence(flattening: Path) -> None:
+    runner = open_runner(Configuration(flattening, "onnxruntime", 1, {"batch": 8}))
+    for call in (runner.invoke, lambda: runner.time_block(2), lambda: runner.outputs([np.zeros((8, 4), np.float32)])):
+        with pytest.raises(RuntimeError, match="Reshape"):
+            call()
+    with pytest.raises(InputError, match=r"flattening\.onnx: onnxruntime refuses it .*Reshape"):
+        benchmark([flattening], runs=5, options={"batch": [8]})
 
 
 def test_a_trace_of_onnx_runtime_gives_the_median_of_each_node() -> None:
@@ -166,6 +201,19 @@ def test_trtexec_builds_an_engine_and_its_times_are_read(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("trtexec")
+@pytest.mark.parametrize("times", ["", "[]", "{}", '[{"startInMs": 1}]', '[{"startInMs": null, "latencyMs": 1}]'])
+def test_times_of_another_trtexec_are_named(tmp_path: Path, times: str) -> None:
+    runner = open_runner(Configuration(tmp_path / "a.onnx", "tensorrt"))
+    program = tmp_path / "trtexec"
+    program.write_text(
+        program.read_text().partition("    rows =")[0] + f"    open(options['exportTimes'], 'w').write({times!r})\n"
+    )
+    with pytest.raises(RuntimeError, match="trtexec's file of times is not understood"):
+        runner.time_block(4)
+    runner.close()
+
+
+@pytest.mark.usefixtures("trtexec")
 def test_an_engine_that_cannot_be_built_says_why(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no such layer"):
         open_runner(Configuration(tmp_path / "bad.onnx", "tensorrt"))
@@ -176,3 +224,32 @@ def test_without_tensorrt_there_is_a_sentence(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("keras_cnnzoo.mobile_bench.runners.tensorrt.find_spec", lambda name: None)
     with pytest.raises(InputError, match="needs trtexec on the PATH, or Python's tensorrt and cuda"):
         open_runner(Configuration(tmp_path / "a.onnx", "tensorrt"))
+
+
+def test_a_profiler_s_runner_is_closed_though_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[bool] = []
+    runner = SimpleNamespace(close=lambda: closed.append(True))
+    monkeypatch.setattr("keras_cnnzoo.mobile_bench.runners.open_runner", lambda configuration: runner)
+    order = json.loads(Order((Configuration(Path("a.tflite"), "web"),)).to_json())
+    with pytest.raises(InputError, match="the runner web has no profiler"):
+        profile.layers(order)
+    assert closed == [True]
+
+
+def test_a_probed_runner_is_closed_though_its_call_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[bool] = []
+
+    def fail() -> None:
+        raise RuntimeError("the page died")
+
+    runner = SimpleNamespace(close=lambda: closed.append(True), invoke=fail)
+    monkeypatch.setattr("keras_cnnzoo.mobile_bench.runners.open_runner", lambda configuration, seed: runner)
+    with pytest.raises(RuntimeError, match="the page died"):
+        probe.cost(json.loads(Order((Configuration(Path("a.tflite"), "web"),)).to_json()))
+    assert closed == [True]
+
+
+def test_a_process_waits_longer_for_a_runner_than_the_runner_waits_itself() -> None:
+    assert RUNNERS["tensorrt"].patience > tensorrt.BUILD_SECONDS + tensorrt.RUN_SECONDS
+    assert RUNNERS["web"].patience > browser.START_SECONDS + web.CALL_SECONDS
+    assert RUNNERS["micro"].patience > micro.TIMEOUT_SECONDS

@@ -122,9 +122,35 @@ def test_what_is_no_latency_is_not_timed() -> None:
 
 
 def test_rounds_of_a_journal_are_not_measured_again() -> None:
-    order = order_of("a b", runs=10, done={0: tuple(range(10)), 1: (0, 1, 2)})
-    assert [(b.configuration, b.round) for b in events(order)] == [(1, number) for number in range(3, 10)]
+    order = order_of("a", runs=10, done={0: (0, 1, 2)})
+    assert [b.round for b in events(order)] == [*range(3, 10)]
     assert list(map(type, session.measure(order_of("a", runs=10, done={0: tuple(range(10))})))) == [Seen]
+
+
+def test_what_a_journal_lacks_is_measured_beside_its_reference_under_new_numbers() -> None:
+    done = {0: tuple(range(10)), 1: (0, 1, 2), 2: tuple(range(10))}
+    found = {(b.configuration, b.round) for b in events(order_of("a b c", runs=10, done=done))}
+    assert found == {(index, number) for index in (0, 1) for number in range(10, 17)}
+
+
+def test_a_reference_that_was_not_there_is_measured_beside_what_is_compared_with_it() -> None:
+    found = {(b.configuration, b.round) for b in events(order_of("a b", runs=10, done={1: tuple(range(10))}))}
+    assert found == {(index, number) for index in (0, 1) for number in range(10, 20)}
+
+
+def test_what_fails_in_its_warm_up_is_closed_and_never_called_again() -> None:
+    CALLS.extend(["broken"] * 38)
+    found = list(session.measure(order_of("a broken", runs=20)))
+    assert [event.configuration for event in found if isinstance(event, Failed)] == [1]
+    assert "broken closed" in CALLS
+    assert not [event for event in found if isinstance(event, Block) and event.configuration == 1]
+
+
+def test_without_a_reference_a_budget_goes_to_what_is_known_least() -> None:
+    shift = session._Shift(order_of("a b c d", seconds=1.0), [0, 1, 2, 3], 1.0, 0)
+    shift.loaded = dict.fromkeys((1, 2, 3))  # type: ignore[arg-type]
+    shift.p10 = {0: {}, 1: {0: 1.0, 1: 1.0}, 2: {0: 1.0, 1: 2.0}, 3: {0: 1.0, 1: 3.0}}
+    assert shift._neediest() == {2, 3}
 
 
 def test_more_configurations_than_a_shift_holds_go_in_shifts_with_their_reference() -> None:
@@ -149,7 +175,7 @@ def test_a_budget_is_kept_by_the_clock_and_the_rounds_that_an_interval_needs_are
 ) -> None:
     ticks = count()
     monkeypatch.setattr("time.perf_counter", lambda: next(ticks) / 100)  # a hundredth of a second for each look
-    for seconds, all_have, some_have, most in ((0.01, 6, 6, 6), (5.0, MIN_ROUNDS, 40, 500)):
+    for seconds, all_have, some_have, most in ((0.01, 8, 8, 8), (5.0, MIN_ROUNDS, 40, 500)):
         blocks = events(order_of("a b c d", seconds=seconds))
         rounds = [sum(block.configuration == index for block in blocks) for index in range(4)]
         assert all_have <= min(rounds)

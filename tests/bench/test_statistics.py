@@ -108,7 +108,7 @@ def test_a_seed_repeats_the_intervals_and_another_does_not() -> None:
 
 
 def test_few_rounds_have_no_interval_and_show_no_difference() -> None:
-    rounds = [np.full(3, 5)] * 5
+    rounds = [np.full(3, 5)] * 7  # of which the least and the greatest hold a median at 98.4 % only
     assert summarise(rounds).median == Estimate(5.0, None, None)
     ratio = compare([block * 9 for block in rounds], rounds)
     assert ratio == Estimate(9.0, None, None)
@@ -119,3 +119,9 @@ def test_an_interval_within_one_percent_of_one_shows_no_difference() -> None:
     assert verdict(Estimate(1.005, 1.004, 1.006)) == "no difference shown"
     assert verdict(Estimate(1.02, 1.011, 1.03)) == "slower"
     assert verdict(Estimate(0.98, 0.97, 0.989)) == "faster"
+
+
+def test_rounds_that_differ_in_number_are_not_compared() -> None:
+    rounds = [np.full(3, 5)] * 8
+    with pytest.raises(ValueError, match="8 rounds are compared with 1 of the reference"):
+        compare(rounds, rounds[:1])

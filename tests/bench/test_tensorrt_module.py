@@ -157,3 +157,13 @@ def test_a_file_that_the_module_s_parser_refuses_says_why(cuda: FakeCuda, tmp_pa
     (tmp_path / "a.onnx").write_bytes(b"bad")
     with pytest.raises(RuntimeError, match="no Erf"):
         open_runner(Configuration(tmp_path / "a.onnx", "tensorrt"))
+
+
+def test_a_type_that_numpy_has_not_is_named(cuda: FakeCuda, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(kind: object) -> None:
+        raise TypeError("no equivalent")
+
+    monkeypatch.setattr(sys.modules["tensorrt"], "nptype", refuse)
+    (tmp_path / "a.onnx").write_bytes(b"good")
+    with pytest.raises(RuntimeError, match="x is of type float, which numpy has not"):
+        open_runner(Configuration(tmp_path / "a.onnx", "tensorrt"))

@@ -66,6 +66,12 @@ def files(resnet: keras.Model, some_images: np.ndarray, tmp_path_factory: pytest
     (folder / "unreadable" / "a.jpg").write_text("no picture")
     (folder / "empty").mkdir()
     (folder / "labels.txt").write_text("\n".join(f"class {i}" for i in range(10)))
+    (folder / "three.txt").write_text("a\nb\nc\n")
+    (folder / "pairs.txt").write_text("\n".join(["zero", "one", "class1", "class0", *map(str, range(6))]))
+    image = keras.Input((None, None, 3))
+    keras.Model(image, keras.layers.Conv2D(2, 3)(image), name="any_size").save(folder / "any.keras")
+    both = keras.Input((8, 8, 3), name="a"), keras.Input((8, 8, 3), name="b")
+    keras.Model(both, keras.layers.Add()(both), name="two").save(folder / "two.keras")
     content = (folder / "weights.safetensors").read_bytes()
     (folder / "truncated.safetensors").write_bytes(content[: len(content) // 2])
     (folder / "foreign.safetensors").write_text("a shopping list")
@@ -195,6 +201,38 @@ def test_a_keras_h5_file_and_a_network_of_keras_applications_are_exported(resnet
             "per_tensor",
         ),
         ("resnet20 --weights random --to onnx --quantize int4 --auto-mixed 2 -o out", "look at calibration images"),
+        ("resnet20 --weights random --labels {}/three.txt -o out", "3 names, but resnet20 answers 10 classes"),
+        ("resnet20 --weights random --verify {}/pictures -o out", "holds 2 classes but resnet20 answers 10"),
+        (
+            "resnet20 --weights random --quantize int8 --calibration random:4 --verify {}/pictures --max-drop 1 -o out",
+            "holds 2 classes but resnet20 answers 10",
+        ),
+        (
+            "absent.keras --quantize int8 --calibration random:4 --max-drop 1 -o out",
+            "give --quantize int8 and --verify",
+        ),
+        ("absent.keras --labels absent.txt -o out", "absent.txt: not a readable list"),
+        ("resnet20 --weights random --quantize float16 --inputs int8 -o out", "a file of float16 takes float32"),
+        (
+            "resnet20 --weights random --estimator mse -o out",
+            "float32 takes no keep, auto_mixed, corrections or estimator",
+        ),
+        (
+            "resnet20 --weights random --quantize int8 --calibration random:4 --keep-in int16 -o out",
+            "give keep or auto_mixed",
+        ),
+        (
+            "{}/any.keras --preprocess tf --quantize int8 --calibration random:4 -o out",
+            "any_size reads (None, None, 3); pictures have a height",
+        ),
+        (
+            "{}/any.keras --preprocess tf --quantize int8 --calibration {}/pictures -o out",
+            "any_size reads (None, None, 3); pictures have a height",
+        ),
+        ("sensitivity {}/any.keras --preprocess tf --data {}/pictures", "any_size reads (None, None, 3)"),
+        ("{}/two.keras --preprocess tf --pixels -o out", "two has 2 inputs; --pixels is for networks of one picture"),
+        ("{}/two.keras --preprocess tf --quantize int8 --calibration random:4 -o out", "two has 2 inputs"),
+        ("sensitivity {}/model.keras --preprocess tf --data {}/pictures", "holds 2 classes but"),
     ],
 )
 def test_bad_input_is_one_sentence_and_writes_nothing(
@@ -204,6 +242,28 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     assert words in refusal(*arguments.format(*[files] * arguments.count("{}")).split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_of_an_export_s_verification_are_the_classes_of_their_names(
+    files: Path, resnet: keras.Model, tmp_path: Path
+) -> None:
+    line = [
+        files / "model.keras",
+        "--preprocess",
+        "tf",
+        "--labels",
+        files / "pairs.txt",
+        "--verify",
+        files / "pictures",
+    ]
+    export(*line, "-o", tmp_path / "m.tflite", "-q")
+    card = Card.read(tmp_path / "m.tflite.json")
+    paths = sorted((files / "pictures").glob("*/[0-9].png"))
+    pixels = np.stack([np.asarray(Image.open(path)) for path in paths])
+    found = np.asarray(resnet(PRESETS["tf"](pixels))).argmax(1)
+    expected = [{"class0": 3, "class1": 2}[path.parent.name] for path in paths]
+    assert card.verification is not None
+    assert card.verification["top1_model"] == pytest.approx((found == expected).mean())
 
 
 def test_files_are_replaced_only_by_force(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from keras_cnnzoo.layers import (
     GroupedConv2D,
     LocalResponseNorm,
 )
+from keras_cnnzoo.preprocessing import PRESETS
 
 from .conftest import calibrated
 
@@ -346,6 +347,89 @@ def test_the_command_trains_exports_and_verifies(
         app(list(map(str, line)), standalone_mode=False)
     with pytest.raises(InputError, match="qat trains for int8"):
         app([*map(str, line), "--quantize", "float16", "--force"], standalone_mode=False)
+
+
+@pytest.fixture
+def by_class(network: keras.Model, pictures: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> list[str]:
+    """A line that trains a network on pictures sorted by class, and the files that it names."""
+    order = np.argsort(pictures[1], kind="stable")
+    images = np.clip(pictures[0] * 32 + 128, 0, 255).astype(np.uint8)
+    np.savez(tmp_path / "sorted.npz", images=images[order], labels=pictures[1][order])
+    (tmp_path / "three.txt").write_text("a\nb\nc\n")
+    network.save(tmp_path / "small.keras")
+    line = ["train-aware", tmp_path / "small.keras", "--data", tmp_path / "sorted.npz", "--preprocess", "torch", "-q"]
+    return [*map(str, line)]
+
+
+def untrained(model: keras.Model, images: np.ndarray, labels: np.ndarray, *, method: str, **how: Any) -> Trained:
+    recipe = {"epochs": 1, "images": len(images)}
+    return Trained(model, method, None, {}, {}, recipe)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--method prune --verify absent.npz -o out", "absent.npz: expected a folder"),
+        ("--method prune --labels absent.txt -o out", "absent.txt: not a readable list"),
+        ("--method prune --labels {}/three.txt -o out", "3 names, but small answers 4 classes"),
+        ("--method prune --to onnx --quantize int16 -o out", "quantize='int16': choose one of float32"),
+        ("--method prune --to onnx --quantize dynamic -o out", "quantize='dynamic': choose one of float32"),
+        ("--method qat --inputs int16 -o out", "a file of int8 takes int8, uint8, float32"),
+        ("--method qat --to onnx --inputs uint8 -o out", "--inputs uint8 is of .tflite files"),
+        ("--method qat --to onnx -o out/x.tflite", "an ONNX file's name ends in .onnx"),
+        ("--method qat -o out/x.onnx", "a TFLite file's name ends in .tflite"),
+    ],
+)
+def test_what_could_not_be_written_is_refused_before_the_training(
+    by_class: list[str], line: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keras_cnnzoo.export.cli import app
+
+    def trains(*arguments: Any, **options: Any) -> Trained:
+        raise AssertionError("it trains")
+
+    monkeypatch.setattr("keras_cnnzoo.export.compress.aware.train_aware", trains)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as caught:
+        app([*by_class, *line.replace("{}", str(tmp_path)).split()], standalone_mode=False)
+    assert words in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("scheme", ["int16", "int4"])
+def test_every_scheme_of_integers_is_calibrated(
+    by_class: list[str], scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keras_cnnzoo.export.cli import app
+
+    monkeypatch.setattr("keras_cnnzoo.export.compress.aware.train_aware", untrained)
+    monkeypatch.setattr("keras_cnnzoo.export.cli.train_aware.COUNT", 16)
+    app([*by_class, "--method", "prune", "--quantize", scheme, "-o", str(tmp_path)], standalone_mode=False)
+    card = Card.read(tmp_path / f"small_prune_{scheme}.tflite.json")
+    assert card.quantization["calibration"] == {"source": "sorted.npz", "count": 16, "random": False}
+    assert card.inputs[0]["dtype"] == ("int16" if scheme == "int16" else "int8")
+
+
+def test_calibration_images_are_drawn_from_all_classes(
+    by_class: list[str], pictures: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keras_cnnzoo.export.cli import app
+
+    seen: list[np.ndarray] = []
+
+    def to_tflite(model: keras.Model, path: Path, *, calibration: Calibration, **options: Any) -> None:
+        seen.append(calibration.inputs)
+        raise InputError("seen")
+
+    monkeypatch.setattr("keras_cnnzoo.export.compress.aware.train_aware", untrained)
+    monkeypatch.setattr("keras_cnnzoo.export.tflite.to_tflite", to_tflite)
+    monkeypatch.setattr("keras_cnnzoo.export.cli.train_aware.COUNT", 32)
+    with pytest.raises(InputError, match="seen"):
+        app([*by_class, "--method", "prune", "--quantize", "int8", "-o", str(tmp_path)], standalone_mode=False)
+    images = PRESETS["torch"](np.load(tmp_path / "sorted.npz")["images"])
+    labels = np.sort(pictures[1])
+    found = {int(labels[np.argmin(np.abs(images - image).sum((1, 2, 3)))]) for image in seen[0]}
+    assert found == set(range(CLASSES))
 
 
 def test_every_method_is_named_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from keras import layers
 
 from keras_cnnzoo import InputError
-from keras_cnnzoo.export.emit import emit
+from keras_cnnzoo.export.emit import RULES, emit
 from keras_cnnzoo.export.graph import Graph, from_keras
 from keras_cnnzoo.export.interpreter import LiteRT
 from keras_cnnzoo.export.lowering import lower
@@ -352,6 +352,16 @@ def test_a_shuffle_written_out_is_recognised() -> None:
         return layers.Reshape(SHAPE)(layers.Permute((1, 2, 4, 3))(layers.Reshape((8, 8, 3, 2))(x)))
 
     assert rewritten(recognise_shuffle, shuffled)[0] == ["ChannelShuffle"]
+
+    def over_pixels(x: Any) -> Any:  # the same triple, but of half the pixels and twice the channels
+        return layers.Reshape(SHAPE)(layers.Permute((1, 2, 4, 3))(layers.Reshape((8, 4, 4, 3))(x)))
+
+    def of_a_vector(x: Any) -> Any:
+        rows = layers.Permute((1, 2, 4, 3))(layers.Reshape((8, 8, 3, 2))(layers.Flatten()(x)))
+        return layers.Reshape((384,))(rows)
+
+    for function in (over_pixels, of_a_vector):
+        assert "ChannelShuffle" not in rewritten(recognise_shuffle, function)[0]
     other = rewritten(recognise_shuffle, lambda x: layers.Reshape(SHAPE)(layers.Permute((2, 1, 3))(x)))
     assert other[0] == ["Permute", "Reshape"]
 
@@ -404,6 +414,57 @@ def test_what_is_said_to_fuse_is_what_the_emitter_fuses() -> None:
         assert "RELU" not in {op.name for op in operators(content)}, name
 
 
+@pytest.mark.parametrize(
+    ("run", "pool"),
+    [
+        (average_pool, layers.AveragePooling2D(3, (2, 1))),
+        (average_pool, layers.AveragePooling2D(3, (1, 2), "same")),
+        (subsample, layers.MaxPooling2D(1, (2, 1))),
+    ],
+)
+def test_a_pool_of_unequal_strides_stays_since_no_depthwise_convolution_has_them(run: Any, pool: Any) -> None:
+    ops, left = rewritten(run, pool)
+    assert ops == [type(pool).__name__]
+    assert "strides" in left[pool.name]
+
+
+def test_a_relu_behind_the_first_half_of_a_split_has_the_half_s_shape() -> None:
+    def network(x: Any) -> Any:
+        first, second = ChannelSplit(name="split")(layers.Add()([x, conv(6)(x)]))
+        return layers.ReLU()(layers.Concatenate()([first, conv(3)(second)]))
+
+    model = model_of(network)
+    graph = relu_to_producers(lower(from_keras(model), CANONICAL[:5]))
+    (standing,) = (node for node in graph.nodes.values() if node.inputs == ("split",))
+    assert standing.shapes == ((8, 8, 3),)
+    np.testing.assert_allclose(np.asarray(to_keras(graph)(IMAGES)), np.asarray(model(IMAGES)), atol=1e-5)
+
+
+@keras.saving.register_keras_serializable("tests")
+def doubled(x: keras.KerasTensor) -> keras.KerasTensor:
+    return 2 * x
+
+
+@pytest.mark.parametrize("function", ["log_softmax", "sparsemax", doubled])
+def test_an_activation_that_looks_at_several_channels_keeps_their_order(function: Any) -> None:
+    def network(x: Any) -> Any:
+        x = layers.Activation(function)(layers.Conv2D(12, 1)(x))
+        kept, worked = ChannelSplit()(ChannelShuffle(2)(x))
+        return layers.Concatenate()([conv(2)(kept), conv(2)(worked)])
+
+    ops, left = rewritten(channel_order, network)
+    assert "ChannelShuffle" in ops
+    assert left
+
+
+def test_a_shuffle_that_two_read_is_told_as_such() -> None:
+    def network(x: Any) -> Any:
+        x = ChannelShuffle(3, name="shuffle")(x)
+        return layers.Add()([layers.DepthwiseConv2D(3, padding="same")(x), x])
+
+    assert rewritten(late_shuffle, network)[1] == {"shuffle": "it is read more than once"}
+
+
 def broken(graph: Graph, declined: Any) -> Graph:
     """A pass that doubles the first kernel."""
     for node in graph.nodes.values():
@@ -430,11 +491,106 @@ def test_a_pass_that_changes_answers_or_raises_is_undone_and_named_and_the_other
     assert Parity.of(model)(lowered.graph, lowered.graph) is None
 
 
+def test_no_pass_is_blamed_for_a_rule_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RULES, "ELU", lambda call: call.operator("TANH", call.inputs))
+    model = model_of(lambda x: layers.ELU()(layers.BatchNormalization()(conv()(x))))
+    lowered = lower_under(from_keras(model), PASSES, Parity.of(model))
+    assert not lowered.undone
+    assert "fold-batch-norm" in lowered.passes
+    assert "differ" in (lowered.fault or "")
+
+
+@pytest.mark.parametrize(("error", "undone"), [(2e-4, False), (2e-2, True)])
+def test_what_a_network_rounds_by_itself_undoes_no_pass(error: float, undone: bool) -> None:
+    model = model_of(lambda x: layers.BatchNormalization()(conv()(x)))
+    check = Parity.of(model)
+    check.expected = [expected + error * np.abs(expected).max() for expected in check.expected]
+    lowered = lower_under(from_keras(model), PASSES, check)
+    assert not lowered.undone
+    assert (lowered.fault is not None) == undone
+
+
+def test_outputs_by_name_are_compared_in_the_order_of_their_names() -> None:
+    model = model_of(lambda x: {"logits": conv(4)(x), "features": layers.BatchNormalization()(conv(3)(x))})
+    lowered = lower_under(from_keras(model), PASSES, Parity.of(model))
+    assert "fold-batch-norm" in lowered.passes
+    assert not lowered.undone
+    assert lowered.fault is None
+
+
+def of_two(function: Callable[[Any, Any], Any]) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    first, second = keras.Input(SHAPE, name="first"), keras.Input(SHAPE, name="second")
+    return keras.Model([first, second], function(first, second))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a, b: layers.Concatenate()([conv(2)(a), conv(3)(b)]),
+        lambda a, b: conv(2)(a) / (keras.ops.square(conv(2)(b)) + 1.0),
+        lambda a, b: keras.ops.matmul(a, keras.ops.transpose(b, (0, 1, 3, 2))),
+        lambda a, b: layers.MultiHeadAttention(2, 3)(layers.Reshape((64, 6))(a), layers.Reshape((64, 6))(b)),
+    ],
+    ids=["concatenation", "division", "product", "attention"],
+)
+def test_a_network_of_two_inputs_is_lowered_in_its_order(function: Callable[[Any, Any], Any]) -> None:
+    from keras_cnnzoo import export
+
+    model = of_two(function)
+    lowered = export.lower(model)
+    assert [tensor.name for tensor in lowered.inputs] == ["first", "second"]
+    np.testing.assert_allclose(
+        np.asarray(lowered([IMAGES, IMAGES[::-1]])), np.asarray(model([IMAGES, IMAGES[::-1]])), atol=1e-4
+    )
+
+
+def test_a_lowered_network_that_answers_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from keras_cnnzoo import export
+
+    monkeypatch.setitem(RULES, "ELU", lambda call: call.operator("TANH", call.inputs))
+    with pytest.raises(InputError, match="answers otherwise"):
+        export.lower(model_of(lambda x: layers.ELU()(conv()(x))))
+
+
+def test_inputs_by_name_and_mixed_precision_do_not_disturb_the_comparison() -> None:
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        first, second = keras.Input(SHAPE, name="b"), keras.Input(SHAPE, name="a")
+        x = layers.BatchNormalization()(layers.Add()([conv(4)(first), conv(4)(second)]))
+        model = keras.Model({"b": first, "a": second}, layers.Activation("linear", dtype="float32")(x))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    wrong = Pass("wrong", broken, "to be caught")
+    lowered = lower_under(from_keras(model), (wrong, *PASSES), Parity.of(model))
+    assert [step.name for step in lowered.undone] == ["wrong"]
+    assert "normalize-by-depthwise" in lowered.passes
+    assert [node.name for node in lowered.graph.inputs] == ["a", "b"]
+    assert lowered.fault is None
+
+
+def test_a_pass_that_is_wrong_is_undone_in_a_network_of_two_inputs_too() -> None:
+    model = of_two(lambda a, b: layers.Add()([conv(2)(a), conv(2)(b)]))
+    lowered = lower_under(from_keras(model), [Pass("wrong", broken, "to be caught")], Parity.of(model))
+    assert [step.name for step in lowered.undone] == ["wrong"]
+
+
+def test_a_layer_that_cannot_be_rebuilt_is_refused_in_a_sentence_and_blames_no_pass() -> None:
+    from keras_cnnzoo import export
+
+    model = model_of(lambda x: layers.BatchNormalization()(conv(2)(x)) ** 2)
+    with pytest.raises(InputError, match="cannot be called anew"):
+        export.lower(model)
+    assert not lower_under(from_keras(model), PASSES, Parity.of(model)).undone
+
+
 def test_names_choose_passes_in_their_own_order() -> None:
     chosen = choose("wide-groups,early-pool", "int8")
     assert [p.name for p in chosen if not p.canonical] == ["early-pool", "wide-groups"]
     assert choose("none") == CANONICAL
     assert "hard-swish" in {p.name for p in choose("auto", "int8")}
+    assert {"hard-swish", "relu-by-depthwise"} <= {p.name for p in choose("auto", "int16")}  # float operators there
+    assert choose("auto", "int4") == choose("auto", "int8")  # by the activations
     assert "hard-swish" not in {p.name for p in choose("auto", "float32")}
     assert "hard-swish" in {p.name for p in choose("auto,hard-swish", "float32")}
     assert "relu-to-producers" in {p.name for p in choose("auto", "int8")}

@@ -70,6 +70,11 @@ def test_a_job_that_kills_its_process_fails_alone() -> None:
             jobs[0].result(timeout=120)
 
 
+def test_a_job_that_kills_every_process_is_a_sentence_to_who_waits_for_it() -> None:
+    with pytest.raises(InputError, match="--jobs 1: a process died 4 times over the same job"), executor(1) as pool:
+        pool.submit(os._exit, 1).result(timeout=120)
+
+
 def test_what_waits_is_dropped_when_the_caller_gives_up() -> None:
     jobs: list[Any] = []
 

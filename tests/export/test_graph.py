@@ -93,6 +93,56 @@ def test_another_s_layer_that_computes_outside_keras_stays_closed() -> None:
     assert node.op.endswith("Outside")
 
 
+def test_inputs_stand_first_and_in_the_model_s_order() -> None:
+    first, second = keras.Input((4, 4, 2), name="first"), keras.Input((4, 4, 3), name="second")
+    x = layers.Concatenate()([layers.Conv2D(2, 1)(first), layers.Conv2D(2, 1)(second)])
+    for inputs in ([first, second], [second, first]):
+        graph = from_keras(keras.Model(inputs, x))
+        assert [node.name for node in graph.inputs] == [tensor.name for tensor in inputs]
+        assert [node.op for node in graph.nodes.values()][:2] == ["InputLayer", "InputLayer"]
+
+
+def test_an_elu_keeps_its_alpha_and_a_maximum_its_least_answer() -> None:
+    image = keras.Input((4, 4, 2))
+    *_, elu = from_keras(keras.Model(image, ops.elu(image, alpha=0.5))).nodes.values()
+    assert (elu.op, elu.config) == ("ELU", {"alpha": 0.5})
+    *_, largest = from_keras(keras.Model(image, ops.max(image, (1, 2), initial=0.0))).nodes.values()
+    assert largest.op == "keras.src.ops.numpy.Max"
+
+
+def test_a_constant_that_is_concatenated_is_not_lost() -> None:
+    image = keras.Input((2, 2, 2), batch_size=1)
+    joined = ops.concatenate([image, np.zeros((1, 2, 2, 1), np.float32)], axis=-1)
+    *_, node = from_keras(keras.Model(image, joined)).nodes.values()
+    assert node.op == "keras.src.ops.numpy.Concatenate"
+
+
+def test_arrays_in_a_configuration_are_lists() -> None:
+    image = keras.Input((4, 4, 2))
+    *_, node = from_keras(keras.Model(image, layers.Rescaling(np.array([2.0, 3.0]), np.ones(2))(image))).nodes.values()
+    assert (node.config["scale"], node.config["offset"]) == ([2.0, 3.0], [1.0, 1.0])
+
+
+def test_a_layer_that_reads_channels_first_is_no_layer_that_a_pass_knows() -> None:
+    image = keras.Input((4, 4, 2))
+    *_, node = from_keras(
+        keras.Model(image, layers.MaxPooling2D(2, data_format="channels_first")(image))
+    ).nodes.values()
+    assert node.op.startswith("keras.src.")
+    assert node.op.endswith(".MaxPooling2D")
+
+
+def test_a_sequential_model_is_a_graph_too_once_its_input_is_known() -> None:
+    conv = layers.Conv2D(2, 1, name="conv")
+    model = keras.Sequential([conv, layers.ReLU(name="relu")], name="chain")
+    with pytest.raises(InputError, match="begin it with"):
+        from_keras(model)
+    model.build((None, 4, 4, 3))
+    graph = from_keras(model)
+    assert [node.op for node in graph.nodes.values()] == ["InputLayer", "Conv2D", "ReLU"]
+    assert (graph.name, graph.outputs) == ("chain", ("relu",))
+
+
 def test_bypass_rewires_readers_and_outputs() -> None:
     nodes = {n.name: n for n in (Node("a", "InputLayer", {}), Node("b", "Identity", {}, ("a",)))}
     graph = Graph("g", nodes, ("b",)).bypass("b")

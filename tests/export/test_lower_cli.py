@@ -1,4 +1,4 @@
-"""`cnnzoo-export lower`, its lint, the accuracy gate and `cnnzoo tune`."""
+"""`cnnzoo-export lower`, its lint and the accuracy gate."""
 
 import json
 from dataclasses import replace
@@ -12,8 +12,6 @@ from keras import layers
 from typer.testing import CliRunner
 
 from keras_cnnzoo import InputError
-from keras_cnnzoo.app.tune import seconds_of, tune_model
-from keras_cnnzoo.cli import app as zoo_app
 from keras_cnnzoo.export.calibration import Calibration
 from keras_cnnzoo.export.cli import app
 from keras_cnnzoo.export.emit import emit
@@ -76,6 +74,12 @@ def test_the_lowered_network_is_written_as_a_keras_file(tmp_path: Path) -> None:
     assert "late-shuffle: changed" in text
     assert keras.saving.load_model(path).input_shape == (None, 32, 32, 3)
     assert "exists" in run(*SHUFFLENET, "-o", str(path), expect=2)
+
+
+@pytest.mark.parametrize("scheme", ["int16", "int4"])
+def test_what_lowering_makes_of_other_integers_is_told_too(scheme: str) -> None:
+    found = json.loads(run("resnet20", "--weights", "random", "--quantize", scheme, "--json", "--quiet"))
+    assert found["operators"][1]["CONV_2D"] == 21
 
 
 @pytest.mark.parametrize(
@@ -170,47 +174,3 @@ def test_a_pass_that_costs_int8_accuracy_is_declined_and_one_that_does_not_stays
     assert declined.outcome == "declined"
     assert ("top-1" if labelled else "dB") in (declined.fault or "")
     assert "wide" not in lowered.graph.nodes
-
-
-def unfused(x: Any) -> Any:
-    return layers.AveragePooling2D(2)(layers.Conv2D(4, 1)(layers.ReLU()(layers.ZeroPadding2D(1)(x))))
-
-
-def test_tuning_drops_what_is_surely_slower_and_keeps_what_is_surely_faster() -> None:
-    speeds = {"early-pool": 0.5, "average-pool": 1.3, "relu-by-depthwise": 0.98}
-
-    def measure(paths: Any) -> list[tuple[float, float, float]]:
-        def cost(path: Path) -> float:
-            return float(np.prod([factor for name, factor in speeds.items() if name in path.stem]))
-
-        ratios = [cost(path) / cost(paths[0]) for path in paths]
-        return [(ratio, ratio - 0.05, ratio + 0.05) for ratio in ratios]
-
-    found = tune_model(model_of(unfused), budget=1e6, scheme="int8", measure=measure)
-    assert found.passes == (
-        "early-pool",
-        "relu-by-depthwise",
-    )  # what is 2 % faster, within the interval, stays as it is
-    assert found.ratio == pytest.approx(0.49)
-    assert found.complete
-    assert len({trial.passes for trial in found.trials}) == len(found.trials)
-
-
-def test_tuning_stops_at_its_budget() -> None:
-    found = tune_model(model_of(unfused), budget=1e-6, measure=lambda paths: [(1.0, 1.0, 1.0)] * len(paths))
-    assert not found.complete
-    assert found.passes == ()
-    assert seconds_of("1.5m") == 90
-    for budget in ("", "soon", "-3s", "0", "infs"):
-        with pytest.raises(InputError, match="--budget"):
-            seconds_of(budget)
-
-
-def test_tune_measures_on_this_machine(tmp_path: Path) -> None:
-    path = tmp_path / "small.keras"
-    model_of(unfused).save(path)
-    result = CliRunner().invoke(zoo_app, ["tune", str(path), "--budget", "4s", "--json", "--quiet"])
-    assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    assert found["trials"]
-    assert all(trial["low"] <= trial["ratio"] <= trial["high"] for trial in found["trials"])

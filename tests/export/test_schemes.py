@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
 from keras_cnnzoo import InputError
 from keras_cnnzoo.export import Calibration, to_tflite
@@ -94,6 +95,109 @@ def test_an_int16_file_may_read_and_return_float(made: Make, some_images: np.nda
     assert (np.dtype(file.input["dtype"]), np.dtype(plain.input["dtype"])) == (np.float32, np.int16)
     expected = plain(some_images[:2])[0]
     assert np.abs(file(some_images[:2])[0] - expected).max() <= 1e-2 * np.abs(expected).max()
+
+
+@pytest.fixture(scope="module")
+def tiny() -> keras.Model:
+    """A convolution, a ReLU6 behind a concatenation, and a dense layer at the end."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 3), name="image")
+    parts = [layers.Conv2D(4, 3, name=f"conv{i}")(image) for i in range(2)]
+    x = layers.ReLU(6.0, name="relu6")(layers.Concatenate(name="concat")(parts))
+    return keras.Model(image, layers.Dense(5, name="predictions")(layers.Flatten(name="flat")(x)))
+
+
+@pytest.fixture(scope="module")
+def tiny_images() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((20, 8, 8, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("outputs", [None, "uint8", "float32"])
+@pytest.mark.parametrize(
+    "kept", [{"keep": ("predictions",)}, {"keep": ("*",)}, {"keep": ("predictions",), "keep_in": "int16"}]
+)
+def test_a_last_layer_that_is_kept_returns_what_is_asked_for(
+    tiny: keras.Model, tiny_images: np.ndarray, kept, outputs, tmp_path: Path
+) -> None:
+    path, options = tmp_path / "m.tflite", Quantization("int8", **kept)
+    to_tflite(tiny, path, quantize=options, calibration=tiny_images, outputs=outputs)
+    file = LiteRT(path.read_bytes())
+    assert np.dtype(file.outputs[0]["dtype"]).name == (outputs or "int8")
+    sqnr = compare(np.asarray(tiny(tiny_images)), file(tiny_images)[0]).sqnr_db
+    assert sqnr is not None
+    assert sqnr > 30
+    if outputs == "float32" and "keep_in" not in kept:  # not rounded on its way out
+        assert operators(path.read_bytes())[-1].name == "FULLY_CONNECTED"
+
+
+def test_per_tensor_is_per_tensor_in_a_transposed_convolution_too(tiny_images: np.ndarray, tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 3), name="image")
+    model = keras.Model(image, layers.Conv2DTranspose(4, 3, 2)(layers.Conv2D(4, 3)(image)))
+    options = Quantization("int8", per_tensor=True)
+    to_tflite(model, tmp_path / "m.tflite", quantize=options, calibration=tiny_images)
+    content = (tmp_path / "m.tflite").read_bytes()
+    assert {op.name for op in operators(content)} == {"CONV_2D", "TRANSPOSE_CONV"}
+    kernels = [t for t in parse(content).subgraphs[0].tensors if len(t.shape) == 4 and t.buffer and t.shape[0] == 4]
+    assert [len(kernel.quantization.scale) for kernel in kernels] == [1, 1]
+    sqnr = compare(np.asarray(model(tiny_images)), LiteRT(content)(tiny_images)[0]).sqnr_db
+    assert sqnr is not None
+    assert sqnr > 25
+
+
+def test_a_network_that_ends_in_a_layer_normalisation_returns_integers(
+    tiny: keras.Model, tiny_images: np.ndarray, tmp_path: Path
+) -> None:
+    model = keras.Model(tiny.input, layers.LayerNormalization(name="norm")(tiny.output))
+    to_tflite(model, tmp_path / "m.tflite", quantize="int8", calibration=tiny_images, outputs="uint8")
+    file = LiteRT((tmp_path / "m.tflite").read_bytes())
+    sqnr = compare(np.asarray(model(tiny_images)), file(tiny_images)[0]).sqnr_db
+    assert sqnr is not None
+    assert sqnr > 25
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int16", "int4"])
+def test_a_relu6_that_stands_alone_has_integers_in_every_scheme(
+    tiny: keras.Model, tiny_images: np.ndarray, scheme, tmp_path: Path
+) -> None:
+    to_tflite(tiny, tmp_path / "m.tflite", quantize=scheme, calibration=tiny_images)
+    assert not [op for op in operators((tmp_path / "m.tflite").read_bytes()) if op.is_float]
+
+
+def after(model: keras.Model, function: str) -> keras.Model:
+    return keras.Model(model.input, layers.Activation(function, name="last")(model.output))
+
+
+def test_a_gelu_of_16_bits_which_litert_cannot_run_is_refused_unless_it_is_kept(
+    tiny: keras.Model, tiny_images: np.ndarray, tmp_path: Path
+) -> None:
+    model, path = after(tiny, "gelu"), tmp_path / "m.tflite"
+    with pytest.raises(InputError, match=r"float operators \(1 GELU\); keep 'last' in float"):
+        to_tflite(model, path, quantize="int16", calibration=tiny_images)
+    to_tflite(model, path, quantize=Quantization("int16", keep=("last",)), calibration=tiny_images)
+    assert np.isfinite(LiteRT(path.read_bytes())(tiny_images[:1])[0]).all()
+    options = Quantization("int8", keep=("last",), keep_in="int16")
+    with pytest.raises(InputError, match=r"LiteRT has no GELU of 16 bits \(last\)"):
+        to_tflite(model, path, quantize=options, calibration=tiny_images, force=True)
+
+
+@pytest.mark.parametrize(
+    ("function", "lowering", "words"),
+    [
+        ("elu", "auto", r"\(1 ELU\); keep 'last' in float, or export"),
+        (
+            "hard_swish",
+            "none",
+            r"\(1 RELU6, 1 HARD_SWISH\); let them .* --lower auto,relu-by-depthwise,hard-swish, keep",
+        ),
+    ],
+)
+def test_a_float_operator_is_refused_with_the_way_out(
+    tiny: keras.Model, tiny_images: np.ndarray, function: str, lowering: str, words: str, tmp_path: Path
+) -> None:
+    model, path = after(tiny, function), tmp_path / "m.tflite"
+    with pytest.raises(InputError, match=words):
+        to_tflite(model, path, quantize="int16", calibration=tiny_images, lower=lowering)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_kernel_above_32_mb_is_rounded_as_in_parts(monkeypatch: pytest.MonkeyPatch, made: Make) -> None:

@@ -1,11 +1,15 @@
 """The cost of one layer's quantization; the worst ones are kept."""
 
+import json
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
 from keras_cnnzoo.export.calibration import Calibration, min_max
+from keras_cnnzoo.export.cli import app
 from keras_cnnzoo.export.contents import operators
 from keras_cnnzoo.export.emit import emit
 from keras_cnnzoo.export.graph import Graph, from_keras
@@ -37,6 +41,45 @@ def graph() -> Graph:
 @pytest.fixture(scope="module")
 def data(some_images: np.ndarray) -> Calibration:
     return Calibration(some_images[:8, :16, :16], "test")
+
+
+def test_a_layer_s_cost_does_not_depend_on_what_the_others_would_be_kept_in(graph: Graph, data: Calibration) -> None:
+    whole, ranges = emit(graph), min_max(graph, data)
+    plain, wide = (
+        sensitivity(whole, ranges, data.inputs, None, Quantization("int8", keep_in=kept))
+        for kept in ("float32", "int16")
+    )
+    assert plain == wide
+
+
+def test_the_verb_measures_what_the_file_holds(
+    data: Calibration, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = keras.Input((16, 16, 3), name="image")
+    x = layers.Activation("hard_swish", name="hs")(layers.Conv2D(4, 3, name="conv")(image))
+    keras.Model(image, layers.Dense(4, name="fc")(layers.Flatten()(x))).save(tmp_path / "m.keras")
+    pixels = np.clip(128 + 50 * data.inputs, 0, 255).astype(np.uint8)
+    np.savez(tmp_path / "d.npz", images=pixels)
+    line = ["sensitivity", str(tmp_path / "m.keras"), "--data", str(tmp_path / "d.npz"), "--preprocess", "tf", "-q"]
+    app([*line, "--json"], standalone_mode=False)
+    found = {entry["name"]: entry["kind"] for entry in json.loads(capsys.readouterr().out)}
+    assert "HARD_SWISH" not in found.values()  # a sum and a product in the file
+    app(
+        [
+            str(tmp_path / "m.keras"),
+            "--preprocess",
+            "tf",
+            "--quantize",
+            "int8",
+            "--calibration",
+            str(tmp_path / "d.npz"),
+            "-o",
+            str(tmp_path / "m.tflite"),
+            "-q",
+        ],
+        standalone_mode=False,
+    )
+    assert set(found) <= {op.output for op in operators((tmp_path / "m.tflite").read_bytes())}
 
 
 def test_the_layer_with_the_outlier_costs_most_and_is_the_one_kept(graph: Graph, data: Calibration) -> None:

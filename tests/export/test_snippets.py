@@ -169,12 +169,22 @@ def test_every_program_is_whole_and_has_the_card_s_numbers(folder: Path, way: st
 
 
 def test_what_no_snippet_can_run_is_refused(folder: Path, resnet: keras.Model, tmp_path: Path) -> None:
-    for name, words in (("w.onnx", r"shown to \.tflite files"), ("absent.tflite", "no card beside it")):
+    (tmp_path / "cardless.tflite").write_bytes((folder / "int8.tflite").read_bytes())
+    for name, words in (
+        ("w.onnx", r"shown to \.tflite files"),
+        ("absent.tflite", "not a readable file"),
+        ("cardless.tflite", "no card beside it"),
+    ):
         with pytest.raises(InputError, match=words):
             snippet(tmp_path / name, "python")
     to_tflite(resnet, tmp_path / "two.tflite", batch=2, origin=Origin(preprocessing=PRESETS["tf"]))
     with pytest.raises(InputError, match="one picture"):
         snippet(tmp_path / "two.tflite", "python")
+    wide = {"quantize": "int16", "calibration": np.random.default_rng(0).standard_normal((4, 32, 32, 3))}
+    to_tflite(resnet, tmp_path / "wide.tflite", origin=Origin(preprocessing=PRESETS["tf"]), **wide)
+    for language in LANGUAGES:
+        with pytest.raises(InputError, match="is int16 and a page or a program takes float32, int8, uint8; export it"):
+            snippet(tmp_path / "wide.tflite", language)
     to_tflite(resnet, tmp_path / "bare.tflite")
     with pytest.raises(InputError, match="knows no preprocessing"):
         snippet(tmp_path / "bare.tflite", "python")

@@ -1,5 +1,7 @@
 """The sweep: a row for each network and format, a failure included; a broken file is no success."""
 
+import dataclasses
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -7,7 +9,9 @@ import numpy as np
 import pytest
 
 from keras_cnnzoo import InputError
-from keras_cnnzoo.export.sweep import FORMATS, LEAST_SQNR, Row, chosen, compare, markdown, read, sweep
+from keras_cnnzoo.export.cli import app
+from keras_cnnzoo.export.sweep import chosen, compare, sweep
+from keras_cnnzoo.export.sweep_rows import FORMATS, LEAST_SQNR, Row, markdown, read
 
 RNG = np.random.default_rng(0)
 
@@ -20,15 +24,43 @@ def test_an_answer_to_another_question_and_no_answer_are_far_below_the_limit() -
         assert compare(expected, [broken])[1] < min(LEAST_SQNR.values()) - 4
 
 
-def test_a_network_that_fails_is_a_row_and_what_was_done_is_not_done_again(tmp_path: Path) -> None:
+def test_a_network_that_fails_is_a_row_and_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = tmp_path / "rows.jsonl"
     with ThreadPoolExecutor(1) as executor:  # 8 pixels are too few for AlexNet
         (first,) = sweep(["alexnet"], ["float32"], executor, size=8, record=record)
+        assert [row.ok for row in first] == [False]
+        assert first[0].reason.startswith("not built")
+        assert first == read(record)
+        mended = [Row("alexnet", "float32", 8, True)]
+        monkeypatch.setattr("keras_cnnzoo.export.sweep.convert", lambda *job: mended)
         (second,) = sweep(["alexnet"], ["float32"], executor, size=8, record=record)
-    assert [row.ok for row in first] == [False]
-    assert first[0].reason.startswith("not built")
-    assert second == first == read(record)
-    assert len(record.read_text().splitlines()) == 1
+    assert second == mended == read(record)
+
+
+def test_what_was_done_is_not_done_again_and_a_line_cut_short_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, asked = tmp_path / "rows.jsonl", []
+    done, cut = Row("alexnet", "float32", 8, True), Row("alexnet", "float16", 8, True)
+    text = "".join(json.dumps(dataclasses.asdict(row)) + "\n" for row in (done, cut))
+    record.write_text(text[:-20])
+
+    def convert(name: str, formats: list[str], *rest: object) -> list[Row]:
+        asked.extend(formats)
+        return [cut]
+
+    monkeypatch.setattr("keras_cnnzoo.export.sweep.convert", convert)
+    with ThreadPoolExecutor(1) as executor:
+        (rows,) = sweep(["alexnet"], ["float32", "float16"], executor, size=8, record=record)
+    assert asked == ["float16"]
+    assert rows == [done, cut] == read(record)
+
+
+def test_a_table_that_could_not_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
+    line = ["sweep", "-o", str(tmp_path / "out"), "--only", "alexnet", "--markdown", str(tmp_path)]
+    with pytest.raises(InputError, match="is a folder; name a file"):
+        app(line, standalone_mode=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_record_of_something_else_is_refused(tmp_path: Path) -> None:
@@ -56,8 +88,8 @@ def test_the_table_has_a_line_a_network_and_says_what_failed() -> None:
 
 
 @pytest.mark.slow
-def test_three_small_networks_go_to_every_format(tmp_path: Path) -> None:
-    names = ["resnet20", "mobilenet_v1_x0_25", "shufflenet_v2_x0_5"]
+def test_small_networks_go_to_every_format(tmp_path: Path) -> None:
+    names = ["resnet20", "mobilenet_v1_x0_25", "shufflenet_v2_x0_5", "mobilenet_v3_small"]
     with ThreadPoolExecutor(1) as executor:
         rows = [row for done in sweep(names, FORMATS, executor, size=64, folder=tmp_path) for row in done]
     assert {(row.network, row.format) for row in rows} == {(name, f) for name in names for f in FORMATS}

@@ -77,7 +77,12 @@ def test_what_a_target_takes_whole_has_no_fallback(
         assert card.target == {"name": name, "fallback": None, "outside": {}}
 
 
-@pytest.mark.parametrize("scheme", ["float32", "int8"])
+def test_a_refused_scheme_s_advice_is_the_nearest_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not int16; give --quantize int8, or another target"):
+        to_tflite(None, tmp_path / "m.tflite", quantize="int16", target="xnnpack")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scheme", ["float32", "int8", "int4"])
 def test_the_list_of_xnnpack_says_what_the_delegate_does(scheme: Any, tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     image = keras.Input((16, 16, 8))

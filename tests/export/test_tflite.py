@@ -17,6 +17,7 @@ from keras_cnnzoo.export import Card, Origin, to_tflite, verify
 from keras_cnnzoo.export.card import SCHEMA_VERSION, card_path
 from keras_cnnzoo.export.contents import operators, parse
 from keras_cnnzoo.export.interpreter import LiteRT
+from keras_cnnzoo.export.lowering.accuracy import Accuracy
 from keras_cnnzoo.export.verify import compare, correct, paired_difference
 from keras_cnnzoo.preprocessing import PRESETS
 
@@ -74,6 +75,17 @@ def test_the_same_model_gives_the_same_bytes(resnet: keras.Model, some_images: n
     assert (tmp_path / "a.tflite").read_bytes() == (tmp_path / "b.tflite").read_bytes()
 
 
+def test_passes_of_a_network_of_several_outputs_are_declined_by_the_first(
+    some_images: np.ndarray, tmp_path: Path
+) -> None:
+    image = keras.Input((32, 32, 3), name="image")
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, 4)(image))
+    model = keras.Model(image, [layers.Dense(n, name=name)(x) for n, name in ((10, "main"), (3, "aux"))])
+    accuracy = Accuracy(some_images[:8], None, 1.0)
+    card = to_tflite(model, tmp_path / "m.tflite", quantize="int8", calibration=some_images[:8], accuracy=accuracy)
+    assert [output["name"] for output in card.outputs] == ["main", "aux"]
+
+
 def test_a_batch_is_fixed_in_the_file(resnet: keras.Model, some_images: np.ndarray, tmp_path: Path) -> None:
     card = to_tflite(resnet, tmp_path / "m.tflite", batch=4)
     assert card.inputs[0]["shape"] == [4, 32, 32, 3]
@@ -125,6 +137,12 @@ def test_a_mixed_precision_model_becomes_a_float32_file(tmp_path: Path) -> None:
         ),
         ({"quantize": "int8", "calibration": np.full((1, 32, 32, 3), np.inf, np.float32)}, "infinite"),
         ({"inputs": "int4"}, "inputs='int4'"),
+        ({"inputs": "int8"}, "inputs='int8': a file of float32 takes float32"),
+        (
+            {"quantize": "int8", "calibration": "photographs"},
+            "Calibration.of('photographs', preprocessing=..., size=...)",
+        ),
+        ({"origin": Origin(labels=["a", "b"])}, "2 names, but resnet20 answers 10 classes"),
         ({"batch": 0}, "batch=0"),
     ],
     ids=str,

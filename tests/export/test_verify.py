@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -293,6 +294,55 @@ def test_folders_named_as_the_card_s_labels_are_those_classes(folder: Path, caps
     assert len(list((folder / "pictures").iterdir())) < 10
     line = "{}/float.tflite --against {}/float.tflite --data {}/pictures --json --no-card"
     assert json.loads(run(folder, line, capsys))["top1_model"] == pytest.approx(0.9)
+
+
+def test_the_card_of_another_file_is_refused_wherever_a_card_is_read(folder: Path) -> None:
+    from keras_cnnzoo.export.classifier import read_classifier
+    from keras_cnnzoo.export.runners import read_artifact
+
+    for read in (read_artifact, read_classifier):
+        with pytest.raises(InputError, match="the card of another file"):
+            read(folder / "wrong.tflite")
+
+
+def test_another_process_is_told_where_files_stand(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A Dask worker has a working directory of its own."""
+    from concurrent.futures import ThreadPoolExecutor
+    from contextlib import contextmanager
+
+    seen: list[Path] = []
+
+    class Elsewhere(ThreadPoolExecutor):
+        def map(self, job: Any, parts: Any) -> Any:  # type: ignore[override]
+            seen.extend([Path(job.file), Path(job.against), Path(job.weights)])
+            seen.extend(path for part in parts for path, _ in part.files)
+            return map(job, parts)
+
+    @contextmanager
+    def executor(jobs: int, scheduler: str | None) -> Any:
+        yield Elsewhere(1)
+
+    monkeypatch.setattr("keras_cnnzoo.export.executors.executor", executor)
+    monkeypatch.chdir(folder)
+    line = "float.tflite --against resnet20 --weights w.safetensors --data pictures --jobs 2 --no-card --json"
+    assert json.loads(run(folder, line, capsys))["top1_model"] == pytest.approx(0.9)
+    assert [str(path) for path in seen if not path.is_absolute()] == ["resnet20"]
+
+
+def test_one_image_and_a_silent_model_make_valid_json() -> None:
+    found = compare(np.array([[1.0, 0]]), np.array([[0.0, 1]]), np.array([0]))
+    assert (found.top1_difference, found.interval) == (-100, None)
+    assert compare(np.zeros((2, 3)), np.ones((2, 3))).sqnr_db is None
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_integers_without_a_scale_are_refused() -> None:
+    from keras_cnnzoo.export.interpreter import quantized
+
+    with pytest.raises(InputError, match="the input 'image' is uint8 without a scale"):
+        quantized(np.ones((1, 2)), {"name": "image", "dtype": np.uint8, "quantization": (0.0, 0)})
 
 
 def test_answers_of_nan_are_refused(resnet: keras.Model, some_images: np.ndarray) -> None:

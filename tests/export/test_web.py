@@ -334,14 +334,14 @@ def test_files_for_which_there_is_no_page_are_refused(
     wide = [document["inputs"][0] | {"dtype": "int16"}]
     many = [document["inputs"][0] | {"shape": [4, 32, 32, 3]}]
     for sections, words in (
-        ({"inputs": wide}, "is int16 and LiteRT.js takes float32, int8, uint8; export it with --inputs float32"),
+        ({"inputs": wide}, "is int16 and a page or a program takes float32, int8, uint8; export it with --inputs"),
         ({"inputs": many}, "it must classify one picture of 1 or 3 channels a call"),
         ({"preprocessing": None}, "its card knows no preprocessing; export it with --preprocess"),
         ({"preprocessing": {"scale": 1, "evil": 2}}, "expected an object with the keys"),
     ):
         with pytest.raises(InputError, match=words):
             write_site(changed(card, tmp_path, **sections), tmp_path / "site")
-    with pytest.raises(InputError, match="no card beside it"):
+    with pytest.raises(InputError, match="not a readable file"):
         write_site(tmp_path / "none.tflite", tmp_path / "site")
     with pytest.raises(InputError, match=r"a \.tflite file is ready as it is; --to web makes a page of it"):
         app([str(small), "-o", str(tmp_path / "out")], standalone_mode=False)
@@ -351,6 +351,37 @@ def test_files_for_which_there_is_no_page_are_refused(
     with pytest.raises(InputError, match=r"no LiteRT\.js there .*npm install @litertjs/core@"):
         write_site(small, tmp_path / "site")
     assert not (tmp_path / "site").exists()
+
+
+def test_what_stands_in_the_folder_is_replaced_only_by_force(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("page.js", "model.tflite", "_headers"):
+        folder = tmp_path / name.strip("_.")
+        folder.mkdir()
+        (folder / name).write_text("mine")
+        monkeypatch.setattr("keras_cnnzoo.export.web.find_modules", lambda litertjs=None: tmp_path)
+        with pytest.raises(InputError, match=f"{name}: exists already; give --force"):
+            write_site(small, folder)
+        assert [path.read_text() for path in folder.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--quantize int16 --calibration random:4", "--inputs int16: --to web takes float32, int8, uint8"),
+        ("--quantize int16 --calibration random:4 --inputs float32", "--outputs int16: --to web takes"),
+        ("--batch 2", "--batch 2: a page classifies one picture a call"),
+    ],
+)
+def test_a_file_that_no_page_can_feed_is_refused_before_the_build(
+    line: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keras_cnnzoo.export.cli.site.find_modules", lambda install: tmp_path)
+    arguments = ["absent.keras", "--preprocess", "tf", "--to", "web", "-o", str(tmp_path / "out"), *line.split()]
+    with pytest.raises(InputError, match=words):
+        app(arguments, standalone_mode=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_imagenet_s_names_stand_in_where_a_card_has_none(tmp_path: Path) -> None:

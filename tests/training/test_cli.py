@@ -50,6 +50,9 @@ def test_training_prints_json_and_the_second_time_finds_it_done(
         (["--recipe", "mobilnet"], "did you mean 'mobilenet'"),
         (["--set", "mixup=many"], "--set 'mixup=many': expected"),
         (["--set", "wdith=2"], "resnet20 has no option 'wdith'"),
+        (["--set", "mix_up=0.2"], "did you mean 'mixup'? it takes include_top"),
+        (["--set", "dropout=1.5"], "dropout=1.5: expected a share from 0 up to, not including, 1"),
+        (["--channels", "2"], "channels=2: pictures are read with 1 or 3"),
         (["--precision", "half"], "float32, mixed_bfloat16 or mixed_float16"),
         (["--coordinator", "a:1"], "give --hosts, too"),
         (["--hosts", "2", "--coordinator", "a:1", "--process-id", "0"], "set KERAS_BACKEND=jax"),
@@ -66,6 +69,15 @@ def test_bad_input_is_told_before_anything_is_built(
         run("train", "resnet20", "--data", images, "--out", str(tmp_path / "run"), "-q", *arguments)
     assert said in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_several_hosts_without_jax_are_refused_in_a_sentence(
+    images: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setattr("keras_cnnzoo.training.cli.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="--hosts 2: several hosts need JAX, which is not here; pip install jax"):
+        run("train", "resnet20", "--data", images, "--out", str(tmp_path / "run"), "--hosts", "2")
 
 
 def test_shards_are_written_and_read(images: str, tmp_path: Path) -> None:

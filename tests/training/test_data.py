@@ -1,8 +1,10 @@
 """Data sets: folders, .npz files and TFRecords give the same pictures, and a mistake is one sentence."""
 
 import io
+import json
 import pickle
 import re
+import struct
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +15,8 @@ import tensorflow as tf
 from PIL import Image, features
 
 from keras_cnnzoo import InputError
-from keras_cnnzoo.preprocessing import PRESETS
+from keras_cnnzoo.preprocessing import PRESETS, Preprocessing
 from keras_cnnzoo.training import Arrays, Data, Pictures, Recipe, dataset, train, write_shards
-from keras_cnnzoo.training.data import _all_of
 
 SIZE = 12
 
@@ -111,6 +112,118 @@ def test_another_file_may_be_tested_on(tmp_path: Path) -> None:
     assert (len(data.train), len(data.test), data.shape) == (20, 10, (16, 16, 3))
 
 
+def npz(path: Path, count: int, classes: list[str] | None = None, size: int = SIZE, channels: int = 3) -> Path:
+    """As many classes as names, or two."""
+    named = {} if classes is None else {"classes": classes}
+    labels = np.arange(count) % len(classes or "ab")
+    np.savez(
+        path, images=pictures(count, channels).repeat(size // SIZE, 1).repeat(size // SIZE, 2), labels=labels, **named
+    )
+    return path
+
+
+def test_a_test_set_of_other_classes_is_refused(tmp_path: Path) -> None:
+    train, test = npz(tmp_path / "a.npz", 30, ["cat", "dog", "fox"]), npz(tmp_path / "b.npz", 10, ["dog", "fox"])
+    with pytest.raises(InputError, match=r"b\.npz: its classes \(dog, fox\) are not those of a\.npz \(cat, dog, fox\)"):
+        dataset(train, test=test)
+    assert dataset(train, test=npz(tmp_path / "c.npz", 10)).classes == ("cat", "dog", "fox")
+
+
+def test_one_picture_of_one_class_may_be_a_test_set(folder: Path) -> None:
+    few = folder.parent / "few"
+    for name in ("cat", "dog"):
+        (few / name).mkdir(parents=True)
+    (few / "dog" / "0.png").write_bytes((folder / "dog" / "0.png").read_bytes())
+    data = dataset(folder, test=few, size=SIZE)
+    assert (len(data.train), len(data.test)) == (20, 1)
+    assert isinstance(data.test, Pictures)
+    assert data.test.labels.tolist() == [1]
+
+
+def test_of_a_test_set_with_both_parts_the_test_part_is_taken(folder: Path) -> None:
+    whole = folder.parent / "whole"
+    for part, label in (("train", "a"), ("val", "b")):
+        for name in ("cat", "dog"):
+            (whole / part / name).mkdir(parents=True)
+            picture = (folder / name / "0.png").read_bytes()
+            (whole / part / name / f"{label}.png").write_bytes(picture)
+    data = dataset(folder, test=whole, size=SIZE)
+    assert isinstance(data.test, Pictures)
+    assert [Path(str(file)).name for file in data.test.encoded] == ["b.png", "b.png"]
+
+
+def test_the_fingerprint_tells_other_pictures_labels_and_splits_but_no_other_place(
+    folder: Path, tmp_path: Path
+) -> None:
+    pixels, labels = pictures(10), np.arange(10) % 2
+    arrays = Data(Arrays(pixels, labels), Arrays(pixels, labels), ("a", "b"), (SIZE, SIZE, 3), "x")
+    other = replace(arrays, test=Arrays(255 - pixels, labels))
+    swapped = replace(arrays, train=Arrays(pixels, 1 - labels))
+    renamed = replace(arrays, classes=("b", "a"))
+    files, again, resplit = dataset(folder), dataset(folder), dataset(folder, seed=7)
+    found = [data.fingerprint for data in (arrays, other, swapped, renamed, files, resplit)]
+    assert len(set(found)) == 6
+    assert again.fingerprint == files.fingerprint
+    write_shards(files, tmp_path / "one", per_shard=5)
+    write_shards(files, tmp_path / "two", per_shard=4)
+    assert dataset(tmp_path / "one").fingerprint != dataset(tmp_path / "two").fingerprint
+    assert dataset(folder.rename(tmp_path / "moved")).fingerprint == files.fingerprint
+
+
+def test_shards_are_read_at_the_shape_that_they_were_written_from(tmp_path: Path) -> None:
+    grey = dataset(npz(tmp_path / "grey.npz", 10, channels=1))
+    write_shards(grey, tmp_path / "shards")
+    assert dataset(tmp_path / "shards").shape == (SIZE, SIZE, 1)
+    assert dataset(tmp_path / "shards", size=24).shape == (24, 24, 1)
+    index = tmp_path / "shards" / "dataset.json"
+    index.write_text(json.dumps({key: v for key, v in json.loads(index.read_text()).items() if key != "shape"}))
+    assert dataset(tmp_path / "shards", size=SIZE, channels=1).shape == (SIZE, SIZE, 1)  # written by an older version
+
+
+def test_shards_of_an_earlier_set_are_kept_or_go_as_a_whole(folder: Path, tmp_path: Path) -> None:
+    data = dataset(folder, size=SIZE)
+    write_shards(data, tmp_path / "shards", per_shard=2)
+    (tmp_path / "shards" / "dataset.json").unlink()
+    before = {file: file.read_bytes() for file in (tmp_path / "shards").iterdir()}
+    with pytest.raises(InputError, match=r"test-00000\.tfrecord: exists already; give --force"):
+        write_shards(data, tmp_path / "shards", per_shard=2)
+    assert {file: file.read_bytes() for file in (tmp_path / "shards").iterdir()} == before
+    write_shards(data, tmp_path / "shards", per_shard=16, force=True)
+    assert {file.name for file in (tmp_path / "shards").iterdir()} == {
+        "dataset.json", "test-00000.tfrecord", "train-00000.tfrecord",
+    }  # fmt: skip
+
+
+def test_what_shards_cannot_hold_is_said(folder: Path, tmp_path: Path) -> None:
+    for channels in (2, 4):
+        data = dataset(npz(tmp_path / "x.npz", 10, channels=channels))
+        with pytest.raises(InputError, match=f"pictures of {channels} channels; shards hold those of 1 or 3"):
+            write_shards(data, tmp_path / "shards")
+    files = dataset(folder, size=SIZE)
+    (folder / "dog" / "3.png").unlink()
+    with pytest.raises(InputError, match=r"3\.png: cannot be read \(No such file or directory\); mend or remove it"):
+        write_shards(files, tmp_path / "shards")
+    assert not list((tmp_path / "shards").glob("*.json"))
+
+
+def test_pictures_have_one_or_three_channels(folder: Path) -> None:
+    with pytest.raises(InputError, match="channels=2: pictures are read with 1 or 3"):
+        dataset(folder, channels=2)
+
+
+@pytest.mark.parametrize("spec", [Preprocessing(crop=1.0, interpolation="bicubic"), Preprocessing(crop=0.7)])
+def test_test_pictures_are_cut_as_the_spec_says(folder: Path, spec: Preprocessing) -> None:
+    from keras_cnnzoo.training.pipeline import test_batches as held_out_batches
+
+    smooth = np.linspace(0, 255, 60).astype(np.uint8)[:, None].repeat(90, 1)[..., None].repeat(3, 2)
+    smooth[:, :, 1] = np.linspace(0, 255, 90).astype(np.uint8)
+    for file in folder.glob("*/*.png"):
+        Image.fromarray(smooth).save(file)
+    (images, _), *_ = held_out_batches(dataset(folder, size=24), spec, 4).as_numpy_iterator()
+    expected = np.asarray(spec.fit(Image.fromarray(smooth), (24, 24)))
+    np.testing.assert_allclose(images[0], expected, atol=6)  # steps of pixels are 8 to 12
+
+
 def test_the_clothes_stand_in_a_frame() -> None:
     from keras_cnnzoo.training.named import DEBIAN
 
@@ -126,6 +239,12 @@ def test_the_clothes_stand_in_a_frame() -> None:
 
 def one_class(folder: Path) -> Path:
     for file in (folder / "dog").iterdir():
+        file.unlink()
+    return folder
+
+
+def nothing(folder: Path) -> Path:
+    for file in folder.glob("*/*"):
         file.unlink()
     return folder
 
@@ -165,7 +284,8 @@ def lost_shard(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (one_class, "two folders or more"),
+        (one_class, "one class alone"),
+        (nothing, "pictures in two folders or more"),
         (too_high, "training labels from 0 to 2 but there are 2 classes"),
         (negative, "training labels from -1"),
         (alike, "one class alone"),
@@ -194,8 +314,7 @@ def test_pictures_of_every_format_are_read_as_pillow_reads_them(tmp_path: Path, 
             grey[:, :4] = 250
             Image.fromarray(grey).save(file, lossless=True)  # which WebP alone asks for
             expected.append(grey[..., :channels])
-    data = dataset(tmp_path, size=SIZE, channels=channels)
-    data = replace(data, test=_all_of(data))
+    data = dataset(tmp_path, test=tmp_path, size=SIZE, channels=channels)
     from keras_cnnzoo.training.pipeline import test_batches as held_out_batches
 
     images = np.concatenate([x for x, _ in held_out_batches(data, PRESETS["none"], 4).as_numpy_iterator()])
@@ -288,11 +407,25 @@ def test_cifar10_that_cannot_be_had_is_said_in_a_sentence(monkeypatch: pytest.Mo
         ({"images": np.zeros((4, 32, 32, 3), np.float32), "labels": np.arange(4)}, "uint8"),
         ({"images": np.zeros((4, 32, 32, 3), np.uint8), "labels": np.arange(3)}, "expected 4 integers"),
         ({"pictures": np.zeros(3)}, "no `images`"),
-        ({"bytes": np.zeros(9, np.uint8), "offsets": np.array([0, 9]), "labels": np.zeros(1)}, "cannot be decoded"),
-        ({"bytes": np.zeros(9, np.uint8), "offsets": np.array([0]), "labels": np.zeros(0)}, "one more than the 0"),
+        (
+            {"bytes": np.zeros(9, np.uint8), "offsets": np.array([0, 9]), "labels": np.zeros(1, int)},
+            "cannot be decoded",
+        ),
+        ({"bytes": np.zeros(9, np.uint8), "offsets": np.array([0]), "labels": np.zeros(0, int)}, "one more than the 0"),
+        ({"bytes": np.zeros(9, np.uint8), "offsets": np.zeros(2), "labels": np.zeros(1, int)}, "`offsets` are float64"),
+        ({"bytes": np.zeros(9, np.uint8), "offsets": np.arange(2), "labels": np.array(["cat"])}, "`labels` are <U3"),
     ],
 )
 def test_an_npz_file_that_will_not_do_is_refused_in_a_sentence(arrays: dict, words: str, tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", **arrays)
     with pytest.raises(InputError, match=words):
         dataset(tmp_path / "data.npz")
+
+
+def test_a_broken_compressed_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "x.npz", images=pictures(20), labels=np.arange(20) % 2)
+    content = bytearray((tmp_path / "x.npz").read_bytes())
+    content[30 + sum(struct.unpack("<HH", content[26:30]))] = 7  # a kind of block that zlib has not
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.npz: not a readable \.npz file \(.*invalid block type\)"):
+        dataset(tmp_path / "x.npz")

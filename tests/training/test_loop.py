@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
-from keras_cnnzoo import InputError
-from keras_cnnzoo.training import Data, Recipe, Run, loop, train, write_shards
+from keras_cnnzoo import InputError, load_weights
+from keras_cnnzoo.training import Arrays, Data, Recipe, Run, loop, train, write_shards
 from keras_cnnzoo.training.checkpoint import Checkpoint
 from keras_cnnzoo.training.compiled import averaged, compile_by
 
@@ -154,7 +157,7 @@ def test_a_loss_that_is_no_number_stops_and_leaves_the_last_good_checkpoint(
         train(small_network(norm=False), small_data, wild, out=tmp_path)
     assert "\n" not in str(error.value)
     kept = tmp_path / "checkpoint.safetensors"
-    assert kept.exists() == ("holds the last good state" in str(error.value))
+    assert kept.exists() == ("holds the last good state of this rate: --force starts anew" in str(error.value))
     if kept.exists():
         from safetensors.numpy import load_file
 
@@ -170,6 +173,84 @@ def test_another_recipe_s_checkpoint_is_refused_and_force_starts_anew(small_data
     (tmp_path / "checkpoint.safetensors").write_bytes(b"half a file")
     with pytest.raises(InputError, match="truncated, or no checkpoint"):
         train(small_network(), small_data, RECIPE, out=tmp_path)
+
+
+def interrupted(model: keras.Model, data: Data, folder: Path, recipe: Recipe = RECIPE) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(model, data, recipe, out=folder, step=lambda n: n and os.kill(os.getpid(), 2))
+
+
+def small_with(activation: str) -> keras.Model:
+    model = small_network()
+    next(layer for layer in model.layers if layer.name == "conv").activation = keras.activations.get(activation)
+    return model
+
+
+def test_a_checkpoint_of_another_function_or_of_other_pictures_is_refused(small_data: Data, tmp_path: Path) -> None:
+    interrupted(small_with("relu"), small_data, tmp_path)
+    with pytest.raises(InputError, match=r"its network_fingerprint is \w{12}, not \w{12}"):
+        train(small_with("relu6"), small_data, RECIPE, out=tmp_path)
+    with pytest.raises(InputError, match=r"its class_names is \['red', 'green', 'blue'\], not \['blue', "):
+        train(small_with("relu"), replace(small_data, classes=("blue", "green", "red")), RECIPE, out=tmp_path)
+    other = Arrays(255 - small_data.train.pixels, small_data.train.labels)  # type: ignore[union-attr]
+    with pytest.raises(InputError, match=r"its data_fingerprint is \w{12}, not \w{12}"):
+        train(small_with("relu"), replace(small_data, train=other), RECIPE, out=tmp_path)
+    assert len(train(small_with("relu"), small_data, RECIPE, out=tmp_path).history) == RECIPE.epochs
+
+
+def test_a_checkpoint_of_a_version_without_fingerprints_goes_on(small_data: Data, tmp_path: Path) -> None:
+    interrupted(small_network(), small_data, tmp_path)
+    path = tmp_path / "checkpoint.safetensors"
+    with safe_open(path, "np") as file:
+        said, state = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    older = json.loads(said["identity"])
+    for key in ("network_fingerprint", "data_fingerprint", "class_names"):
+        del older[key]
+    save_file(state, path, said | {"identity": json.dumps(older)})
+    assert train(small_network(), small_data, RECIPE, out=tmp_path).history[-1].step == 15
+
+
+def nested_network(*behind: keras.layers.Layer) -> keras.Model:
+    return keras.Sequential([small_network(), *behind])
+
+
+def test_the_weights_of_a_nested_model_come_back(small_data: Data, tmp_path: Path) -> None:
+    dense = [keras.layers.Dense(3, name="answer") for _ in range(2)]
+    train(nested_network(dense[0]), small_data, RECIPE.changed(epochs=1, ema=0.9), out=tmp_path)
+    model = nested_network(dense[1])
+    load_weights(model, tmp_path / "weights.safetensors")
+    kept = keras.saving.load_model(tmp_path / "model.keras")
+    assert all(np.array_equal(a, b) for a, b in zip(model.weights, kept.weights, strict=True))
+
+
+def test_frozen_norms_are_free_again_afterwards_and_nested_ones_are_frozen(small_data: Data) -> None:
+    model = nested_network(keras.layers.Dense(3, name="answer"))
+    (norm,) = (layer for layer in model.layers[0].layers if layer.name == "norm")
+    before = [np.array(v) for v in norm.weights]
+    train(model, small_data, RECIPE.changed(["frozen_norm=true"], epochs=1))
+    assert all(np.array_equal(a, b) for a, b in zip(before, norm.weights, strict=True))
+    assert norm.trainable
+
+
+@pytest.mark.parametrize("behind", [keras.layers.Softmax, lambda: keras.layers.Activation("softmax")])
+def test_probabilities_are_told_from_logits_wherever_the_softmax_stands(behind: Any) -> None:
+    probable = nested_network(behind())
+    image = keras.Input(probable.input_shape[1:])
+    nest = keras.Model(image, probable(image))
+    for model, logits in ((small_network(), True), (probable, False), (nest, False)):
+        compile_by(RECIPE, model, 5)
+        assert model.loss.get_config()["from_logits"] == logits
+
+
+def test_other_answers_than_logits_and_probabilities_are_refused(small_data: Data) -> None:
+    with pytest.raises(InputError, match=r"answers by sigmoid; .* classifier_activation=None"):
+        train(nested_network(keras.layers.Dense(3, "sigmoid")), small_data, RECIPE)
+
+
+def test_force_leaves_no_curve_of_the_earlier_run(small_data: Data, tmp_path: Path) -> None:
+    for _ in range(2):
+        train(small_network(), small_data, RECIPE.changed(epochs=1), out=tmp_path, force=True)
+        assert len(list((tmp_path / "tensorboard").iterdir())) == 1
 
 
 def test_a_full_disk_stops_in_one_sentence_and_the_last_checkpoint_stays(
@@ -268,6 +349,10 @@ def test_data_that_do_not_fit_are_refused_before_anything_is_compiled(small_data
         ({"classes": ("a", "b")}, r"answers \(3,\), the data have 2 classes"),
     ):
         with pytest.raises(InputError, match=said):
-            train(small_network(), Data(**(vars(small_data) | changed)), RECIPE)
+            train(small_network(), replace(small_data, **changed), RECIPE)
+    with pytest.raises(
+        InputError, match=r"its input is not known; put keras\.Input\(\(12, 12, 3\)\) before its layers"
+    ):
+        train(nested_network(), small_data, RECIPE)
     with pytest.raises(InputError, match="100 training images are fewer than a batch of 128"):
         train(small_network(), small_data, RECIPE.changed(batch=128))

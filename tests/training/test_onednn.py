@@ -23,12 +23,13 @@ def test_tensorflow_is_told_in_time_or_not_at_all(before: str, set_to: str | Non
     assert done.stdout.strip() == then
 
 
-@pytest.mark.parametrize("verb", ["train", "lab"])
+@pytest.mark.parametrize("verb", ["train", "lab", "demo"])
 def test_a_command_that_trains_asks_for_it(verb: str) -> None:
     environment = {key: value for key, value in os.environ.items() if key != NAME}
     command = {
         "train": "train resnet20 --data nowhere/ --out nowhere/",
         "lab": "lab degradation --data nowhere/ --preset quick --out nowhere/",
+        "demo": "demo --data nowhere/ --out nowhere/",
     }[verb]
     script = f"import os, atexit; atexit.register(lambda: print(os.environ.get('{NAME}')))\n"
     script += f"import sys; sys.argv[1:] = {command.split()}; from keras_cnnzoo.cli import main; main()"

@@ -64,6 +64,14 @@ def test_frozen_normalisation_stays_and_layers_join_one_by_one(small_data: Data)
     assert changed == {"fc/kernel", "fc/bias", "depthwise/kernel", "depthwise/bias"}
 
 
+def test_nested_layers_decay_and_join_as_layers_of_their_own() -> None:
+    recipe = Recipe(weight_decay=0.3, decay_depthwise=False, unfreeze=1.0)
+    plain, nested = small_network(), keras.Sequential([small_network()])
+    made, inner = (optimizer(recipe, model, steps=100) for model in (plain, nested))
+    assert (made.decays, made.starts) == (inner.decays, inner.starts)
+    assert set(made.starts) == {0, 33, 67, 100}
+
+
 def test_the_average_soon_forgets_the_initial_weights() -> None:
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
     recipe = Recipe(ema=0.999, learning_rate=0.1, momentum=0.0, weight_decay=0.0, schedule="constant")

@@ -54,7 +54,11 @@ def test_fewer_epochs_shorten_what_is_counted_in_epochs_unless_that_is_given() -
         ('optimizer = "lion"', "one of sgd, adamw"),
         ("milestones = [1.5]", "shares of the run"),
         ("warm_up = 3", "no entry 'warm_up'"),
-        ('epochs = "many"', "wrong kind"),
+        ('epochs = "many"', "epochs='many': expected int"),
+        ("epochs = 2.5", "epochs=2.5: expected int"),
+        ("batch = 64.0", "batch=64.0: expected int"),
+        ("rand_augment = 1.5", "rand_augment=1.5: expected int"),
+        ('flip = "no"', "flip='no': expected true or false"),
         ("epochs = ", "not a readable TOML file"),
     ],
 )

@@ -2,11 +2,14 @@
 
 import base64
 import contextlib
+import errno
 import hashlib
+import http.client
 import http.server
 import json
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -121,6 +124,7 @@ class Site:
     asked: list[str] = field(default_factory=list)
     content: bytes = CONTENT
     etag: str | None = None
+    redirect_etag: str | None = None
     storage: str | None = None  # MD5 in base64, as Google's storage says it
 
 
@@ -137,6 +141,8 @@ def site() -> Iterator[Site]:
             if fault == "elsewhere":
                 self.send_response(302)
                 self.send_header("Location", "/moved.bin")
+                if told.redirect_etag:
+                    self.send_header("X-Linked-Etag", f'"{told.redirect_etag}"')
                 self.end_headers()
                 return
             if fault == "error":
@@ -216,7 +222,9 @@ def test_another_content_than_was_published_is_never_kept(site: Site, home: Path
 def test_a_file_that_was_tampered_with_in_the_cache_is_never_loaded(site: Site, home: Path) -> None:
     path = download.fetch(row_of(site.url))
     path.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
-    assert download.verified(row_of(site.url)) is False
+    with pytest.raises(InputError, match=r"not .* as published"):
+        download.require_published(row_of(site.url))
+    assert path.exists()
     with pytest.raises(InputError, match=r"not .* as published"):
         download.fetch(row_of(site.url))
     assert not path.exists()
@@ -227,9 +235,10 @@ def test_a_hub_s_own_hash_is_checked_and_remembered(site: Site, home: Path) -> N
         download.fetch(row_of(site.url, "server"))
     site.etag = SHA
     path = download.fetch(row_of(site.url, "server"))
-    assert download.verified(row_of(site.url, "server"))
+    download.require_published(row_of(site.url, "server"))
     path.write_bytes(CONTENT + b"more")
-    assert download.verified(row_of(site.url, "server")) is False
+    with pytest.raises(InputError, match=r"not .* as published"):
+        download.require_published(row_of(site.url, "server"))
 
 
 def test_an_md5_is_checked_as_such_and_a_storage_service_s_own_too(site: Site, home: Path) -> None:
@@ -240,9 +249,10 @@ def test_an_md5_is_checked_as_such_and_a_storage_service_s_own_too(site: Site, h
     assert left(home) == []
     site.storage = base64.b64encode(digest.digest()).decode()
     path = download.fetch(row_of(site.url, "server"))
-    assert download.verified(row_of(site.url, "server"))
+    download.require_published(row_of(site.url, "server"))
     path.write_bytes(CONTENT[::-1])
-    assert download.verified(row_of(site.url, "server")) is False
+    with pytest.raises(InputError, match=r"not .* as published"):
+        download.require_published(row_of(site.url, "server"))
 
 
 def test_offline_what_is_missing_is_named_and_what_is_here_is_used(
@@ -252,8 +262,69 @@ def test_offline_what_is_missing_is_named_and_what_is_here_is_used(
     with pytest.raises(InputError, match=r"fetch .*weights.pth to .*home"):
         download.fetch(row_of(site.url))
     assert site.asked == []
+    download.cached(row_of(site.url)).parent.mkdir(parents=True)
     download.cached(row_of(site.url)).write_bytes(CONTENT)
     assert download.fetch(row_of(site.url)).read_bytes() == CONTENT
+
+
+def test_a_prefilled_cache_is_read_without_writing_to_it(
+    site: Site, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = download.cached(row_of(site.url))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert download.fetch(row_of(site.url)) == path
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    path.write_bytes(b"other")
+    with pytest.raises(InputError, match="delete it, try again"):
+        download.fetch(row_of(site.url))
+    with pytest.raises(InputError, match=r"cannot be written to \(Read-only file system\); set CNNZOO_HOME elsewhere"):
+        download.fetch(replace(row_of(site.url), name="another"))
+
+
+def refuse(*arguments: object, **options: object) -> None:
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
+def test_a_file_that_came_by_other_ways_is_vouched_for_as_the_sentence_says(
+    site: Site, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = row_of(site.url, "server")
+    path = download.cached(row)
+    monkeypatch.setenv("CNNZOO_OFFLINE", "1")
+    says = rf"write what `sha256sum {path.name}` says to \S+{path.name}\.sha256"
+    with pytest.raises(InputError, match=rf"fetch .*/weights\.pth to {path} and {says}"):
+        download.fetch(row)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    for ask in (download.fetch, download.require_published):
+        with pytest.raises(InputError, match=f"nothing says its hash; delete it, .* or trust it and {says}"):
+            ask(row)
+    path.with_name(f"{path.name}.sha256").write_text(f"{SHA}  {path.name}\n")
+    assert download.fetch(row) == path
+
+
+def test_a_hash_that_only_the_redirect_names_is_checked(site: Site, home: Path) -> None:
+    site.faults, site.redirect_etag = ["elsewhere"], SHA
+    assert download.fetch(row_of(site.url, "server")).read_bytes() == CONTENT
+    site.faults, site.redirect_etag = ["elsewhere"], SHA[::-1]
+    download.cached(row_of(site.url)).unlink()
+    with pytest.raises(InputError, match=r"not .* as published"):
+        download.fetch(row_of(site.url, "server"))
+
+
+@pytest.mark.parametrize(
+    "fault", [http.client.IncompleteRead(b"half", 9), ValueError("unknown url type: 'b.example/w.pth'")]
+)
+def test_every_way_to_fail_is_a_sentence(home: Path, fault: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(download, "_continue", fails)
+    with pytest.raises(InputError, match="could not be fetched"):
+        download.fetch(row_of("https://a.example"))
 
 
 def test_a_mirror_stands_in_for_the_publisher(site: Site, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -378,7 +449,49 @@ def test_list_path_and_verify_tell_the_same_story(home: Path) -> None:
     assert "no checkpoint is here" in run("verify", "resnet18")
     Path(rows[0]["path"]).parent.mkdir(parents=True)
     Path(rows[0]["path"]).write_bytes(b"something else")
-    assert "NOT what was published" in run("verify", code=3).replace("\n", "")
+    assert f"{rows[0]['path']}: its SHA256 begins" in run("verify", code=3)
+    for verb in ("list", "verify"):
+        done = CliRunner().invoke(app, ["weights", verb, "nosuch"])
+        assert isinstance(done.exception, InputError)
+
+
+def test_convert_keeps_what_the_source_says_of_its_preprocessing(tmp_path: Path) -> None:
+    source, out = tmp_path / "w.safetensors", tmp_path / "out.safetensors"
+    zoo.save_weights(zoo.ResNet20(), source, preprocessing=PRESETS["tf"])
+    run("convert", source, "-b", "resnet20", "-o", out)
+    assert preprocessing_of(out) == PRESETS["tf"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["-o", "o.npz", "--preprocess", "tf"], "an .npz file keeps no --preprocess tf"),
+        (["-o", "o.h5"], "weights are written as .safetensors or .npz"),
+    ],
+)
+def test_convert_asks_before_it_reads_whether_it_can_write(options: list[str], said: str) -> None:
+    done = CliRunner().invoke(app, ["weights", "convert", "nowhere.pth", "-b", "resnet20", *options])
+    assert isinstance(done.exception, InputError)
+    assert said in str(done.exception)
+
+
+def test_convert_takes_no_other_library_s_warning_for_an_adaptation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warns(path: Path) -> dict[str, np.ndarray]:
+        warnings.warn("an import has something to say", UserWarning, stacklevel=2)
+        return read_state(path)
+
+    zoo.save_weights(zoo.ResNet20(), tmp_path / "w.npz")
+    monkeypatch.setattr("keras_cnnzoo.weights.load.read_state", warns)
+    with pytest.warns(UserWarning, match="something to say"):
+        run("convert", tmp_path / "w.npz", "-b", "resnet20", "-o", tmp_path / "out.npz")
+
+
+def test_a_state_dict_under_model_is_read(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    torch.save({"model": {"conv1.weight": torch.zeros(2)}, "epoch": 3}, tmp_path / "w.pt")
+    assert set(read_state(tmp_path / "w.pt")) == {"conv1.weight"}
 
 
 # answers in words

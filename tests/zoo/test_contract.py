@@ -116,12 +116,15 @@ def test_features_have_the_strides_and_channels_that_info_lists(name: str) -> No
         ({"pooling": "avg"}, "include_top=False"),
         ({"classes": 0}, "classes=0"),
         ({"classes": True}, "classes=True"),
+        ({"classes": 2.5}, "classes=2.5"),
         ({"classifier_activation": "swoosh"}, "classifier_activation='swoosh'"),
         ({"norm": "instance"}, "norm='instance'"),
         ({"activation": "swoosh"}, "activation='swoosh'"),
+        ({"activation": "glu"}, "activation='glu'"),
         ({"padding": "valid"}, "padding='valid'"),
         ({"input_shape": (4, 4, 3)}, "height and width must be at least"),
         ({"input_shape": (64, 64)}, "expected (height, width, channels)"),
+        ({"input_shape": 96}, "input_shape=96: expected (height, width, channels)"),
         ({"speed": 11}, "has no option 'speed'"),
     ],
     ids=str,
@@ -131,6 +134,36 @@ def test_what_is_out_of_its_limits_is_refused_in_a_sentence(name: str, wrong: di
         zoo.create(name, **wrong)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("alexnet", "dropout"),
+        ("densenet_bc_40_12", "drop_rate"),
+        ("mobilenet_v2", "dropout"),
+        ("mobilenet_v2", "drop_path"),
+        ("mobilenet_v3_small", "drop_path"),
+        ("resnet20", "drop_path"),
+        ("squeezenet1_1", "dropout"),
+        ("vgg11", "dropout"),
+        ("wrn28_10", "dropout"),
+    ],
+)
+@pytest.mark.parametrize("value", [1.0, -0.1, float("nan")])
+def test_a_share_of_what_is_dropped_is_below_one(name: str, option: str, value: float) -> None:
+    with pytest.raises(zoo.InputError, match=f"{option}={value}: expected a share from 0 up to, not including, 1"):
+        zoo.create(name, input_shape=(64, 64, 3), **{option: value})
+
+
+def test_features_are_maps_which_no_pooling_changes() -> None:
+    with pytest.raises(zoo.InputError, match="pooling='avg': features=True returns maps; drop one of them"):
+        zoo.create("resnet20", include_top=False, pooling="avg", features=True)
+
+
+def test_a_class_count_may_be_numpy_s() -> None:
+    labels = np.array([0, 4, 2])
+    assert zoo.create("resnet20", classes=labels.max() + 1).output_shape == (None, 5)
 
 
 @each_family_by_cost

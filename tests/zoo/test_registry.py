@@ -41,6 +41,8 @@ def test_create_gives_the_builder_s_model_under_the_registry_s_name() -> None:
         ("input_shape=96,96,3", "input_shape", (96, 96, 3)),
         ("input_shape=none,none,1", "input_shape", (None, None, 1)),
         ("shortcut=B", "shortcut", "B"),
+        ("shortcut=none", "shortcut", "none"),
+        ("se_ratio=none", "se_ratio", None),
     ],
 )
 def test_a_setting_has_the_type_of_the_builder_s_argument(setting: str, option: str, value: object) -> None:
@@ -53,7 +55,7 @@ def test_a_setting_has_the_type_of_the_builder_s_argument(setting: str, option: 
         ("classes", "write key=value"),
         ("clases=3", "did you mean 'classes'"),
         ("classes=3.5", "expected int"),
-        ("include_top=maybe", "expected bool"),
+        ("include_top=maybe", "expected true or false"),
         ("shortcut=Z", "expected one of A, B, C"),
         ("input_shape=96", "expected numbers like 96,96,3"),
         ("weights=w.npz", "has no option 'weights'"),

@@ -45,6 +45,19 @@ def test_a_model_of_unknown_size_is_refused_in_a_sentence() -> None:
         stages(zoo.ResNet18(input_shape=(None, None, 3)))
 
 
+def test_nested_models_and_convolutions_of_other_ranks_are_counted() -> None:
+    image = keras.Input((8, 8, 3))
+    inner = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, padding="same")])
+    nested = keras.Model(image, keras.layers.Conv2D(2, 1)(inner(image)))
+    assert zoo.complexity(nested).macs == 64 * (27 * 4 + 4 * 2)
+    assert zoo.complexity(keras.Sequential([inner, keras.layers.Conv2D(2, 1)])).macs == zoo.complexity(nested).macs
+    line, cube = keras.Input((10, 3)), keras.Input((5, 5, 5, 2))
+    assert zoo.complexity(keras.Model(line, keras.layers.Conv1D(4, 3)(line))).macs == 8 * 9 * 4
+    assert zoo.complexity(keras.Model(line, keras.layers.SeparableConv1D(4, 3)(line))).macs == 8 * (9 + 12)
+    assert zoo.complexity(keras.Model(cube, keras.layers.Conv3D(4, 3)(cube))).macs == 27 * 54 * 4
+    assert zoo.complexity(keras.Model(cube, keras.layers.Conv3DTranspose(4, 2)(cube))).macs == 125 * 16 * 4
+
+
 def test_a_block_inside_a_branch_is_drawn_inside_it() -> None:
     image = keras.Input((8, 8, 4))
     x = layers.Conv2D(8, 1)(image)

@@ -46,6 +46,88 @@ def test_every_kind_of_file_gives_back_every_variable(model: keras.Model, suffix
     assert all(np.array_equal(loaded[name], expected[name]) for name in expected)
 
 
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+def test_a_fitted_model_s_file_is_read_without_its_optimizer(suffix: str, tmp_path: Path) -> None:
+    fitted = small(keras.Input((8, 8, 3)))
+    fitted.compile(keras.optimizers.Adam(), "mse")
+    fitted.fit(np.ones((2, 8, 8, 3)), np.ones((2, 2)), verbose=0)
+    (fitted.save if suffix == ".keras" else fitted.save_weights)(tmp_path / f"w{suffix}")
+    other = small(keras.Input((8, 8, 3)))
+    zoo.load_weights(other, tmp_path / f"w{suffix}")
+    assert all(np.array_equal(state_of(other)[name], value) for name, value in state_of(fitted).items())
+
+
+def small(image: object) -> keras.Model:
+    x = keras.layers.Conv2D(4, 3, name="first")(image)
+    x = keras.layers.BatchNormalization(name="norm")(keras.layers.Conv2D(4, 3, name="second")(x))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, keras.layers.Dense(2, name="fc")(x), name="small")
+
+
+def nested() -> keras.Model:
+    return keras.Sequential([small(keras.Input((8, 8, 3))), keras.layers.Dense(3, name="answer")])
+
+
+def test_every_variable_of_a_nested_model_is_saved_and_loaded(tmp_path: Path) -> None:
+    model, other = nested(), nested()
+    zoo.save_weights(model, tmp_path / "w.safetensors")
+    zoo.load_weights(other, tmp_path / "w.safetensors")
+    pairs = list(zip(model.weights, other.weights, strict=True))
+    assert len(state_of(model)) == len(pairs)
+    assert all(np.array_equal(a, b) for a, b in pairs)
+    assert {"small/second/kernel", "answer/kernel"} < set(state_of(model))
+
+
+def test_a_layer_whose_inner_variables_differ_in_name_keeps_short_names() -> None:
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="inner")], name="part")
+    assert set(state_of(keras.Sequential([keras.Input((4,)), inner]))) == {"part/kernel", "part/bias"}
+
+
+def test_two_variables_of_one_name_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    class Twice(keras.layers.Layer):
+        def build(self, input_shape: tuple) -> None:
+            self.both = [self.add_weight(name="kernel", shape=(1,)) for _ in range(2)]
+
+        def call(self, inputs: object) -> object:
+            return inputs * self.both[0] * self.both[1]
+
+    model = keras.Sequential([keras.Input((4,)), Twice(name="twice")])
+    with pytest.raises(zoo.InputError, match="two of its variables are twice/kernel; give the layers names"):
+        zoo.save_weights(model, tmp_path / "w.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_load_behind_layers_of_the_caller_s(model: keras.Model, file: Path) -> None:
+    image = keras.Input((32, 32, 1))
+    coloured = keras.layers.Conv2D(3, 1, name="colours")(image)
+    behind = zoo.ResNet20(input_tensor=coloured, weights=file)
+    assert behind.inputs[0] is image
+    kernel = behind.get_layer("conv1").kernel
+    np.testing.assert_array_equal(kernel, model.get_layer("conv1").kernel)
+
+
+def test_a_wrong_stem_is_no_matter_of_the_class_count(tmp_path: Path) -> None:
+    zoo.save_weights(zoo.ResNet18(input_shape=(64, 64, 3), classes=3), tmp_path / "w.npz")
+    with pytest.raises(
+        zoo.InputError, match=r"conv1/kernel \(7.* another form .* small_input, width, variant"
+    ) as error:
+        zoo.ResNet18(input_shape=(64, 64, 3), classes=3, small_input=True, weights=tmp_path / "w.npz")
+    assert "classes" not in str(error.value)
+
+
+def test_a_file_whose_layer_numbers_no_network_has_is_refused(tmp_path: Path) -> None:
+    states = {f"conv_dw_{i}/0": np.zeros((3, 3, 8, 1), np.float32) for i in (0, 14)}
+    np.savez(tmp_path / "w.npz", **states)
+    with pytest.raises(zoo.InputError, match="does not fit the model"):
+        zoo.MobileNetV1(input_shape=(32, 32, 3), weights=tmp_path / "w.npz")
+
+
+def test_a_name_that_is_nearly_a_checkpoint_s_is_told_which() -> None:
+    for given, meant in (("imagnet", "imagenet"), ("torchvision:IMAGENET1K_V3", "torchvision:IMAGENET1K_V")):
+        with pytest.raises(zoo.InputError, match=f"no such checkpoint of resnet50; did you mean '{meant}"):
+            zoo.ResNet50(input_shape=(32, 32, 3), weights=given)
+
+
 def test_a_file_knows_what_its_network_was_trained_on(file: Path) -> None:
     assert preprocessing_of(file) == PRESETS["tf"]
 
@@ -113,6 +195,15 @@ def test_a_foreign_file_is_named_in_a_sentence(suffix: str, content: bytes, tmp_
         read_state(path)
 
 
+def test_a_broken_compressed_file_is_named_in_a_sentence(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "w.npz", kernel=np.arange(100_000) % 251)
+    content = bytearray((tmp_path / "w.npz").read_bytes())
+    content[200:260] = b"\xff" * 60
+    (tmp_path / "w.npz").write_bytes(content)
+    with pytest.raises(zoo.InputError, match="truncated, or not a"):
+        read_state(tmp_path / "w.npz")
+
+
 def test_a_truncated_file_is_named_in_a_sentence(model: keras.Model, tmp_path: Path) -> None:
     for suffix in (".safetensors", ".npz"):
         path = tmp_path / f"w{suffix}"
@@ -130,7 +221,7 @@ def test_a_pickle_in_an_npz_is_not_opened(tmp_path: Path) -> None:
 
 def test_other_suffixes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(zoo.InputError, match=r"weights are read from \.safetensors"):
-        read_state(tmp_path / "w.pt")
+        read_state(tmp_path / "w.onnx")
     with pytest.raises(zoo.InputError, match=r"written as \.safetensors or \.npz"):
         zoo.save_weights(zoo.ResNet20(), tmp_path / "w.h5")
 

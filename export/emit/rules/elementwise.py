@@ -29,9 +29,9 @@ def combine(call: Call) -> Any:
     """Pairwise from the left, as Keras does; an average is a sum and a product."""
     kind, options = KINDS[call.node.op]
     average = call.node.op == "Average"
-    left = call.inputs[0]
-    for index, right in enumerate(call.inputs[1:], start=1):
-        last = index == len(call.inputs) - 1
+    left, *others = _of_one_rank(call)
+    for index, right in enumerate(others, start=1):
+        last = index == len(others)
         if last and not average:
             written = call.operator(kind, [left, right], options=options())
             return written if kind in FUSING else None
@@ -41,6 +41,20 @@ def combine(call: Call) -> Any:
     return call.operator("MUL", [left, share], options=schema.MulOptionsT())
 
 
+def _of_one_rank(call: Call) -> list[int]:
+    """The inputs, smaller ones with axes of 1 behind the batch, as Keras has them; of one image LiteRT sees to it."""
+    shapes, found = {i: call.shape(i) for i in call.inputs}, []
+    rank = max(map(len, shapes.values()))
+    for place, tensor in enumerate(call.inputs):
+        batch, *sides = shapes[tensor]
+        if batch > 1 and len(sides) + 1 < rank:
+            shape = (batch, *(1,) * (rank - len(sides) - 1), *sides)
+            target = call.constant(f"{place}/shape", shape, np.int32)
+            tensor = call.step(f"{place}/reshaped", "RESHAPE", [tensor, target], None, shape)
+        found.append(tensor)
+    return found
+
+
 @rule(*DIVISIONS, when=_has_several)
 def divide(call: Call) -> Any:
     return call.operator("DIV", call.inputs, options=schema.DivOptionsT())
@@ -48,8 +62,8 @@ def divide(call: Call) -> Any:
 
 def _per_channel(node: Node) -> bool:
     """Scale and offset are numbers, or vectors over the last axis."""
-    sizes = [np.size(node.config[key]) for key in ("scale", "offset")]
-    return all(size in (1, node.shape[-1]) for size in sizes)
+    values = [node.config[key] for key in ("scale", "offset")]
+    return all(np.size(v) == 1 or np.size(v) == np.shape(v)[-1] == node.shape[-1] for v in values)
 
 
 @rule("Rescaling", when=_per_channel)

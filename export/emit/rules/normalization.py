@@ -40,7 +40,11 @@ def normalization(call: Call) -> Any:
     return scale_and_shift(call, call.inputs[0], scale.astype(np.float32), shift.astype(np.float32))
 
 
-@rule("LayerNormalization", when=_is_over_channels)
+def _has_mean(node: Node) -> bool:
+    return _is_over_channels(node) and not node.config.get("rms_scaling")
+
+
+@rule("LayerNormalization", when=_has_mean)
 def layer_normalization(call: Call) -> Any:
     axis = len(call.node.shape)
     return _by_own_statistics(call, call.inputs[0], (axis,), _gamma_and_beta(call))

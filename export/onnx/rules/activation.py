@@ -24,7 +24,8 @@ HARD_SIGMOID = {"alpha": 1 / 6, "beta": 0.5}
 
 
 def _is_known(node: Node, shapes: tuple[Shape, ...]) -> bool:
-    return SYNONYMS.get(node.config["activation"], node.config["activation"]) in {*SIMPLE, *WRITERS}
+    function = node.config["activation"]
+    return isinstance(function, str) and SYNONYMS.get(function, function) in {*SIMPLE, *WRITERS}
 
 
 @rule("Activation", where=_is_known)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ...graph import Node, Shape
+from ...lowering.affine import is_affine, scale_and_shift
 from .registry import Call, rule
 
 PAIRWISE = {"Add": "Add", "Multiply": "Mul", "Subtract": "Sub", "Maximum": "Max", "Minimum": "Min"}
@@ -21,7 +22,12 @@ def combine(call: Call) -> None:
     call.last(op, [left, others[-1]] if others else [left])
 
 
-@rule("keras.src.ops.numpy.Divide", "keras.src.ops.numpy.TrueDivide", where=_of_one_rank)
+def _are_two(node: Node, shapes: tuple[Shape, ...]) -> bool:
+    """Both tensors of the graph: the call keeps no constant."""
+    return len(shapes) == 2 and _of_one_rank(node, shapes)
+
+
+@rule("keras.src.ops.numpy.Divide", "keras.src.ops.numpy.TrueDivide", where=_are_two)
 def divide(call: Call) -> None:
     call.last("Div", list(call.inputs))
 
@@ -62,42 +68,17 @@ def average(call: Call) -> None:
     call.last("Mul", [left, call.constant("share", np.float32(1 / len(call.inputs)))])
 
 
-@rule("Rescaling")
-def rescaling(call: Call) -> None:
-    scale, offset = (_per_channel(call.node.config[key], call.node.shape) for key in ("scale", "offset"))
-    _affine(call, scale, offset)
+def _is_by_channel(node: Node, shapes: tuple[Shape, ...]) -> bool:
+    return is_affine(node)
 
 
-@rule("Normalization")
-def normalization(call: Call) -> None:
-    """(x - mean) / max(sqrt(variance), epsilon), or back."""
-    mean, variance = (np.reshape(w, -1) for w in _statistics(call.node))
-    deviation = np.maximum(np.sqrt(variance), 1e-7)  # keras.config.epsilon()
-    if call.node.config.get("invert"):
-        scale, offset = np.broadcast_arrays(deviation, mean)
-    else:
-        scale, offset = 1 / deviation, -mean / deviation
-    _affine(call, _per_channel(scale, call.node.shape), _per_channel(offset, call.node.shape))
-
-
-def _statistics(node: Node) -> tuple[np.ndarray, np.ndarray]:
-    """Adapted ones are weights, given ones stand in the configuration."""
-    if node.config.get("mean") is not None:
-        return np.asarray(node.config["mean"], np.float32), np.asarray(node.config["variance"], np.float32)
-    return node.weights[0], node.weights[1]
-
-
-def _affine(call: Call, scale: np.ndarray, offset: np.ndarray) -> None:
-    if not np.any(offset):
+@rule("Normalization", "Rescaling", where=_is_by_channel)
+def affine(call: Call) -> None:
+    """scale * x + shift, the shift left out where it is 0."""
+    place = (-1, 1, 1) if len(call.node.shape) == 3 else (-1,)
+    scale, shift = (value.astype(np.float32).reshape(place) for value in scale_and_shift(call.node))
+    if not np.any(shift):
         call.last("Mul", [call.inputs[0], call.constant("scale", scale)])
         return
     scaled = call.step("Mul", [call.inputs[0], call.constant("scale", scale)], "scaled")
-    call.last("Add", [scaled, call.constant("offset", offset)])
-
-
-def _per_channel(value: object, shape: Shape) -> np.ndarray:
-    """A scalar, or a value for each channel as it broadcasts over channels first."""
-    array = np.asarray(value, np.float32)
-    return (
-        array.reshape(-1, 1, 1) if array.size > 1 and len(shape) == 3 else array.reshape(-1 if array.size > 1 else ())
-    )
+    call.last("Add", [scaled, call.constant("offset", shift)])

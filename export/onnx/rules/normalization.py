@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...graph import Node, Shape
-from ...lowering.batch_norm import scale_and_shift
+from ...lowering.affine import scale_and_shift
 from .registry import Call, axis, rule
 
 
@@ -36,8 +36,8 @@ def local_response_norm(call: Call) -> None:
         "LRN",
         list(call.inputs),
         size=config["n"],
-        alpha=config["alpha"] * config["n"],
-        beta=config["beta"],
+        alpha=float(config["alpha"] * config["n"]),
+        beta=float(config["beta"]),
         bias=float(config["k"]),
     )
 

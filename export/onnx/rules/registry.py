@@ -68,8 +68,6 @@ def rule(*ops: str, where: Condition = always) -> Callable[[Rule], Rule]:
 
 def has_rule(node: Node, shapes: tuple[Shape, ...]) -> bool:
     """Whether a layer of these input shapes can be written."""
-    if node.config.get("data_format") == "channels_first":
-        return False
     return node.op in RULES and CONDITIONS[node.op](node, shapes)
 
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from ...graph import Node, Shape
+from ...lowering.patterns import shuffled
 from ..writer import channels_first
 from .registry import Call, axis, rule
 
@@ -59,8 +60,7 @@ def channel_split(call: Call) -> None:
 @rule("ChannelShuffle")
 def channel_shuffle(call: Call) -> None:
     """One Gather of the channels."""
-    groups, channels = call.node.config["groups"], call.shapes[0][-1]
-    order = np.arange(channels).reshape(groups, -1).T.ravel()
+    order = shuffled(call.node.config["groups"], call.shapes[0][-1])
     call.last("Gather", [call.inputs[0], call.constant("order", order)], axis=1)
 
 

@@ -8,13 +8,18 @@ from ...graph import Node, Shape
 from .registry import Call, rule
 
 
-@rule("Conv2D")
+def _is_bare(node: Node, shapes: tuple[Shape, ...]) -> bool:
+    """An activation of its own stands behind it."""
+    return node.config.get("activation", "linear") in ("linear", None)
+
+
+@rule("Conv2D", where=_is_bare)
 def convolution(call: Call) -> None:
     kernel = call.node.weights[0].transpose(3, 2, 0, 1)  # HWIO -> OIHW
     _convolution(call, kernel, call.shapes[0][-1] // kernel.shape[1])
 
 
-@rule("DepthwiseConv2D")
+@rule("DepthwiseConv2D", where=_is_bare)
 def depthwise_convolution(call: Call) -> None:
     height, width, channels, times = call.node.weights[0].shape
     kernel = call.node.weights[0].transpose(2, 3, 0, 1).reshape(channels * times, 1, height, width)
@@ -23,7 +28,8 @@ def depthwise_convolution(call: Call) -> None:
 
 def _is_plain_transpose(node: Node, shapes: tuple[Shape, ...]) -> bool:
     """As in a .tflite file, whose schema knows neither dilation nor an output padding."""
-    return tuple(node.config["dilation_rate"]) == (1, 1) and node.config.get("output_padding") is None
+    plain = tuple(node.config["dilation_rate"]) == (1, 1) and node.config.get("output_padding") is None
+    return plain and _is_bare(node, shapes)
 
 
 @rule("Conv2DTranspose", where=_is_plain_transpose)
@@ -44,7 +50,7 @@ def transposed_convolution(call: Call) -> None:
     )
 
 
-@rule("Dense")
+@rule("Dense", where=_is_bare)
 def dense(call: Call) -> None:
     """Gemm on vectors, a 1x1 convolution on maps, MatMul on what else there is."""
     kernel = call.node.weights[0]

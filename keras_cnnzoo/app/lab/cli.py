@@ -19,7 +19,7 @@ EXAMPLE = """
 
     cnnzoo lab bn-inference --preset quick --data photographs.npz --out try/
 
-The same command again goes on where a lab was interrupted, by Ctrl-C, a kill or a reboot.
+The same command again, without --force, goes on where a lab was interrupted, by Ctrl-C, a kill or a reboot.
 """
 
 
@@ -94,6 +94,8 @@ def _tell(result: dict[str, Any]) -> None:
     table = Table("claim", "verdict", "effect", "interval", title=title, title_justify="left")
     for found in result["verdicts"]:
         low, high = found["low"], found["high"]
-        between = "needs two seeds" if low is None else f"{low:.3g} to {high:.3g}"
-        table.add_row(found["says"], found["word"], f"{found['effect']:.3g} {found['unit']}", between)
+        without = "no chance in it" if found["word"] == "counted" else "needs two seeds"
+        between = without if low is None else f"{low:.3g} to {high:.3g}"
+        effect = "none" if found["effect"] is None else f"{found['effect']:.3g} {found['unit']}"
+        table.add_row(found["says"], found["word"], effect, between)
     terminal().print(table)

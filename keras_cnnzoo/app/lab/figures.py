@@ -80,7 +80,9 @@ def bars(axis: "Axes", labels: Sequence[str], values: Sequence[np.ndarray], *, c
 
 
 def doublings(axis: "Axes", values: Sequence[int]) -> None:
-    """A logarithmic axis of x with a tick at each value."""
+    """A logarithmic axis of x with a tick at each value; an empty one as it is."""
+    if not values:
+        return
     axis.set_xscale("log", base=2)
     axis.set_xticks(values, [str(value) for value in values])
 

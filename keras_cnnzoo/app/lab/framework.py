@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -45,12 +46,14 @@ class Rows(list[Row]):
         return np.array([row[name] for row in self.where(**conditions).having(name)], float)
 
     def mean(self, name: str, **conditions: Any) -> float:
-        """Its mean."""
-        return float(self.values(name, **conditions).mean())
+        """Its mean; nan where nothing was measured."""
+        found = self.values(name, **conditions)
+        return float(found.mean()) if found.size else math.nan
 
     def last(self, name: str, **conditions: Any) -> float:
-        """Its last value: that of the end of a training."""
-        return float(self.values(name, **conditions)[-1])
+        """Its last value: that of the end of a training; nan where nothing was measured."""
+        found = self.values(name, **conditions)
+        return float(found[-1]) if found.size else math.nan
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,12 @@ class Preset:
         return [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
 
     def settings(self) -> dict[str, str]:
-        """In words, by name."""
+        """In words, by name; a condition of the grid takes the place of the setting that it varies."""
         given = asdict(self)
         grid = {key: ", ".join(map(str, values)) for key, values in given.pop("grid").items()}
         said = {"size": "{0}x{0} pixels", "images": "{:,} at most", "width": "{} channels", "rate": "{:g}"}
+        if "batch" in grid:  # the rate is that of the preset's own batch
+            said["rate"] = f"{{:g}} for {self.batch} images"
         return {key: said.get(key, "{}").format(value) for key, value in given.items() if key != "seeds"} | grid
 
 
@@ -95,13 +100,15 @@ class Claim:
 
     Args:
         says: the sentence.
-        effect: the number, of one seed's rows.
+        effect: the number, of one seed's rows; nan where the seed says nothing, since a network did not train.
         unit: what it counts.
+        counted: no chance is in it, as in a number of parameters: it holds or does not.
     """
 
     says: str
     effect: Callable[[Rows], float]
     unit: str
+    counted: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,16 +151,17 @@ class Setup:
         if how.batch > len(self.data.train):
             how = how.changed(batch=len(self.data.train))
         total = len(self.data.train) // how.batch * how.epochs
-        identity = [model.name, model.count_params(), seed, self._identity(), how.to_dict()]
+        identity = [model.name, model.count_params(), seed, self.data.fingerprint, how.to_dict()]
         digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:8]
         out = self.folder / "runs" / f"{model.name}-{seed}-{digest}" if keep else None
         try:
             return train(model, self.data, how, out=out, seed=seed, step=lambda n: self.step(n / total))
         except Diverged:
             return None
-
-    def _identity(self) -> list[Any]:
-        return [self.data.name, list(self.data.shape), len(self.data.train), len(self.data.test)]
+        except InputError as error:
+            raise InputError(
+                f"{error} (this lab takes it anew once {out} is deleted)" if out else str(error)
+            ) from error
 
     def test_images(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """At most so many test images as a network reads them, (n, h, w, c) float32, and their classes, (n,)."""

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from ...training import Run
 
 OVERFLOWED = 1e9  # a test loss that is no number
+TRAINS = 0.7  # a network that trains gets below so much of the loss of a guess
+DIVERGED: list[Row] = [{"diverged": 1}]  # all that is to be said of a network whose loss stopped being a number
 KINDS = {"plain": "plain20", "residual": "resnet20"}
 
 

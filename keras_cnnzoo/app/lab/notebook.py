@@ -1,4 +1,4 @@
-"""A notebook of a lab: the same claim, experiment, verdicts and figures, to run and to change."""
+"""A notebook of a lab: the same claim, experiment, verdicts and figures, to run again."""
 
 import inspect
 import json

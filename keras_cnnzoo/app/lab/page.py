@@ -11,8 +11,8 @@ import numpy as np
 from ...files import write
 from .framework import Lab, Rows
 
-MARKS = {"confirmed": "✓", "not shown": "○", "contradicted": "✗"}
-WORDS = {"confirmed": "证实", "not shown": "未显示", "contradicted": "相反"}
+MARKS = {"confirmed": "✓", "counted": "✓", "not shown": "○", "contradicted": "✗"}
+WORDS = {"confirmed": "证实", "counted": "计数", "not shown": "未显示", "contradicted": "相反"}
 
 
 def write_page(lab: Lab, result: Mapping[str, Any], rows: Rows, figures: Mapping[str, str], path: Path) -> None:
@@ -25,8 +25,9 @@ def write_page(lab: Lab, result: Mapping[str, Any], rows: Rows, figures: Mapping
         figures: SVG elements by name.
         path: of the page.
     """
-    full = lab.presets["full"].settings()
-    settings = [(key, value, full[key]) for key, value in result["settings"].items()]
+    full = lab.presets["full"].settings() | {"seeds": str(lab.presets["full"].seeds)}
+    here = result["settings"] | {"seeds": str(result["seeds"])}
+    settings = [(key, value, full[key]) for key, value in here.items()]
     conditions, measures, table = summary(lab, rows)
     page = (
         _environment()

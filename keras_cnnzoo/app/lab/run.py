@@ -1,20 +1,26 @@
 """Runs a lab: cell by cell, each kept when it is done; then statistics, figures and page."""
 
+import contextlib
 import csv
+import datetime
+import fcntl
 import io
 import json
 import os
+import platform
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ...files import write
+from ...export.card import tool_versions
+from ...files import refuse_overwrite, write
+from ...mobile_bench.environment import available_cores, cpu_model
 from ...training import dataset
 from .figures import require, save
-from .framework import Cell, Lab, Rows, Setup
+from .framework import Cell, Lab, Preset, Rows, Setup
 from .notebook import write_notebook
 from .page import write_index, write_page
 from .verdict import Verdict, decide
@@ -27,19 +33,23 @@ class Result:
     Args:
         lab: which.
         preset: its name.
+        settings: in words, by name: the preset's, or what the data left of them.
         data: where the pictures came from, in words.
         verdicts: of its claims.
         rows: all that was measured.
         seconds: of the sittings in which its cells were finished; what was trained before is not counted.
+        measured: the machines, the last one's versions, the last date.
         folder: of all labs.
     """
 
     lab: Lab
     preset: str
+    settings: dict[str, str]
     data: str
     verdicts: tuple[Verdict, ...]
     rows: Rows
     seconds: float
+    measured: dict[str, Any]
     folder: Path
 
     @property
@@ -56,7 +66,8 @@ class Result:
             "data": self.data,
             "seeds": len(self.rows.distinct("seed")),
             "seconds": round(self.seconds, 1),
-            "settings": self.lab.presets[self.preset].settings(),
+            "measured": self.measured,
+            "settings": self.settings,
             "verdicts": [asdict(verdict) for verdict in self.verdicts],
             "page": self.page.name,
         }
@@ -88,7 +99,8 @@ class Journal:
         return _key(cell, seed) in self.entries
 
     def add(self, cell: Cell, seed: int, rows: list[dict[str, Any]], seconds: float) -> None:
-        self.entries[_key(cell, seed)] = {"cell": cell, "seed": seed, "seconds": round(seconds, 2), "rows": rows}
+        entry = {"cell": cell, "seed": seed, "seconds": round(seconds, 2), "measured": _here(), "rows": rows}
+        self.entries[_key(cell, seed)] = entry
         write(self.path, "".join(f"{json.dumps(line)}\n" for line in (self.identity, *self.entries.values())))
 
     def rows(self, cells: list[Cell], seeds: int) -> Rows:
@@ -99,6 +111,17 @@ class Journal:
     @property
     def seconds(self) -> float:
         return sum(entry["seconds"] for entry in self.entries.values())
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """The machines, and the versions and date of the last cell."""
+        found = [entry["measured"] for entry in self.entries.values()]
+        return found[-1] | {"machine": "; ".join(dict.fromkeys(each["machine"] for each in found))}
+
+
+def _here() -> dict[str, Any]:
+    machine = f"{cpu_model()}, {available_cores()} cores, {platform.system()}, Python {platform.python_version()}"
+    return {"machine": machine, "versions": tool_versions(), "date": datetime.date.today().isoformat()}
 
 
 def _key(cell: Cell, seed: int) -> str:
@@ -130,13 +153,45 @@ def run_lab(
         watch: told of cells done, and of how many there are.
 
     Raises:
-        InputError: no such preset or data, results of another experiment in `out`, or the extra `lab` is not installed.
+        InputError: no such preset or data, results of another experiment in `out`, another process at the same lab
+            there, or the extra `lab` is not installed.
     """
     require()
     chosen, folder = lab.preset(preset), Path(out)
-    count = chosen.seeds if seeds is None else seeds
+    with _alone(folder / lab.name):
+        return _run(lab, chosen, preset, source, folder, chosen.seeds if seeds is None else seeds, force, watch)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """The folder, made where there is none, for this process alone."""
+    refuse_overwrite(folder / "cells.jsonl", force=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise InputError(
+            f"{folder}: another process runs this lab there; wait for it, or choose another --out"
+        ) from error
+    finally:
+        os.close(handle)
+
+
+def _run(
+    lab: Lab,
+    chosen: Preset,
+    preset: str,
+    source: str | os.PathLike[str],
+    folder: Path,
+    count: int,
+    force: bool,
+    watch: Watch,
+) -> Result:
     data = dataset(source, size=chosen.size).limited(chosen.images)
-    identity = {"lab": lab.name, "preset": preset, "data": data.name, "pictures": len(data.train), **chosen.settings()}
+    settings = chosen.settings() | _fewer(chosen, len(data.train))
+    identity = {"lab": lab.name, "preset": preset, "data": data.name, "pictures": data.fingerprint, **settings}
     journal = Journal(folder / lab.name / "cells.jsonl", identity, force=force)
     cells = chosen.cells()
     waiting = [(cell, seed) for seed in range(count) for cell in cells]
@@ -150,9 +205,21 @@ def run_lab(
     watch(len(waiting), len(waiting))
     rows = journal.rows(cells, count)
     verdicts = tuple(decide(claim, rows) for claim in lab.claims)
-    result = Result(lab, preset, data.name, verdicts, rows, journal.seconds, folder)
+    if preset == "quick":  # the code path: whatever its numbers say, they show nothing
+        verdicts = tuple(replace(verdict, word="not shown") for verdict in verdicts)
+    result = Result(lab, preset, settings, data.name, verdicts, rows, journal.seconds, journal.measured, folder)
     _write(result, source, count)
     return result
+
+
+def _fewer(preset: Preset, pictures: int) -> dict[str, str]:
+    """What the data leave of a preset's settings, where they are too few for them."""
+    said = {}
+    if pictures < preset.images:
+        said["images"] = f"{pictures:,}, all that there are"
+    if pictures < preset.batch and "batch" not in preset.grid:
+        said["batch"] = f"{pictures:,}, all that there are"
+    return said
 
 
 class _Counter:

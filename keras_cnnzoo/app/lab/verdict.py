@@ -10,7 +10,7 @@ import numpy as np
 
 from .framework import Claim, Rows
 
-Word = Literal["confirmed", "not shown", "contradicted"]
+Word = Literal["confirmed", "counted", "not shown", "contradicted"]
 LEVEL = 0.95
 # Student's t at 97.5 % for 1 to 9 degrees of freedom; beyond them its expansion in the normal quantile is exact to 1e-3
 FEW = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622)
@@ -22,28 +22,36 @@ class Verdict:
 
     Args:
         says: the claim.
-        word: "confirmed" where the whole interval lies above 0, "contradicted" where it lies below, else "not shown".
-        effect: mean over the seeds, in `unit`.
-        low: of its 95 % interval by Student's t; None for fewer than two seeds.
+        word: "confirmed" where the whole interval lies above 0, "contradicted" where it lies below, else "not shown";
+            "counted" where it holds and no chance is in it.
+        effect: mean over the seeds, in `unit`; None where no seed says anything.
+        low: of its 95 % interval by Student's t; None for fewer than two seeds, and for what is counted.
         high: the same.
-        seeds: how many.
+        seeds: those that say something.
+        silent: those that do not: a network diverged, or learned nothing.
         unit: of the effect.
     """
 
     says: str
     word: Word
-    effect: float
+    effect: float | None
     low: float | None
     high: float | None
     seeds: int
+    silent: int
     unit: str
 
 
 def decide(claim: Claim, rows: Rows) -> Verdict:
     """The claim's verdict over all seeds that the rows have."""
-    effects = [claim.effect(rows.where(seed=seed)) for seed in rows.distinct("seed")]
-    low, high = interval(effects)
-    return Verdict(claim.says, word(low, high), float(np.mean(effects)), low, high, len(effects), claim.unit)
+    found = [claim.effect(rows.where(seed=seed)) for seed in rows.distinct("seed")]
+    effects = [effect for effect in found if math.isfinite(effect)]
+    mean = float(np.mean(effects)) if effects else None
+    low, high = (None, None) if claim.counted else interval(effects)
+    said = word(low, high)
+    if claim.counted and mean is not None:
+        said = "counted" if mean > 0 else "contradicted"
+    return Verdict(claim.says, said, mean, low, high, len(effects), len(found) - len(effects), claim.unit)
 
 
 def word(low: float | None, high: float | None) -> Word:

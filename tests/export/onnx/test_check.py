@@ -141,6 +141,13 @@ def test_what_breaks_a_rule_is_named(kept: onnx.ModelProto, break_it: Callable[.
     assert rule in {violation.rule for violation in check_qdq(model)}
 
 
+def test_a_file_of_another_domain_breaks_none() -> None:
+    scaler = helper.make_node("Scaler", ["x"], ["y"], domain="ai.onnx.ml", offset=[0.0], scale=[2.0])
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1]) for name in "xy"]
+    graph = helper.make_graph([scaler], "other", ends[:1], ends[1:])
+    assert check_qdq(helper.make_model(graph, opset_imports=[helper.make_opsetid("ai.onnx.ml", 3)])) == []
+
+
 def test_every_rule_is_broken_once() -> None:
     assert {rule for _, rule in BREAKS} == set(RULES)
 

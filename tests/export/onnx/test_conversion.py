@@ -1,6 +1,7 @@
 """From a Keras model to an .onnx file and its card."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +13,17 @@ from keras import layers
 
 from keras_cnnzoo import InputError
 from keras_cnnzoo.export import Calibration, Card, to_onnx
+from keras_cnnzoo.export.answers import answers_of
+from keras_cnnzoo.export.cli import app
 from keras_cnnzoo.export.graph import Graph, from_keras
 from keras_cnnzoo.export.onnx import conversion
 from keras_cnnzoo.export.onnx.check import check_qdq
 from keras_cnnzoo.export.onnx.conversion import from_graph, lower
-from keras_cnnzoo.export.onnx.parity import answers_of
+from keras_cnnzoo.export.onnx.emitter import without_rule
+from keras_cnnzoo.export.onnx.parity import images_of
 from keras_cnnzoo.export.onnx.qdq import plan
 from keras_cnnzoo.export.onnx.ranges import best_reach, ranges_of
+from keras_cnnzoo.export.onnx.rules import RULES
 from keras_cnnzoo.export.onnx.runtime import OnnxRuntime
 from keras_cnnzoo.export.schemes import Correction, Quantization, Scheme
 from keras_cnnzoo.export.verify import compare
@@ -306,15 +311,143 @@ def test_a_layer_without_a_rule_goes_by_tf2onnx_and_the_card_says_so(tmp_path: P
 def test_a_file_that_answers_otherwise_is_not_written(
     resnet: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def swapped(graph: Graph) -> Graph:
-        lowered = lower(graph)
-        dense = lowered.nodes["linear"]
-        return lowered.update(replace(dense, weights=(dense.weights[0][::-1], dense.weights[1])))
-
-    monkeypatch.setattr(conversion, "lower", swapped)
+    monkeypatch.setitem(RULES, "Add", lambda call: call.last("Sub", list(call.inputs)))
     with pytest.raises(InputError, match="away from Keras"):
         to_onnx(resnet, tmp_path / "a.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def two_inputs(first_width: int = 4, second_width: int = 4) -> keras.Model:
+    """Whose graph Keras walks in the other order: it lists what is as deep backwards."""
+    keras.utils.set_random_seed(0)
+    first, second = keras.Input((4, first_width, 2), name="first"), keras.Input((4, second_width, 2), name="second")
+    parts = [layers.GlobalAveragePooling2D()(layers.Conv2D(2, 1)(x)) for x in (first, second)]
+    return keras.Model([first, second], layers.Dense(3)(layers.Concatenate()(parts)), name="two")
+
+
+@pytest.mark.parametrize("widths", [(4, 4), (4, 6)])
+def test_several_inputs_keep_their_order(tmp_path: Path, widths: tuple[int, int]) -> None:
+    model = two_inputs(*widths)
+    card = to_onnx(model, tmp_path / "a.onnx", batch=4)
+    assert [given["name"] for given in card.inputs] == ["first", "second"]
+    images = [RNG.standard_normal((4, 4, width, 2)).astype(np.float32) for width in widths]
+    (answers,) = OnnxRuntime((tmp_path / "a.onnx").read_bytes())(*images)
+    np.testing.assert_allclose(answers, answers_of(model, images)[0], atol=1e-5)
+    with pytest.raises(InputError, match="has 2 inputs, and calibration images serve one"):
+        to_onnx(model, tmp_path / "b.onnx", quantize="int8", calibration=images[0])
+
+
+def test_a_network_of_mixed_precision_is_compared_in_float32(tmp_path: Path) -> None:
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        image = keras.Input((6, 6, 3))
+        model = keras.Model(image, layers.Dense(4, dtype="float32")(layers.Flatten()(layers.Conv2D(4, 3)(image))))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    card = to_onnx(model, tmp_path / "a.onnx")
+    assert card.verification is not None
+    assert card.verification["parity"]["largest_difference"] <= 1e-5
+
+
+def test_inputs_of_another_shape_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    to_onnx(two_inputs(), tmp_path / "a.onnx")
+    with pytest.raises(InputError, match="ONNX Runtime cannot run the file"):
+        OnnxRuntime((tmp_path / "a.onnx").read_bytes())(*[np.zeros((1, 3, 3, 2), np.float32)] * 2)
+
+
+def test_a_sequential_model_is_exported(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((6, 6, 3)), layers.Conv2D(4, 3, activation="relu"), layers.Flatten()])
+    assert to_onnx(model, tmp_path / "a.onnx").conversion["by"] == "emitter"
+
+
+def test_outputs_that_would_coincide_are_two_and_one_twice_is_refused(tmp_path: Path) -> None:
+    image = keras.Input((4, 4, 2))
+    x = layers.Conv2D(2, 1, name="conv")(image)
+    card = to_onnx(keras.Model(image, [x, layers.Dropout(0.5, name="dropped")(x)]), tmp_path / "a.onnx")
+    assert [output["name"] for output in card.outputs] == ["conv", "dropped"]
+    with pytest.raises(InputError, match="returns one tensor twice"):
+        to_onnx(keras.Model(image, [x, x]), tmp_path / "b.onnx")
+
+
+def test_a_pass_that_raises_is_left_out_and_stands_in_the_card(
+    resnet: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raising(graph: Graph, declined: object) -> Graph:
+        raise KeyError("oops")
+
+    faulty = [replace(each, run=raising) if each.name == "recognise-shuffle" else each for each in conversion.PASSES]
+    monkeypatch.setattr(conversion, "PASSES", faulty)
+    card = to_onnx(resnet, tmp_path / "a.onnx")
+    assert card.conversion["refused"] == [
+        {"pass": "recognise-shuffle", "outcome": "undone", "fault": "KeyError: 'oops'"}
+    ]
+    assert "fold-batch-norm" in card.conversion["lowering"]
+
+
+@pytest.mark.parametrize("scheme", ["float32", "float16", "int8"])
+def test_parity_is_asked_of_the_images_given_however_few(resnet: keras.Model, tmp_path: Path, scheme: str) -> None:
+    asked: list[np.ndarray] = []
+
+    class Watching(OnnxRuntime):
+        def __call__(self, *inputs: np.ndarray, channels_last: bool = False) -> list[np.ndarray]:
+            asked.append(inputs[0])
+            return super().__call__(*inputs, channels_last=channels_last)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conversion, "OnnxRuntime", Watching)
+        card = to_onnx(resnet, tmp_path / "a.onnx", quantize=scheme, calibration=NOISE[:3], batch=2)
+    np.testing.assert_array_equal(asked[0], NOISE[[0, 1, 2, 0]])
+    assert (card.quantization["calibration"] is not None) == (scheme == "int8")
+
+
+def test_the_command_line_hands_calibration_on_to_a_float_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Calibration | None] = []
+
+    def watching(shapes: list[tuple[int, ...]], count: int, data: Calibration | None) -> list[np.ndarray]:
+        given.append(data)
+        return images_of(shapes, count, data)
+
+    monkeypatch.setattr(conversion, "images_of", watching)
+    options = ["--to", "onnx", "--calibration", "random:4", "-q", "--json", "-o", str(tmp_path)]
+    app(["resnet20", "--weights", "random", *options], standalone_mode=False)
+    assert [None if data is None else len(data) for data in given] == [4]
+
+
+def test_one_batch_is_compared_where_that_is_many(resnet: keras.Model, tmp_path: Path) -> None:
+    card = to_onnx(resnet, tmp_path / "a.onnx", batch=8)
+    assert card.verification is not None
+    assert card.verification["parity"]["images"] == 8
+
+
+def test_calibration_that_fills_no_batch_of_a_fixed_file_is_refused() -> None:
+    image = keras.Input((4, 4, 3), name="image")
+    model = from_graph(lower(from_keras(keras.Model(image, layers.Conv2D(2, 1)(image)))), batch=8)
+    with pytest.raises(InputError, match="4 calibration images fill no batch of 8"):
+        ranges_of(model, ["image"], Calibration(NOISE[:, :4, :4], "noise"))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: layers.Conv2D(4, 1, activation=doubled)(x),
+        lambda x: layers.Dense(4, activation=doubled)(x),
+        lambda x: layers.DepthwiseConv2D(3, activation=doubled)(x),
+        lambda x: layers.Conv2DTranspose(4, 3, activation=doubled)(x),
+        lambda x: layers.Activation(doubled)(x),
+        lambda x: 1.0 / (x * x + 1.0),
+        lambda x: x / np.arange(1.0, 17.0, dtype=np.float32).reshape(1, 4, 4, 1),
+        lambda x: layers.Normalization(axis=1, mean=np.arange(4.0), variance=np.ones(4))(x),
+        lambda x: layers.Normalization(axis=(1, 2), mean=np.zeros((4, 4)), variance=np.ones((4, 4)))(x),
+        lambda x: layers.Rescaling(np.arange(1.0, 17.0).reshape(4, 4, 1))(x),
+    ],
+)
+def test_what_our_rules_cannot_say_is_no_rule_s(function: Callable[[keras.KerasTensor], keras.KerasTensor]) -> None:
+    image = keras.Input((4, 4, 3))
+    assert without_rule(lower(from_keras(keras.Model(image, function(image)))))
+
+
+def doubled(x: keras.KerasTensor) -> keras.KerasTensor:
+    return 2 * x
 
 
 @pytest.mark.parametrize(

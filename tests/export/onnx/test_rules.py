@@ -10,10 +10,11 @@ import onnx
 import pytest
 from keras import layers
 
+from keras_cnnzoo.export.answers import answers_of
 from keras_cnnzoo.export.graph import from_keras
 from keras_cnnzoo.export.onnx.conversion import checked, lower
 from keras_cnnzoo.export.onnx.emitter import emit, without_rule
-from keras_cnnzoo.export.onnx.parity import answers_of, compare
+from keras_cnnzoo.export.onnx.parity import compare
 from keras_cnnzoo.export.onnx.runtime import OnnxRuntime
 from keras_cnnzoo.layers import (
     AdaptiveAverage2D,
@@ -49,6 +50,10 @@ LAYERS: dict[str, Callable[[Any], Any]] = {
     "padding, two readers": lambda x: (
         lambda p: layers.Add()([layers.Conv2D(4, 3)(p), layers.MaxPooling2D(3, 1)(layers.Conv2D(4, 1)(p))])
     )(layers.ZeroPadding2D(1)(x)),
+    "conv, sloped by a layer": layers.Conv2D(5, 3, activation=layers.LeakyReLU(0.1)),
+    "conv, bounded by a layer": layers.Conv2D(5, 3, activation=layers.ReLU(6)),
+    "activation by a layer": layers.Activation(layers.ELU(0.5)),
+    "elu of half": lambda x: keras.ops.elu(x, alpha=0.5),
     "depthwise": layers.DepthwiseConv2D(3, 2, "same"),
     "depthwise times 2": layers.DepthwiseConv2D(3, 1, "valid", depth_multiplier=2, activation="relu"),
     "separable": layers.SeparableConv2D(5, 3, 2, "same", depth_multiplier=2, activation="relu"),
@@ -118,7 +123,10 @@ LAYERS: dict[str, Callable[[Any], Any]] = {
     "softmax over rows": layers.Softmax(axis=1),
     "rescaling": layers.Rescaling(0.3, offset=-1.5),
     "rescaling by channel": layers.Rescaling([1.0, 2, 3, 4, 5, 6], offset=0.5),
+    "rescaling by arrays": layers.Rescaling(np.arange(1.0, 7.0), np.ones(6)),
     "normalization": adapted,
+    "normalization, back": layers.Normalization(mean=np.arange(6.0), variance=np.arange(1.0, 7.0), invert=True),
+    "normalization of all as one": layers.Normalization(axis=None, mean=0.5, variance=2.0),
     "batch norm": lambda x: layers.ReLU()(layers.BatchNormalization()(x)),
     "batch norm of columns": layers.BatchNormalization(axis=2),
     "conv, batch norm, relu": lambda x: layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(5, 3)(x))),
@@ -128,6 +136,7 @@ LAYERS: dict[str, Callable[[Any], Any]] = {
     "layer norm": layers.LayerNormalization(),
     "layer norm of a vector": lambda x: layers.LayerNormalization()(layers.Flatten()(x)),
     "local response norm": LocalResponseNorm(alpha=0.1),
+    "local response norm of whole numbers": LocalResponseNorm(alpha=1, beta=1),
     "dropout": layers.Dropout(0.5),
     "subsample and pad": lambda x: ChannelPad(3, 3)(layers.MaxPooling2D(1, 2)(x)),
 }

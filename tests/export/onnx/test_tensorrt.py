@@ -210,6 +210,33 @@ def test_what_the_parser_refuses_is_said(monkeypatch: pytest.MonkeyPatch, resnet
     assert not (tmp_path / "a.engine").exists()
 
 
+def test_an_engine_that_stands_there_is_kept_unless_forced(fake: Fake, resnet: keras.Model, tmp_path: Path) -> None:
+    engine = tmp_path / "a.engine"
+    engine.write_text("mine")
+    with pytest.raises(InputError, match=r"a\.engine: exists already"):
+        to_tensorrt(resnet, tmp_path / "a.onnx", quantize="float32")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.engine"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["build_engine.py", str(tmp_path / "a.onnx")])
+        with pytest.raises(SystemExit):
+            build_engine.main()
+    assert engine.read_text() == "mine"
+    to_tensorrt(resnet, tmp_path / "a.onnx", quantize="float32", force=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.engine", "a.onnx", "a.onnx.json", "build_engine.py"]
+    assert engine.read_bytes() != b"mine"
+
+
+def test_without_cuda_s_module_or_with_an_engine_that_is_none_the_file_stands_and_the_reason_is_said(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, resnet: keras.Model, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys.modules["tensorrt"].Runtime, "deserialize_cuda_engine", lambda self, content: None)
+    with pytest.raises(InputError, match=r"a\.onnx is written, but .* cannot read"):
+        to_tensorrt(resnet, tmp_path / "a.onnx", quantize="float32")
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    with pytest.raises(InputError, match=r"b\.onnx is written, but .*cuda"):
+        to_tensorrt(resnet, tmp_path / "b.onnx", quantize="float32")
+
+
 def test_the_script_runs_by_itself(fake: Fake, resnet: keras.Model, tmp_path: Path, capsys: Any) -> None:
     from keras_cnnzoo.export import to_onnx
 

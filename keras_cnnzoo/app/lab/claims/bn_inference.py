@@ -1,5 +1,6 @@
 """Batch normalisation in training and in inference: https://arxiv.org/abs/1502.03167, algorithms 1 and 2."""
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from ..figures import COLOURS, curve, doublings, legend, panels
 from ..framework import Cell, Claim, Lab, Preset, Row, Rows, Setup
-from ..networks import cifar
+from ..networks import DIVERGED, cifar
 
 if TYPE_CHECKING:
     import keras
@@ -21,7 +22,9 @@ def experiment(setup: Setup, cell: Cell, seed: int) -> Iterable[Row]:
     import tensorflow as tf
 
     model = cifar(setup, cell["kind"], cell["depth"], seed)
-    setup.train(model, seed)
+    if setup.train(model, seed) is None:
+        yield from DIVERGED
+        return
     images, labels = setup.test_images(TESTED)
     weights = model.get_weights()
     moving = float(np.mean(np.asarray(model(images, training=False)).argmax(-1) == labels))
@@ -60,12 +63,14 @@ def four_steps(model: "keras.Model", images: Any) -> Iterator[Row]:
 
 def lost(rows: Rows, index: int) -> float:
     """What batch statistics cost at a batch size, in points of accuracy."""
-    size = rows.distinct("batch_size")[index]
+    if not (sizes := rows.distinct("batch_size")):
+        return math.nan
+    size = sizes[index]
     return 100 * (rows.mean("moving_averages", batch_size=size) - rows.mean("batch_statistics", batch_size=size))
 
 
 def figures(rows: Rows) -> dict[str, "Figure"]:
-    figure, (axis,) = panels("one network", x="batch size in inference", y="accuracy")
+    figure, (axis,) = panels("the same network", x="batch size in inference", y="accuracy")
     for i, measure in enumerate(("batch_statistics", "moving_averages")):
         curve(axis, rows, "batch_size", measure, label=measure.replace("_", " "), colour=i)
     doublings(axis, rows.distinct("batch_size"))
@@ -101,6 +106,14 @@ LAB = Lab(
         ),
     ),
     figures=figures,
-    measures=("batch_statistics", "moving_averages", "batch_mean", "moving_mean", "batch_variance", "moving_variance"),
+    measures=(
+        "batch_statistics",
+        "moving_averages",
+        "batch_mean",
+        "moving_mean",
+        "batch_variance",
+        "moving_variance",
+        "diverged",
+    ),
     by=("batch_size",),
 )

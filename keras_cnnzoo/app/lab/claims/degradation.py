@@ -64,5 +64,5 @@ LAB = Lab(
         ),
     ),
     figures=figures,
-    measures=("loss", "error", "test_loss", "test_error"),
+    measures=("loss", "error", "test_loss", "test_error", "diverged"),
 )

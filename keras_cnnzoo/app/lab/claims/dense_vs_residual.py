@@ -81,5 +81,5 @@ LAB = Lab(
         ),
     ),
     figures=figures,
-    measures=("parameters", "macs", "test_error"),
+    measures=("parameters", "macs", "test_error", "diverged"),
 )

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..figures import curve, legend, panels
 from ..framework import Cell, Claim, Lab, Preset, Row, Rows, Setup
-from ..networks import cifar, dense
+from ..networks import DIVERGED, cifar, dense
 
 if TYPE_CHECKING:
     import keras
@@ -24,7 +24,8 @@ def experiment(setup: Setup, cell: Cell, seed: int) -> Iterable[Row]:
         if kind == "dense"
         else cifar(setup, kind, cell["depth"], seed)
     )
-    setup.train(model, seed)
+    if setup.train(model, seed) is None:
+        return DIVERGED
     images, labels = setup.test_images(TESTED)
     weights, blocks = model.get_weights(), REMOVABLE[kind](model)
     rng, rows = np.random.default_rng(seed), Rows()
@@ -127,6 +128,6 @@ LAB = Lab(
         ),
     ),
     figures=figures,
-    measures=("whole", "without_one_block", "without_any"),
-    caveat="Test errors; units that change the shape of what they read stay.",
+    measures=("whole", "without_one_block", "without_any", "diverged"),
+    caveat="Test errors; units that change the shape of what they read stay. A guess is of classes equally frequent.",
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..figures import curve, legend, panels
 from ..framework import Cell, Claim, Lab, Preset, Row, Rows, Setup
-from ..networks import cifar
+from ..networks import DIVERGED, cifar
 
 if TYPE_CHECKING:
     import keras
@@ -19,8 +19,9 @@ def experiment(setup: Setup, cell: Cell, seed: int) -> Iterable[Row]:
     model = cifar(setup, cell["kind"], cell["depth"], seed)
     images, labels = setup.test_images(BATCH)
     for moment in ("at the start", "trained"):
-        if moment == "trained":
-            setup.train(model, seed)
+        if moment == "trained" and setup.train(model, seed) is None:
+            yield from DIVERGED
+            return
         norms = gradient_norms(model, images, labels)
         for i, norm in enumerate(norms):
             yield {"moment": moment, "layer": i / (len(norms) - 1), "log10_norm": math.log10(norm + 1e-30)}
@@ -88,7 +89,7 @@ LAB = Lab(
     experiment=experiment,
     claims=(claim("at the start"), claim("trained")),
     figures=figures,
-    measures=("spread",),
+    measures=("spread", "diverged"),
     by=("moment",),
     caveat="Both networks have batch normalisation, under which a plain network's gradients may grow towards its first "
     "layers instead of vanishing; the spread counts either. A gradient's norm is divided by its kernel's.",

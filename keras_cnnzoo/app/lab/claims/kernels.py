@@ -32,7 +32,8 @@ def experiment(setup: Setup, cell: Cell, seed: int) -> Iterable[Row]:
         model = around(block, setup, max(1, width // THINNER), seed)
         counted = {"parameters": costs[block].params, "macs": costs[block].macs}
         timed = {"milliseconds": milliseconds[block, "float32"]}
-        yield {"block": block, **counted, **timed, "test_error": trained(part, model, seed)[-1]["test_error"]}
+        end = trained(part, model, seed)[-1]
+        yield {"block": block, **counted, **timed, "test_error": end["test_error"], "diverged": end["diverged"]}
 
 
 def build(block: str, x: Any, width: int, *, norm: Any) -> Any:
@@ -79,6 +80,11 @@ def figures(rows: Rows) -> dict[str, "Figure"]:
     return {"cost": figure}
 
 
+def fewer(what: str, measure: str) -> Claim:
+    says = f"The Inception block has fewer {what} than the 3x3 convolution."
+    return Claim(says, lambda rows: ratio(rows, measure, "3x3"), "doublings", counted=True)
+
+
 BLOCKS = ("1x1", "3x3", "5x5", "Inception")
 LAB = Lab(
     name="kernels",
@@ -94,11 +100,8 @@ LAB = Lab(
     },
     experiment=experiment,
     claims=(
-        Claim(
-            "The Inception block has fewer multiply-accumulates than the 3x3 convolution.",
-            lambda rows: ratio(rows, "macs", "3x3"),
-            "doublings",
-        ),
+        fewer("parameters", "parameters"),
+        fewer("multiply-accumulates", "macs"),
         Claim(
             "It takes less time than the 3x3 convolution.", lambda rows: ratio(rows, "milliseconds", "3x3"), "doublings"
         ),
@@ -109,7 +112,7 @@ LAB = Lab(
         ),
     ),
     figures=figures,
-    measures=("parameters", "macs", "milliseconds", "test_error"),
+    measures=("parameters", "macs", "milliseconds", "test_error", "diverged"),
     by=("block",),
     caveat="Counted and timed are the blocks alone (float32, LiteRT, one thread); trained are networks of one block "
     "with an eighth of the channels. Times are of the machine that ran the lab, whatever else it did.",

@@ -78,9 +78,10 @@ LAB = Lab(
             "The gates add less than a fifth of the parameters.",
             lambda rows: 100 * (0.2 - dearer(rows)),
             "points of the parameters below 20 %",
+            counted=True,
         ),
     ),
     figures=figures,
-    measures=("loss", "test_error", "parameters"),
+    measures=("loss", "test_error", "parameters", "diverged"),
     caveat="The gates reduce their channels by 4, not by the paper's 16, since the networks have few.",
 )

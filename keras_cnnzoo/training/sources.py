@@ -1,0 +1,203 @@
+"""The data that a name or a path means. Needs numpy and Pillow alone, keras only to download a data set."""
+
+import io
+import os
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..archive import UNREADABLE, require_sound_zip
+from ..errors import InputError
+from ..images import SUFFIXES, UNDECODABLE, files_by_class, read_images
+from .data import Arrays, Data, Pictures, Records, Whole
+from .named import NAMED
+from .records import read_shards
+
+DEFAULT = 224  # height and width of a folder's pictures
+
+
+def dataset(
+    source: str | os.PathLike[str],
+    *,
+    test: str | os.PathLike[str] | None = None,
+    size: int | None = None,
+    channels: int = 3,
+    seed: int = 0,
+) -> Data:
+    """The data that a name or a path means.
+
+    Args:
+        source: "fashion_mnist" (28x28 in a black frame of 32x32, 1 channel), "cifar10", "digits" (scikit-learn's, 8x8,
+            1 channel), an .npz file (`images` uint8 NHWC and `labels`, or JPEG bytes as `bytes`, `offsets` and
+            `labels`), a folder with one folder a class (or with such folders below train/ and test/ or val/), or a
+            folder of TFRecords that `write_shards` wrote.
+        test: what to test on instead of the set's own test images or a fifth of each class: the same kinds of source,
+            of the same classes; of one that has test images of its own, these alone.
+        size: height and width of the network's input; else the pictures' own, and 224 for a folder's.
+        channels: of a folder's pictures, 1 or 3.
+        seed: of the fifth that is held out.
+
+    Raises:
+        InputError: no such data, nothing readable in it, fewer than two classes, or labels out of range.
+    """
+    if channels not in (1, 3):
+        raise InputError(f"channels={channels}: pictures are read with 1 or 3")
+    found = _found(str(source), size, channels)
+    if test is not None:
+        data = _tested_on(found, _found(str(test), size, found.shape[2]))
+    else:
+        data = found.split(seed) if isinstance(found, Whole) else found
+    data = _of_size(data, size)
+    _check(data)
+    return data
+
+
+def _found(name: str, size: int | None, channels: int) -> Data | Whole:
+    if name in NAMED:
+        return NAMED[name]()
+    shape = (size or DEFAULT, size or DEFAULT, channels)
+    if (Path(name) / "dataset.json").is_file():
+        return read_shards(name, size, channels)
+    if Path(name).is_dir():
+        return _folder(Path(name), shape)
+    if name.endswith(".npz"):
+        return _npz(Path(name))
+    raise InputError(f"{name}: expected {', '.join(NAMED)}, an .npz file, or a folder of pictures or TFRecords")
+
+
+def _tested_on(found: Data | Whole, held: Data | Whole) -> Data:
+    """All of one set but its test images, to be tested on another's; labels without names are taken as they are."""
+    named = [part.classes for part in (found, held) if part.classes != _numbered(len(part.classes))]
+    if len(named) == 2 and named[0] != named[1]:
+        theirs, ours = (", ".join(classes) for classes in reversed(named))
+        raise InputError(
+            f"{held.name}: its classes ({theirs}) are not those of {found.name} ({ours}); name them alike, in the same "
+            "order (a class without pictures is an empty folder)"
+        )
+    train = found.source if isinstance(found, Whole) else found.train
+    test = held.source if isinstance(held, Whole) else held.test
+    name, skipped = f"{found.name}, tested on {held.name}", found.skipped + held.skipped
+    return Data(train, test, found.classes, found.shape, name, skipped)
+
+
+def _check(data: Data) -> None:
+    for part, source in (("training", data.train), ("test", data.test)):
+        if isinstance(source, Records):
+            continue
+        if not len(source):
+            raise InputError(f"{data.name}: no {part} images")
+        low, high = int(source.labels.min()), int(source.labels.max())
+        if low < 0 or high >= len(data.classes):
+            raise InputError(
+                f"{data.name}: {part} labels from {low} to {high} but there are {len(data.classes)} classes; "
+                "number them from 0"
+            )
+        if part == "training" and low == high:
+            raise InputError(
+                f"{data.name}: images of one class alone; a classifier needs two or more, in a folder "
+                "one folder a class"
+            )
+
+
+def _npz(path: Path) -> Whole:
+    require_sound_zip(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            jpeg = {"bytes", "offsets", "labels"} <= set(file.files)
+            found = {key: file[key] for key in ("bytes", "offsets", "labels", "classes") if jpeg and key in file.files}
+    except UNREADABLE as error:
+        raise InputError(f"{path}: not a readable .npz file ({error})") from error
+    if jpeg:
+        return _jpeg_npz(path, found)
+    images = read_images(path, None)
+    if images.labels is None:
+        raise InputError(f"{path}: without `labels`; a classifier learns from labelled images")
+    labels = images.labels.astype(np.int64)
+    height, width, depth = images.shape
+    return Whole(Arrays(images.pixels, labels), images.classes or _of(labels), (height, width, depth), path.name)
+
+
+def _jpeg_npz(path: Path, found: dict[str, np.ndarray]) -> Whole:
+    for key in ("offsets", "labels"):
+        if found[key].dtype.kind not in "iu" or found[key].ndim != 1:
+            raise InputError(f"{path}: `{key}` are {found[key].dtype} {found[key].shape}; expected a row of integers")
+    content, offsets, labels = found["bytes"].tobytes(), found["offsets"], found["labels"].astype(np.int64)
+    if not len(labels) or len(offsets) != len(labels) + 1 or offsets[-1] > len(content):
+        raise InputError(f"{path}: `offsets` must be one more than the {len(labels)} labels, and end within `bytes`")
+    encoded = tuple(content[a:b] for a, b in pairwise(offsets))
+    try:
+        with Image.open(io.BytesIO(encoded[0])) as first:
+            shape = first.height, first.width, 1 if first.mode == "L" else 3
+    except UNDECODABLE as error:
+        raise InputError(f"{path}: its first picture cannot be decoded ({error})") from error
+    classes = tuple(map(str, found["classes"])) if "classes" in found else _of(labels)
+    return Whole(Pictures(encoded, labels), classes, shape, path.name)
+
+
+def _of(labels: np.ndarray) -> tuple[str, ...]:
+    return _numbered(int(labels.max()) + 1)
+
+
+def _numbered(count: int) -> tuple[str, ...]:
+    return tuple(map(str, range(count)))
+
+
+def _folder(path: Path, shape: tuple[int, int, int]) -> Data | Whole:
+    below = next((path / name for name in ("test", "val", "validation") if (path / name).is_dir()), None)
+    if (path / "train").is_dir() and below is not None:
+        train, classes, skipped = _by_class(path / "train")
+        test, others, more = _by_class(below)
+        if others != classes:
+            raise InputError(f"{below}: its classes are not those of {path / 'train'}; name the folders alike")
+        return Data(train, test, classes, shape, path.name, skipped + more)
+    pictures, classes, skipped = _by_class(path)
+    return Whole(pictures, classes, shape, path.name, skipped)
+
+
+def _by_class(path: Path) -> tuple[Pictures, tuple[str, ...], int]:
+    """Pictures of a folder with one folder a class, the classes' names, and how many files are no pictures."""
+    found, classes = files_by_class(path)
+    if not found:
+        raise InputError(f"{path}: needs pictures in two folders or more, one a class ({', '.join(sorted(SUFFIXES))})")
+    readable = [(str(file), label) for file, label in found if _is_picture(file)]
+    if not readable:
+        raise InputError(f"{path}: none of its {len(found)} pictures can be read")
+    files, labels = zip(*readable, strict=True)
+    return Pictures(files, np.array(labels, np.int64)), classes, len(found) - len(readable)
+
+
+def _is_picture(file: Path) -> bool:
+    """By its header; what is broken further in is told when it is decoded."""
+    try:
+        with Image.open(file):
+            return True
+    except UNDECODABLE:
+        return False
+
+
+def _of_size(data: Data, size: int | None) -> Data:
+    """Arrays scaled to `size`, and the test images to those of the training."""
+    shape = data.shape if size is None else (size, size, data.shape[2])
+    if min(shape[:2]) < 8 or max(shape[:2]) > 2048:
+        raise InputError(f"{data.name}: pictures of {shape[0]}x{shape[1]}; from 8 to 2048 pixels, see --size")
+    train, test = (
+        _scaled(part, shape, data.name) if isinstance(part, Arrays) else part for part in (data.train, data.test)
+    )
+    return replace(data, train=train, test=test, shape=shape)
+
+
+def _scaled(arrays: Arrays, shape: tuple[int, int, int], name: str) -> Arrays:
+    height, width, channels = shape
+    if arrays.pixels.shape[3] != channels:
+        raise InputError(f"{name}: images of {arrays.pixels.shape[3]} channels beside others of {channels}")
+    if arrays.pixels.shape[1:3] == (height, width):
+        return arrays
+    resized = np.empty((len(arrays), *shape), np.uint8)
+    for image, target in zip(arrays.pixels, resized, strict=True):
+        for channel in range(channels):
+            plane = Image.fromarray(np.ascontiguousarray(image[..., channel]))
+            target[..., channel] = np.asarray(plane.resize((width, height), Image.Resampling.BILINEAR))
+    return Arrays(resized, arrays.labels)
