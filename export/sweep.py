@@ -4,7 +4,7 @@ The weights are random, with BN statistics of a pass in training mode: a fresh n
 ok where the file answers like the model over images on which the model's own answers vary:
 
     float32, onnx     the largest difference is at most 1e-4 of the largest output
-    float16           40 dB, int16 20 dB, int8 and onnx-int8 10 dB, of signal to noise
+    float16           40 dB; int16, whose weights have 8 bits, int8 and onnx-int8 10 dB of signal to noise
 
 Signal and noise are those of what varies between the images, output by output: a file that ignores its input scores
 0 dB however large its outputs are, one that answers another question less. An int8 or int16 file must hold no float

@@ -11,7 +11,7 @@ from ..registry import VARIANTS
 
 Format = Literal["float32", "float16", "int16", "int8", "onnx", "onnx-int8"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-LEAST_SQNR = {"float16": 40.0, "int16": 20.0, "int8": 10.0, "onnx-int8": 10.0}  # dB
+LEAST_SQNR = {"float16": 40.0, "int16": 10.0, "int8": 10.0, "onnx-int8": 10.0}  # dB
 
 
 @dataclass(frozen=True)

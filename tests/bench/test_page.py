@@ -24,7 +24,7 @@ def report(model: Path, larger_model: Path) -> Report:
         for index, m in enumerate(measured.measurements)
     ]
     for index in (2, 3):
-        artifact = dataclasses.replace(changed[index].artifact, path=Path(EVIL))
+        artifact = dataclasses.replace(changed[index].artifact, path=Path(EVIL), named=None)
         changed[index] = dataclasses.replace(changed[index], artifact=artifact)
     return dataclasses.replace(measured, measurements=tuple(changed))
 

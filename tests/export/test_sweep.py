@@ -93,6 +93,8 @@ def test_small_networks_go_to_every_format(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as executor:
         rows = [row for done in sweep(names, FORMATS, executor, size=64, folder=tmp_path) for row in done]
     assert {(row.network, row.format) for row in rows} == {(name, f) for name in names for f in FORMATS}
+    noise = {(row.network, row.format): row.sqnr_db or 0.0 for row in rows}
+    assert all(noise[name, "int16"] > noise[name, "int8"] + 1 for name in names)
     assert [(row.network, row.format, row.reason) for row in rows if not row.ok] == []
     assert [row.notes for row in rows if row.notes] == []
     assert len(list(tmp_path.glob("*.tflite"))) == len(names) * sum(not f.startswith("onnx") for f in FORMATS)

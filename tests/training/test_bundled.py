@@ -104,4 +104,4 @@ def test_a_network_is_trained_kept_and_found_by_name(
     assert CliRunner().invoke(app, ["weights", "verify", "resnet20"]).exit_code == 0
     row.path.write_bytes(row.path.read_bytes()[:-1])
     said = CliRunner().invoke(app, ["weights", "verify", "resnet20"])
-    assert (said.exit_code, "NOT what was published" in said.stdout) == (3, True)
+    assert (said.exit_code, "not the file that was shipped" in said.stdout) == (3, True)
