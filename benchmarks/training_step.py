@@ -2,17 +2,20 @@
 
     python benchmarks/training_step.py                                  # ShuffleNetV2 x0.5, some 90 s on 2 cores
     python benchmarks/training_step.py --network resnext50_32x4d --batch 4
+    python benchmarks/training_step.py --network resnet20 --size 32 --batch 128 --against mixed_bfloat16
 
-Needs torch and torchvision (make references). Both train the same architecture in float32 by SGD with momentum and
-weight decay of the kernels, in blocks of a few steps that alternate and change their order each round, so that what
-else the machine does meets both; the ratio is the median over the rounds. Ours is the step of `cnnzoo train`, with its
-fused batch normalisation and with oneDNN; TF_ENABLE_ONEDNN_OPTS=0 shows what that does. Threads as the environment has
-them (OMP_NUM_THREADS, TF_NUM_INTRAOP_THREADS).
+Needs torch and torchvision (make references), but for --against another precision. All train the same architecture by
+SGD with momentum and weight decay of the kernels, in float32 if nothing else is said, in blocks of a few steps that
+alternate and change their order each round, so that what else the machine does meets both; the ratio is the median over
+the rounds. Ours is the step of `cnnzoo train`, with its fused batch normalisation and with oneDNN;
+TF_ENABLE_ONEDNN_OPTS=0 shows what that does. Threads as the environment has them (OMP_NUM_THREADS,
+TF_NUM_INTRAOP_THREADS).
 """
 
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 
 from keras_cnnzoo.training import prefer_onednn
 
@@ -33,9 +36,10 @@ RECIPE = recipe("resnet_cifar").changed(learning_rate=0.01)
 PULLED = 10  # batches of the input pipeline that are timed
 
 
-def ours(name: str, size: int, batch: int) -> Callable[[], None]:
+def ours(name: str, size: int, batch: int, precision: str = "float32") -> Callable[[], None]:
     """A step of the zoo's network in Keras."""
     keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(precision)
     model = zoo.create(name, input_shape=(size, size, 3), classes=CLASSES, classifier_activation=None)
     compile_by(RECIPE, model, steps=1000)
     images, labels = arrays(size, batch)
@@ -103,18 +107,20 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--against", default="torch", help="torch, or another precision of ours, as mixed_bfloat16")
     asked = parser.parse_args()
-    keras_step, torch_step = (make(asked.network, asked.size, asked.batch) for make in (ours, torchs))
-    for step in (keras_step, torch_step):
+    against = torchs if asked.against == "torch" else partial(ours, precision=asked.against)
+    first, second = (make(asked.network, asked.size, asked.batch) for make in (ours, against))
+    for step in (first, second):
         seconds(step, 2)  # traces, and fills caches
-    pairs = np.array([pair(keras_step, torch_step, turned=bool(i % 2)) for i in range(asked.rounds)])
+    pairs = np.array([pair(first, second, turned=bool(i % 2)) for i in range(asked.rounds)])
     ratios = pairs[:, 0] / pairs[:, 1]
     own, other = np.median(pairs, axis=0)
     print(
         f"{asked.network}, {asked.size}x{asked.size}, batch {asked.batch}, {asked.rounds} blocks of {BLOCK} steps each"
     )
-    print(f"keras {1e3 * own:.1f} ms, torch {1e3 * other:.1f} ms a step")
-    print(f"keras / torch: {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})")
+    print(f"keras {1e3 * own:.1f} ms, {asked.against} {1e3 * other:.1f} ms a step")
+    print(f"keras / {asked.against}: {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})")
     needed = asked.batch / own
     for name in ("mobilenet", "modern"):
         rate = pipeline(name, asked.size, asked.batch)
