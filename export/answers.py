@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..complexity import functional_of
+
 if TYPE_CHECKING:
     import keras
 
@@ -15,7 +17,7 @@ def answers_of(model: "keras.Model", inputs: list[np.ndarray]) -> list[np.ndarra
     import keras
 
     model = _in_float32(model)
-    structure = (getattr(model, "_functional", None) or model)._inputs_struct
+    structure = functional_of(model)._inputs_struct
     outputs = model(keras.tree.pack_sequence_as(structure, inputs), training=False)
     return [np.asarray(keras.ops.convert_to_numpy(output), np.float32) for output in keras.tree.flatten(outputs)]
 

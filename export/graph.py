@@ -124,6 +124,11 @@ class Graph:
         return replace(self, nodes=nodes, outputs=tuple(node.name if o == name else o for o in self.outputs))
 
 
+def is_by_channel(value: Any, shape: Shape) -> bool:
+    """Whether a constant is one number, or one for each channel of a map of this shape."""
+    return np.size(value) == 1 or np.size(value) == np.shape(value)[-1] == shape[-1]
+
+
 def from_keras(model: "keras.Model") -> Graph:
     """The graph of a functional or sequential Keras 3 model whose input sizes are known; inputs first, in its order.
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from .app import tune_cli
 from .app.lab import cli as lab
 from .complexity import millions
-from .console import print_json, progress, run, terminal
+from .console import Settings, print_json, progress, run, terminal
 from .errors import InputError
 from .registry import builder_of, create, info, list_models
 from .training import cli as training
@@ -36,10 +36,6 @@ app.command(epilog=training.SHARD_EXAMPLE)(training.shard)
 app.command(epilog=lab.EXAMPLE)(lab.lab)
 app.command(epilog=tune_cli.EXAMPLE)(tune_cli.tune)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder, e.g. classes=10; repeatable."),
-]
 
 
 class Order(StrEnum):

@@ -68,7 +68,7 @@ def complexity(model: "keras.Model") -> Complexity:
     Raises:
         InputError: a subclassed model, or one whose height and width are None.
     """
-    if not hasattr(_graph_of(model), "_nodes_by_depth"):
+    if not hasattr(functional_of(model), "_nodes_by_depth"):
         raise InputError(
             f"{model.name}: only a functional model can be counted; build it with keras.Model(inputs, outputs)"
         )
@@ -90,16 +90,16 @@ def millions(count: int) -> str:
 
 def ordered_calls(model: "keras.Model") -> Iterator[Call]:
     """Each call in topological order, nested models opened."""
-    nodes = _graph_of(model)._nodes_by_depth
+    nodes = functional_of(model)._nodes_by_depth
     for depth in sorted(nodes, reverse=True):
         for node in nodes[depth]:
-            if hasattr(_graph_of(node.operation), "_nodes_by_depth"):
+            if hasattr(functional_of(node.operation), "_nodes_by_depth"):
                 yield from ordered_calls(node.operation)
             else:
                 yield node.operation, list(node.input_tensors), list(node.outputs)
 
 
-def _graph_of(model: Any) -> Any:
+def functional_of(model: Any) -> Any:
     """A Sequential model's is that of the functional one within."""
     return getattr(model, "_functional", None) or model
 

@@ -25,13 +25,8 @@ Kernel = int | tuple[int, int]
 PARTS = ("conv", "bn", "relu")  # torchvision's BasicConv2d
 SEQUENTIAL = ("0", "1", "2")  # torch's Sequential
 
-NO_ACTIVATIONS = {
-    "get",
-    "serialize",
-    "deserialize",
-    "glu",
-    "threshold",
-}  # glu halves channels, threshold has no default
+# glu halves the channels, threshold has no default
+NO_ACTIVATIONS = {"get", "serialize", "deserialize", "glu", "threshold"}
 # activations below which a padded zero never wins a maximum
 NONNEGATIVE = {"relu", "relu6", "sigmoid", "hard_sigmoid", "softplus", "exponential"}
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from ...console import print_json, progress, terminal
+from ...console import Settings, print_json, progress, terminal
 from ...errors import InputError
 from ..schemes import Scheme
 
@@ -51,10 +51,7 @@ def lower(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the lowered network as a .keras file.")
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder, e.g. classes=10; repeatable."),
-    ] = None,
+    settings: Settings = None,
     seed: Annotated[int, typer.Option(help="Draws the inputs that are compared and calibrate int8.", min=0)] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...console import print_json, terminal
+from ...console import Settings, print_json, terminal
 from ...errors import InputError
 from ...preprocessing import Preprocessing
 from ..onnx.options import SUFFIXES, Format, Layout, OnnxBoundary
@@ -148,10 +148,7 @@ def export(
         float | None,
         typer.Option(help="int8: decline passes that cost more top-1, in points, over --verify's images.", min=0.0),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder, e.g. classes=10; repeatable."),
-    ] = None,
+    settings: Settings = None,
     install: Annotated[
         bool, typer.Option("--install", help="web: let npm fetch LiteRT.js into the cache where it is missing.")
     ] = False,
@@ -194,7 +191,7 @@ def export(
         check_onnx(to, path, options, calibration, opset, layout, batch, io, force)
         chosen = {"--lower": None if passes == "auto" else passes, "--max-drop": max_drop}
         chosen |= {"--costs-of": costs_of, "--target": target, "--inputs": inputs, "--outputs": outputs}
-        _refuse("is of .tflite files; drop it, or --to " + to, chosen)
+        _refuse("is of .tflite files; drop it, or --to tflite", chosen)
     names, phase = class_names(labels), phases(not quiet)
     with phase("build", None):
         network, origin = load(model, weights, settings or [])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from ...console import print_json, progress, terminal
+from ...console import Settings, print_json, progress, terminal
 from ...errors import InputError
 from ..schemes import STATIC, Quantization, Scheme
 
@@ -33,10 +33,7 @@ def sensitivity(
     quantize: Annotated[Scheme, typer.Option(help="int8, int16 or int4.")] = "int8",
     count: Annotated[int, typer.Option(help="Images, at most.", min=1)] = 100,
     seed: Annotated[int, typer.Option(help="Draws them.", min=0)] = 0,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder, e.g. classes=10; repeatable."),
-    ] = None,
+    settings: Settings = None,
     plot: Annotated[Path | None, typer.Option(help="An .svg file to write.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,

@@ -9,7 +9,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from ...console import print_json, terminal
+from ...console import Settings, print_json, terminal
 from ...errors import InputError
 from ..compress.methods import Method
 from ..schemes import STATIC, Boundary, Quantization, Scheme
@@ -90,10 +90,7 @@ def train_aware(
     labels: Annotated[
         Path | None, typer.Option(help="Class names, one a line, for the card and the file's metadata.")
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder, e.g. classes=10; repeatable."),
-    ] = None,
+    settings: Settings = None,
     save: Annotated[Path | None, typer.Option(help="Keep the trained Keras model as well (.keras).")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card instead of a table.")] = False,
@@ -173,7 +170,7 @@ def _check(
         return
     for option, value in zip(("--inputs", "--outputs"), boundary, strict=True):
         if value is not None:
-            raise InputError(f"{option} {value} is of .tflite files; drop it, or --to onnx")
+            raise InputError(f"{option} {value} is of .tflite files; drop it, or --to tflite")
     check_onnx(to, path, Quantization(scheme), data, None, "NCHW", 1, "float32", force)
 
 

@@ -1,11 +1,10 @@
 """Layers that scale and shift each channel by constants: y = scale * x + shift."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from ..graph import Node, Shape
+from ..graph import Node, is_by_channel
 from .patterns import is_last_axis
 
 # where the output channel stands in each kernel, and the input channel
@@ -17,12 +16,7 @@ def is_affine(node: Node) -> bool:
     """A BatchNormalization, Normalization or Rescaling that works channel by channel."""
     if node.op in ("BatchNormalization", "Normalization"):
         return bool(node.shape) and is_last_axis(_axis(node), node.shape)
-    return node.op == "Rescaling" and all(_is_by_channel(node.config[key], node.shape) for key in ("scale", "offset"))
-
-
-def _is_by_channel(value: Any, shape: Shape) -> bool:
-    """Whether a constant is one number, or one for each channel."""
-    return np.size(value) == 1 or (np.size(value) == shape[-1] and np.shape(value)[-1] == shape[-1])
+    return node.op == "Rescaling" and all(is_by_channel(node.config[key], node.shape) for key in ("scale", "offset"))
 
 
 def scale_and_shift(node: Node) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..export.contents import CORRUPT, operator_names, parse
+from ..export.contents import CORRUPT, operator_names, parse, tensor_types
 from ..preprocessing import Preprocessing
 
 WEIGHTED = {"CONV_2D": "Conv2D", "DEPTHWISE_CONV_2D": "DepthwiseConv2D", "FULLY_CONNECTED": "Dense"}
@@ -139,7 +139,7 @@ class _File:
     def __init__(self, model: Any) -> None:
         from ai_edge_litert import schema_py_generated as schema
 
-        self._types = {value: name for name, value in vars(schema.TensorType).items()}
+        self._types = tensor_types()
         self._functions = {value: name for name, value in vars(schema.ActivationFunctionType).items()}
         self._same = schema.Padding.SAME
         self.model, self.graph = model, model.subgraphs[0]

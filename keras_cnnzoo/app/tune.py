@@ -270,7 +270,7 @@ class _Search:
         if digest in self.seen:
             return None
         self.seen.add(digest)
-        if fault := lowered.fault or self._fault(content):
+        if fault := self._fault(content):
             self.undone[", ".join(passes) or "none"] = fault
             return None
         return _File(path, passes)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from ..console import print_json, progress, terminal
+from ..console import Settings, print_json, progress, terminal
 from ..errors import InputError
+from ..mobile_bench.cli.measure import BenchmarkModel, RemotePython, SshConfig
 
 if TYPE_CHECKING:
     from .tune import Tuned
@@ -36,17 +37,10 @@ def tune(
     target: Annotated[
         str, typer.Option(help="Where to measure: local, ssh://user@host[:port], adb://serial.")
     ] = "local",
-    remote_python: Annotated[
-        str | None, typer.Option(help="ssh, adb: the command there; python3 if not given.")
-    ] = None,
-    benchmark_model: Annotated[
-        str | None, typer.Option(help="adb: TensorFlow Lite's benchmark_model for the device, which is pushed there.")
-    ] = None,
-    ssh_config: Annotated[str | None, typer.Option(help="ssh: in place of your own.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder, e.g. classes=10; repeatable."),
-    ] = None,
+    remote_python: RemotePython = None,
+    benchmark_model: BenchmarkModel = None,
+    ssh_config: SshConfig = None,
+    settings: Settings = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,

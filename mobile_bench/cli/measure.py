@@ -33,6 +33,12 @@ UNITS = {None: 1, "s": 1, "m": 60, "h": 3600}
 
 Threads = Annotated[list[str], typer.Option(metavar="N [N ...]", help="Thread counts; each file is measured at each.")]
 
+RemotePython = Annotated[str | None, typer.Option(help="ssh, adb: the command there; python3 if not given.")]
+BenchmarkModel = Annotated[
+    str | None, typer.Option(help="adb: TensorFlow Lite's benchmark_model for the device, which is pushed there.")
+]
+SshConfig = Annotated[str | None, typer.Option(help="ssh: in place of your own.")]
+
 
 def measure(
     files: Annotated[
@@ -67,13 +73,9 @@ def measure(
     install: Annotated[
         bool, typer.Option("--install", help="ssh: put what is missing into a temporary folder; web: let npm fetch it.")
     ] = False,
-    remote_python: Annotated[
-        str | None, typer.Option(help="ssh, adb: the command there; python3 if not given.")
-    ] = None,
-    benchmark_model: Annotated[
-        str | None, typer.Option(help="adb: TensorFlow Lite's benchmark_model for the device, which is pushed there.")
-    ] = None,
-    ssh_config: Annotated[str | None, typer.Option(help="ssh: in place of your own.")] = None,
+    remote_python: RemotePython = None,
+    benchmark_model: BenchmarkModel = None,
+    ssh_config: SshConfig = None,
     profile: Annotated[
         bool, typer.Option("--profile", help="The time of each operator too (litert, onnxruntime).")
     ] = False,

@@ -152,13 +152,7 @@ RUNNERS = {
 }
 """For a file, the first runner that takes its suffix is the default."""
 
-OTHER_PROCESSES = {
-    "keras",
-    "tensorrt",
-    "web",
-    "micro",
-}  # they run models in one of their own, whose memory is not measured
-
+OTHER_PROCESSES = {"keras", "tensorrt", "web", "micro"}  # which run models in one whose memory is not measured
 
 WHEREABOUTS = {"litertjs", "install"}  # options that say where software is; they make no other measurement
 

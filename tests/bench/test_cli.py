@@ -204,7 +204,7 @@ def test_a_budget_that_is_no_time_is_named(text: str) -> None:
 
 def test_what_was_measured_before_ctrl_c_is_shown_and_written(model: Path, tmp_path: Path) -> None:
     samples, journal = tmp_path / "samples.json", tmp_path / "journal.jsonl"
-    arguments = [model, "--runs", 100_000, "--resume", journal, "--json", samples]
+    arguments = [model, "--runs", 2_000_000, "--resume", journal, "--json", samples]
     process = subprocess.Popen(
         [*COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from ...graph import Node
+from ...graph import Node, is_by_channel
 from .registry import Call, rule
 
 KINDS: dict[str, tuple[str, type]] = {
@@ -62,8 +62,7 @@ def divide(call: Call) -> Any:
 
 def _per_channel(node: Node) -> bool:
     """Scale and offset are numbers, or vectors over the last axis."""
-    values = [node.config[key] for key in ("scale", "offset")]
-    return all(np.size(v) == 1 or np.size(v) == np.shape(v)[-1] == node.shape[-1] for v in values)
+    return all(is_by_channel(node.config[key], node.shape) for key in ("scale", "offset"))
 
 
 @rule("Rescaling", when=_per_channel)

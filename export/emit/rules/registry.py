@@ -79,7 +79,7 @@ def rule(*ops: str, when: Condition = lambda node: True) -> Callable[[Rule], Rul
 
 def has_rule(node: Node) -> bool:
     """Whether the node can be written."""
-    return node.op in RULES and node.config.get("data_format") != "channels_first" and _CONDITIONS[node.op](node)
+    return node.op in RULES and _CONDITIONS[node.op](node)
 
 
 def reduction(keep: bool) -> Any:
