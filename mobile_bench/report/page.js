@@ -51,8 +51,9 @@ function showTip(mark) {
   tip.style.top = `${above > 8 ? above : box.bottom + 8}px`;
 }
 addEventListener("scroll", () => {
-  const mark = document.activeElement;
-  if (mark && mark.explanation) showTip(mark);
+  // The mark under the pointer keeps its tip: a scroll that began before the pointer came may end after it.
+  const mark = [document.activeElement, ...document.querySelectorAll(":hover")].findLast((e) => e && e.explanation);
+  if (mark) showTip(mark);
   else tip.hidden = true;
 }, { passive: true });
 

@@ -78,6 +78,8 @@ def test_a_mark_explains_itself_to_pointer_and_keyboard(page: Any) -> None:
     ActionChains(page).move_to_element(mark).pause(0.1).perform()
     assert tip.is_displayed()
     assert "ms, " in tip.text
+    page.execute_script("window.dispatchEvent(new Event('scroll'))")  # of a scroll that began before the pointer came
+    assert tip.is_displayed()
     page.execute_script("document.querySelector('#flame rect').focus()")
     assert "CONV_2D" in tip.text
     assert "30 % of 0.10 ms" in tip.text.replace("30.0", "30")
