@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+OPENINGS = "at least|choose|expected|give|name|one of|pass|pip install|there are|write"
+AT_COLON = re.compile(rf"(.*): ((?:\{{hint\}})?(?:{OPENINGS})\b.*)", re.DOTALL)
 STUBS = {
     "keras_cnnzoo": "keras_cnnzoo",
     "keras_cnnzoo.training": "keras_cnnzoo/training",
@@ -216,12 +218,17 @@ def errors() -> str:
 
 
 def sentences(source: str) -> list[tuple[str, str]]:
-    """(cause, cure) of each `InputError(...)` whose text stands in place: split at the semicolon before the cure."""
+    """(cause, cure) of each `InputError(...)` whose text stands in place, split at the semicolon before the cure.
+
+    Without one, what is possible is the cure where it stands behind the last colon.
+    """
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "InputError":
             text = spoken(node.args[0]) if node.args else ""
             cause, _, cure = text.partition("; ")
+            if not cure and (split := AT_COLON.fullmatch(text)):
+                cause, cure = split.groups()
             if len(re.sub(r"\{[^}]*\}", "", text)) > 8:  # not one that hands another's words on
                 found.append((cell(cause), cell(cure)))
     return found

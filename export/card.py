@@ -67,7 +67,7 @@ class Card:
         try:
             card = json.loads(Path(path).read_text())
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise InputError(f"{path}: not a readable card ({error})") from error
+            raise InputError(f"{path}: not a readable card ({error}); export again, or remove it") from error
         _validate(card, path)
         return cls(**{field.name: card[field.name] for field in fields(cls) if field.name in card})
 
@@ -140,4 +140,6 @@ def _validate(card: Any, path: str | PathLike[str]) -> None:
     schema = json.loads((files(__package__) / "card.schema.json").read_text())
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(card))
     if error is not None:
-        raise InputError(f"{path}: not a valid card, {error.json_path} {error.message[:200]}")
+        raise InputError(
+            f"{path}: not a valid card, {error.json_path} {error.message[:200]}; export again, or remove it"
+        )

@@ -18,7 +18,7 @@ def read_classifier(path: str | PathLike[str]) -> tuple[Card, Preprocessing]:
             that is no picture, or one of 16 bits.
     """
     if not str(path).endswith(".tflite"):
-        raise InputError(f"{path}: pictures are shown to .tflite files")
+        raise InputError(f"{path}: pictures are shown to .tflite files; name one, with its card beside it")
     _, card = read_artifact(path)
     if card is None:
         raise InputError(

@@ -48,7 +48,7 @@ def parse(content: bytes) -> Any:
     from ai_edge_litert import schema_py_generated as schema
 
     if content[4:8] != b"TFL3":
-        raise InputError("not a .tflite file (its identifier is not TFL3)")
+        raise InputError("not a .tflite file (its identifier is not TFL3); export or fetch it again")
     try:
         model = schema.ModelT.InitFromPackedBuf(content, 0)
         if not model.subgraphs:
@@ -59,7 +59,7 @@ def parse(content: bytes) -> Any:
                 buffer.offset = buffer.size = 0
         _follow_references(model)
     except CORRUPT as error:
-        raise InputError(f"a corrupt or truncated .tflite file ({error})") from error
+        raise InputError(f"a corrupt or truncated .tflite file ({error}); export or fetch it again") from error
     return model
 
 

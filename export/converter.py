@@ -70,7 +70,10 @@ def _by_another_process(
         )
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1][:300]
-            raise InputError(f"{model.name}: TensorFlow's converter, in a process of its own, fails ({reason})")
+            raise InputError(
+                f"{model.name}: TensorFlow's converter, in a process of its own, fails ({reason}); set "
+                "KERAS_BACKEND=tensorflow, and it needs none"
+            )
         return (folder / "model.tflite").read_bytes()
 
 
@@ -116,7 +119,8 @@ def _converted(
         content = converter.convert()
     except Exception as error:  # the converter raises whatever MLIR says, of many types
         raise InputError(
-            f"{model.name}: TensorFlow's converter refuses it ({str(error).splitlines()[0][:300]})"
+            f"{model.name}: TensorFlow's converter refuses it ({str(error).splitlines()[0][:300]}); replace what it "
+            "names, or export an .onnx file"
         ) from error
     return _signed(content, model)
 

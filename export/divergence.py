@@ -57,7 +57,7 @@ def layers(
     if len(common) < 2:
         raise InputError(
             "the two files have no tensors of the same names between input and output (another converter made one of "
-            "them), so no layer can be compared"
+            "them), so no layer can be compared; compare without --layers"
         )
     sums = {name: np.zeros(2) for name in common}
     largest = {name: np.zeros(2) for name in common}

@@ -42,7 +42,9 @@ class LiteRT:
                     raise ValueError(f"it reads {list(map(int, tensor['shape']))}, gigabytes a call")
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise InputError(f"LiteRT cannot read the file ({one_line(error)})") from error
+            raise InputError(
+                f"LiteRT cannot read the file ({one_line(error)}); export or fetch it again, without custom operators"
+            ) from error
         inputs = self._interpreter.get_input_details()
         if len(inputs) != 1:
             raise InputError(f"the file has {len(inputs)} inputs; files of one image are run")
@@ -69,13 +71,13 @@ class LiteRT:
         """
         batch = self.input["shape"][0]
         if len(inputs) % batch:
-            raise InputError(f"{len(inputs)} inputs do not divide into the file's batches of {batch}")
+            raise InputError(f"{len(inputs)} inputs do not divide into the file's batches of {batch}; give whole ones")
         answers: list[list[np.ndarray]] = [[] for _ in self.outputs]
         for start in range(0, len(inputs), batch):
             try:
                 results = self._run(quantized(inputs[start : start + batch], self.input))
             except (ValueError, RuntimeError) as error:
-                raise InputError(f"LiteRT cannot run the file ({one_line(error)})") from error
+                raise InputError(f"LiteRT cannot run the file ({one_line(error)}); export it again") from error
             for collected, output, result in zip(answers, self.outputs, results, strict=True):
                 collected.append(dequantized(result, output))
         return [np.concatenate(collected) for collected in answers]

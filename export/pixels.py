@@ -35,12 +35,15 @@ def reads_pixels(model: "keras.Model", spec: Preprocessing) -> tuple["keras.Mode
         raise InputError(f"{model.name} has {len(model.inputs)} inputs; --pixels is for networks of one picture")
     (image,) = model.inputs
     if image.shape[-1] != len(spec.mean):
-        raise InputError(f"{model.name} reads {image.shape[-1]} channels but its preprocessing has {len(spec.mean)}")
+        raise InputError(
+            f"{model.name} reads {image.shape[-1]} channels but its preprocessing has {len(spec.mean)}; give another "
+            "by --preprocess"
+        )
     pixels = keras.Input(image.shape[1:], name=image.name)
     normalised = normalisation(spec, name="pixels_normalised")(pixels)
     names = {layer.name for layer in model.layers}
     if "pixels_normalised" in names:
-        raise InputError(f"{model.name} reads pixels already")
+        raise InputError(f"{model.name} reads pixels already; drop --pixels")
     plain = replace(spec, scale=1.0, mean=(0.0,) * len(spec.mean), std=(1.0,) * len(spec.mean), channels="rgb")
     return keras.Model(pixels, model._run_through_graph(normalised, lambda layer: layer), name=model.name), plain
 

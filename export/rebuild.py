@@ -40,7 +40,10 @@ def _layer(node: Node, name: str) -> Any:
     try:
         return kind.from_config(node.config | {"name": name})
     except (TypeError, ValueError) as error:
-        raise InputError(f"{node.name}: {node.op} refuses its configuration ({one_line(error)[:300]})") from error
+        raise InputError(
+            f"{node.name}: {node.op} refuses its configuration ({one_line(error)[:300]}); mend its get_config, or use "
+            "the network as it is"
+        ) from error
 
 
 def _called(layer: Any, node: Node, tensors: list[Any]) -> list[Any]:
@@ -52,7 +55,9 @@ def _called(layer: Any, node: Node, tensors: list[Any]) -> list[Any]:
         if node.weights:
             layer.set_weights(node.weights)
     except (TypeError, ValueError) as error:  # a constant argument, say, is not in the configuration
-        raise InputError(f"{node.name}: {node.op} cannot be called anew ({one_line(error)[:300]})") from error
+        raise InputError(
+            f"{node.name}: {node.op} cannot be called anew ({one_line(error)[:300]}); use the network as it is"
+        ) from error
     return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
 
 
@@ -69,7 +74,7 @@ def _class(node: Node) -> Any:
         return getattr(importlib.import_module(module), name)
     found = getattr(layers, name, None) or getattr(keras.layers, name, None)
     if found is None:
-        raise InputError(f"{node.name}: no layer class {node.op!r}")
+        raise InputError(f"{node.name}: no layer class {node.op!r}; use the network as it is")
     return found
 
 

@@ -88,7 +88,7 @@ class OnnxRunner:
         try:
             model = onnx.load_from_string(content)
         except Exception as error:  # protobuf's own, which has no stubs
-            raise InputError("not an .onnx file, or a truncated one") from error
+            raise InputError("not an .onnx file, or a truncated one; export or fetch it again") from error
         self._file, self.name = OnnxRuntime(model), name
         if len(self._file.inputs) != 1:
             raise InputError(f"{name} has {len(self._file.inputs)} inputs; networks of one image are compared")
@@ -114,11 +114,11 @@ def read_artifact(path: str | PathLike[str]) -> tuple[bytes, Card | None]:
         InputError: no such file, another kind of file, or a card that is not this file's.
     """
     if not is_artifact(path):
-        raise InputError(f"{path}: an artifact's name ends in {' or '.join(SUFFIXES)}")
+        raise InputError(f"{path}: an artifact's name ends in {' or '.join(SUFFIXES)}; name such a file")
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: not a readable file ({error.strerror})") from error
+        raise InputError(f"{path}: not a readable file ({error.strerror}); name one that is") from error
     return content, card_beside(path, content)
 
 

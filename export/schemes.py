@@ -67,9 +67,11 @@ class Quantization:
         for correction in self.corrections or ():
             _one_of("corrections", correction, CORRECTIONS)
         if self.auto_mixed < 0:
-            raise InputError(f"auto_mixed={self.auto_mixed}: how many layers to keep, at least 0")
+            raise InputError(f"auto_mixed={self.auto_mixed}: expected how many layers to keep, at least 0")
         if self.per_tensor and self.scheme != "int8":
-            raise InputError(f"per_tensor is for int8, not for {self.scheme}: the old delegates know nothing else")
+            raise InputError(
+                f"per_tensor is for int8, not for {self.scheme}: the old delegates know nothing else; drop it"
+            )
         if not self.static and (self.keep or self.auto_mixed or self.corrections or self.estimator):
             raise InputError(
                 f"{self.scheme} takes no keep, auto_mixed, corrections or estimator; choose int8, int16 or int4"
@@ -98,8 +100,9 @@ class Quantization:
         asked = self.keep or self.auto_mixed or self.corrections or self.per_tensor or ranged
         if asked or self.scheme not in ("float32", "float16", "dynamic", "int8"):
             raise InputError(
-                f"{name}: it holds layers without a rule of ours, and TensorFlow's converter is asked for float32, "
-                "float16, dynamic or int8 alone, without keep, auto_mixed, per_tensor, estimators or corrections"
+                f"{name}: it holds layers without a rule of ours, and TensorFlow's converter knows no other scheme or "
+                "option; choose float32, float16, dynamic or int8 alone, without keep, auto_mixed, per_tensor, "
+                "estimators or corrections"
             )
         return self.scheme
 
@@ -126,4 +129,4 @@ def check_boundary(option: str, value: Boundary | None, options: Quantization) -
     _one_of(option, value, BOUNDARIES)
     own = BORDERS[options.scheme] if options.static else ("float32",)
     if value not in own:
-        raise InputError(f"{option}={value!r}: a file of {options.scheme} takes {', '.join(own)}")
+        raise InputError(f"{option}={value!r}: a file of {options.scheme} takes {', '.join(own)}; choose one of these")

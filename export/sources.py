@@ -59,7 +59,7 @@ def load(source: str, weights: str | None, settings: Sequence[str]) -> tuple["ke
 
 def _from_file(path: Path) -> "keras.Model":
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: no such file; name a .keras or .h5 file that is there")
     import keras
 
     from .. import layers  # noqa: F401  registers them, so that a saved network of the zoo finds its classes
@@ -69,7 +69,9 @@ def _from_file(path: Path) -> "keras.Model":
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: truncated, or not a Keras model ({str(error).splitlines()[0][:300]})") from error
+        raise InputError(
+            f"{path}: truncated, or not a Keras model ({str(error).splitlines()[0][:300]}); save it again by model.save"
+        ) from error
 
 
 def _from_applications(source: str, weights: str, settings: Sequence[str]) -> tuple["keras.Model", Origin]:
@@ -80,7 +82,9 @@ def _from_applications(source: str, weights: str, settings: Sequence[str]) -> tu
     name = source.removeprefix(APPLICATIONS)
     build = getattr(keras.applications, name, None)
     if not inspect.isfunction(build):
-        raise InputError(f"{source}: keras.applications has no function {name!r}")
+        raise InputError(
+            f"{source}: keras.applications has no function {name!r}; name one as in {APPLICATIONS}MobileNetV2"
+        )
     options = {"classifier_activation": None} | typed_options(build, settings, source)
     model = _built(build, {"weights": None, **options})
     if weights != "random":

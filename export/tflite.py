@@ -118,7 +118,8 @@ def to_tflite(
     data = None if calibration is None or not options.static else representative(calibration)
     if data is not None and data.inputs.shape[1:] != tuple(model.inputs[0].shape[1:]):
         raise InputError(
-            f"the model reads {tuple(model.inputs[0].shape[1:])} but calibration has {data.inputs.shape[1:]}"
+            f"the model reads {tuple(model.inputs[0].shape[1:])} but calibration has {data.inputs.shape[1:]}; scale "
+            "the images, or build it with their input_shape"
         )
     passes = choose(lower, options.scheme, costs_of)
     with phase("lower", None):
@@ -133,7 +134,10 @@ def to_tflite(
     reason = f"no rule for {', '.join(missing)}" if missing else lowered.fault
     kept: tuple[str, ...] = ()
     if reason and learned is not None:
-        raise InputError(f"{model.name}: TensorFlow's converter takes no ranges from training ({reason})")
+        raise InputError(
+            f"{model.name}: TensorFlow's converter takes no ranges from training ({reason}); choose a method without "
+            "qat"
+        )
     if reason:
         with phase("convert with TensorFlow", None):
             from .converter import convert
@@ -172,7 +176,7 @@ def check(
     check_boundary("outputs", outputs, options)
     if options.static and calibration is None:
         raise InputError(
-            f"{options.scheme} needs calibration images (some 100 to 500 of the kind that the network will see)"
+            f"{options.scheme} needs calibration images; give some 100 to 500 of the kind that the network will see"
         )
     if options.keep_in != "float32" and (options.scheme == "int16" or not (options.keep or options.auto_mixed)):
         raise InputError(
@@ -181,7 +185,7 @@ def check(
     if batch < 1:
         raise InputError(f"batch={batch}: at least 1 image a call")
     if not str(path).endswith(".tflite"):
-        raise InputError(f"{path}: a TFLite file's name ends in .tflite")
+        raise InputError(f"{path}: a TFLite file's name ends in .tflite; name it so")
     refuse_overwrite(path, force=force)
     refuse_overwrite(card_path(path), force=force)
 

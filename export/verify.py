@@ -118,9 +118,12 @@ def verify(
     pictures = Images(inputs, labels, None, 0, "array") if isinstance(inputs, np.ndarray) else inputs
     file, reference = as_runner(content), as_runner(model)
     if file.shape != pictures.shape:
-        raise InputError(f"{file.name} reads {file.shape} but the images are {pictures.shape}")
+        raise InputError(f"{file.name} reads {file.shape} but the images are {pictures.shape}; scale them")
     if any(a is not None and a != b for a, b in zip(reference.shape, file.shape, strict=False)):
-        raise InputError(f"{file.name} reads {file.shape} but {reference.name} reads {reference.shape}")
+        raise InputError(
+            f"{file.name} reads {file.shape} but {reference.name} reads {reference.shape}; build the network "
+            "with the file's input_shape"
+        )
     order, skipped, labelled = _matching(file, reference), 0, pictures.labels is not None
     tallies = [Tally() for _ in order]
     parts = list(pictures.parts(BATCH))  # Dask takes no iterator
@@ -131,7 +134,9 @@ def verify(
             for tally, expected, index in zip(tallies, part.expected, order, strict=True):
                 tally.add(expected, part.found[index], part.labels if labelled else None)
     if not tallies[0].images:
-        raise InputError(f"{pictures.source}: none of its {len(pictures)} pictures can be read")
+        raise InputError(
+            f"{pictures.source}: none of its {len(pictures)} pictures can be read; fetch them again, or give others"
+        )
     first, *others = (tally.result(skipped) for tally in tallies)
     return replace(first, others=dict(zip(reference.names[1:], others, strict=True)))
 
@@ -152,7 +157,10 @@ def both(file: Runner, reference: Runner, prepare: Prepare, prepare_model: Prepa
 def _matching(file: Runner, reference: Runner) -> list[int]:
     """Where in the file each output of the reference stands: by name, else by place."""
     if len(file.names) != len(reference.names):
-        raise InputError(f"{file.name} has {len(file.names)} outputs but {reference.name} has {len(reference.names)}")
+        raise InputError(
+            f"{file.name} has {len(file.names)} outputs but {reference.name} has {len(reference.names)}; compare it "
+            "with the network that it was made of"
+        )
     if set(file.names) == set(reference.names):
         return [list(file.names).index(name) for name in reference.names]
     return list(range(len(file.names)))
@@ -248,8 +256,8 @@ def correct(outputs: np.ndarray, labels: np.ndarray, top: int = 1) -> np.ndarray
     """
     if labels.min() < 0 or labels.max() >= outputs.shape[1]:
         raise InputError(
-            f"labels run from {labels.min()} to {labels.max()} but the network has {outputs.shape[1]} outputs (0 is "
-            "the first class)"
+            f"labels run from {labels.min()} to {labels.max()} but the network has {outputs.shape[1]} outputs; number "
+            "them from 0, the first class (to verify, --label-offset)"
         )
     own = outputs[np.arange(len(labels)), labels][:, None]
     return np.clip((top - (outputs > own).sum(1)) / (outputs == own).sum(1), 0, 1)

@@ -37,11 +37,13 @@ def replacing(path: str | os.PathLike[str], *, force: bool = True) -> Iterator[P
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        raise InputError(f"{path}: could not be written ({error.strerror or error})") from error
+        raise InputError(
+            f"{path}: could not be written ({error.strerror or error}); make room there, or choose another folder"
+        ) from error
     except Exception as error:  # TensorFlow has errors of its own
         if FULL not in str(error):
             raise
-        raise InputError(f"{path}: could not be written ({FULL})") from error
+        raise InputError(f"{path}: could not be written ({FULL}); make room there, or choose another folder") from error
     finally:
         temporary.unlink(missing_ok=True)
 

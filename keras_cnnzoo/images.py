@@ -160,7 +160,9 @@ def open_images(
                 f"{path}: pictures have 1 or 3 channels but the network reads {size[2]}; give an .npz file"
             )
         if not files:
-            raise InputError(f"{path}: no pictures in it ({', '.join(sorted(SUFFIXES))}), nor in folders by class")
+            raise InputError(
+                f"{path}: no pictures in it ({', '.join(sorted(SUFFIXES))}), nor in folders by class; give another"
+            )
         return Folder(tuple(files), size, fit, classes, path.name).take(count, seed)
     if path.suffix == ".npz" and path.is_file():
         images = _from_npz(path, size)
@@ -186,7 +188,9 @@ def read_images(
         return opened if count is None else opened.take(count, seed)
     images = opened.take(None, seed).read(count)
     if not len(images):
-        raise InputError(f"{Path(source)}: none of its {len(opened)} pictures can be read")
+        raise InputError(
+            f"{Path(source)}: none of its {len(opened)} pictures can be read; fetch them again, or give others"
+        )
     return images
 
 
@@ -196,13 +200,13 @@ def _from_npz(path: Path, size: tuple[int, int, int] | None) -> Images:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in ("images", "labels", "classes") if key in file.files}
     except UNREADABLE as error:
-        raise InputError(f"{path}: not a readable .npz file ({error})") from error
+        raise InputError(f"{path}: not a readable .npz file ({error}); write it again by numpy.savez") from error
     pixels, labels = arrays.get("images"), arrays.get("labels")
     if pixels is None or pixels.dtype != np.uint8 or pixels.ndim != 4:
         found = "no `images`" if pixels is None else f"`images` of {pixels.dtype} {pixels.shape}{_range_of(pixels)}"
         raise InputError(f"{path}: {found}; expected uint8 pixels of shape (images, height, width, channels)")
     if not len(pixels):
-        raise InputError(f"{path}: holds no images")
+        raise InputError(f"{path}: holds no images; give at least one")
     if size is not None and pixels.shape[1:] != size:
         raise InputError(
             f"{path}: images are {'x'.join(map(str, pixels.shape[1:]))} but the network reads "
@@ -275,7 +279,7 @@ def read_picture(
         with Image.open(path) as picture:
             converted = picture.convert("RGB" if channels == 3 else "L")
     except UNDECODABLE as error:
-        raise InputError(f"{path}: not a readable picture ({error})") from error
+        raise InputError(f"{path}: not a readable picture ({error}); fetch it again, or leave it out") from error
     same = (converted.height, converted.width) == (height, width)
     pixels = np.asarray(converted if same else fit.fit(converted, (height, width)))
     return pixels.reshape(size)

@@ -108,7 +108,7 @@ def _check_shape(shape: tuple[int | None, ...], minimum: int) -> None:
     if len(shape) != 3 or shape[2] is None or shape[2] < 1:
         raise InputError(f"input_shape={shape}: expected (height, width, channels), channels known")
     if any(side is not None and side < minimum for side in shape[:2]):
-        raise InputError(f"input_shape={shape}: height and width must be at least {minimum}")
+        raise InputError(f"input_shape={shape}: expected a height and a width of at least {minimum}")
 
 
 @dataclass(frozen=True)

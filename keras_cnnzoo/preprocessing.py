@@ -40,10 +40,12 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.channels not in ("rgb", "bgr") or self.interpolation not in ("nearest", "bilinear", "bicubic"):
             raise InputError(
-                f"preprocessing {self}: channels are rgb or bgr, interpolation nearest, bilinear or bicubic"
+                f"preprocessing {self}: expected channels rgb or bgr, and interpolation nearest, bilinear or bicubic"
             )
         if not 0 < self.crop <= 1 or len(self.mean) != len(self.std) or not all(self.std):
-            raise InputError(f"preprocessing {self}: crop lies in (0, 1], mean and std are as long, no std is 0")
+            raise InputError(
+                f"preprocessing {self}: expected crop in (0, 1], mean and std equally long, and no std of 0"
+            )
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Normalises pixels 0..255; floats that all lie in 0..1 are taken as they are, with a warning.
@@ -101,7 +103,9 @@ class Preprocessing:
         try:
             arguments: dict[str, Any] = {key: convert.get(key, str)(value) for key, value in spec.items()}
         except (TypeError, ValueError) as error:
-            raise InputError(f"preprocessing {spec!r}: {error}") from error
+            raise InputError(
+                f"preprocessing {spec!r}: expected numbers as scale and crop, lists of them as mean and std ({error})"
+            ) from error
         return cls(**arguments)
 
 

@@ -52,9 +52,13 @@ def accuracy(configuration: Configuration, data: Path, count: int | None = None)
     try:
         return Accuracy(**ask(__name__, json.dumps(question)))
     except CrashError as error:
-        raise InputError(f"{subject}; {configuration.runner} did not survive the pictures ({error})") from error
+        raise InputError(
+            f"{subject}: {configuration.runner} did not survive the pictures ({error}); try another --runner"
+        ) from error
     except RuntimeError as error:
-        raise InputError(f"{subject}; {configuration.runner} refuses the pictures ({error})") from error
+        raise InputError(
+            f"{subject}: {configuration.runner} refuses the pictures ({error}); give others, or a file that reads them"
+        ) from error
 
 
 def check_data(data: Path, count: int | None) -> None:
@@ -83,7 +87,9 @@ def measured(runner: Runner, artifact: Artifact, data: Path, count: int | None =
     """See `accuracy`; in this process."""
     assert artifact.preprocessing is not None
     if len(runner.inputs) != 1 or len(runner.inputs[0].shape) != 4:
-        raise InputError(f"{artifact.path}: its inputs are {[t.shape for t in runner.inputs]}, not one of pictures")
+        raise InputError(
+            f"{artifact.path}: its inputs are {[t.shape for t in runner.inputs]}, not one of pictures; leave --data out"
+        )
     (tensor,) = runner.inputs
     pictures = open_images(data, _size(tensor, artifact), fit=artifact.preprocessing, count=count, seed=0)
     right, asked = np.zeros(2), 0
@@ -94,7 +100,9 @@ def measured(runner: Runner, artifact: Artifact, data: Path, count: int | None =
             right += _right(scores, outputs_of(np.asarray(images.labels), pictures, artifact, scores.shape[1]))
             asked += len(images)
     if not asked:
-        raise InputError(f"{pictures.source}: none of its {len(pictures)} pictures can be read")
+        raise InputError(
+            f"{pictures.source}: none of its {len(pictures)} pictures can be read; fetch them again, or give others"
+        )
     top1, top5 = (right / asked).tolist()
     return Accuracy(top1, top5, asked, pictures.source)
 
@@ -127,7 +135,7 @@ def outputs_of(labels: NDArray, pictures: Images | Folder, artifact: Artifact, o
     if labels.max() >= len(of_class) or of_class.max() >= outputs:
         raise InputError(
             f"{pictures.source}: labels go to {labels.max()}, {artifact.path} has {outputs} outputs for "
-            f"{len(of_class)} classes"
+            f"{len(of_class)} classes; give pictures of these, or export with --labels"
         )
     return of_class[labels]
 
@@ -154,7 +162,9 @@ def quantized(values: NDArray[np.float32], tensor: Tensor) -> NDArray:
     if kind.kind == "f":
         return values.astype(kind)
     if not tensor.scale:
-        raise InputError(f"an input of {tensor.dtype} without a scale cannot be fed with pictures")
+        raise InputError(
+            f"an input of {tensor.dtype} without a scale cannot be fed with pictures; export it with --inputs float32"
+        )
     limits = np.iinfo(kind)
     return np.clip(np.round(values / tensor.scale) + tensor.zero_point, limits.min, limits.max).astype(kind)
 

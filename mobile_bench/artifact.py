@@ -89,7 +89,7 @@ def _check_sign(path: Path, content: bytes) -> None:
     sign, offset = SIGNS[path.suffix]
     if content[offset : offset + len(sign)] != sign:
         place = f"its bytes {offset} to {offset + len(sign)} are not {sign!r}"
-        raise InputError(f"{path}: this is not a {path.suffix} file ({place})")
+        raise InputError(f"{path}: this is not a {path.suffix} file ({place}); export the model again")
 
 
 def _read(path: Path) -> bytes:
@@ -98,9 +98,9 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file") from error
+        raise InputError(f"{path}: there is no such file; name one that is there") from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror}); name one that can") from error
 
 
 class _Card:
@@ -159,7 +159,10 @@ class _Card:
         except InputError as error:
             raise InputError(f"{self.path}: its {error}") from error
         except OverflowError as error:
-            raise InputError(f"{self.path}: its preprocessing holds a number without end ({error})") from error
+            raise InputError(
+                f"{self.path}: its preprocessing holds a number without end ({error}); delete the card or export the "
+                "model again"
+            ) from error
 
     def _find(self, keys: tuple[str, ...]) -> Any:
         value = self.fields

@@ -152,7 +152,10 @@ def _configurations(
     used = {runner for path in paths for runner in _runners_for(path, runners)}
     for name in options:
         if not any(name in RUNNERS[runner].options for runner in used):
-            raise InputError(f"--{name}: none of the runners {', '.join(sorted(used))} has this option")
+            raise InputError(
+                f"--{name}: none of the runners {', '.join(sorted(used))} has this option; drop it, or name a --runner "
+                "that has it"
+            )
     for path in paths:
         for runner in _runners_for(path, runners):
             known = {name: values for name, values in options.items() if name in RUNNERS[runner].options}
@@ -168,7 +171,9 @@ def _runners_for(path: Path, runners: Sequence[str]) -> list[str]:
             raise InputError(f"--runner {name}: there is none of that name; give {', '.join(RUNNERS)}")
     suited = [name for name in runners if path.suffix in RUNNERS[name].suffixes]
     if runners and not suited:
-        raise InputError(f"{path}: none of the runners {', '.join(runners)} takes such a file")
+        raise InputError(
+            f"{path}: none of the runners {', '.join(runners)} takes such a file; name another, or leave --runner out"
+        )
     return suited or [default_runner(path)]
 
 

@@ -48,7 +48,9 @@ class Journal(AbstractContextManager["Journal"]):
             if not whole:
                 print(self.header, file=self.file, flush=True)
         except OSError as error:
-            raise InputError(f"{self.path}: it cannot be read or written ({error.strerror})") from error
+            raise InputError(
+                f"{self.path}: it cannot be read or written ({error.strerror}); name another file"
+            ) from error
 
     def _tell(self, whole: bytes, torn: bytes, add: Callable[[int, Event], None]) -> None:
         try:
@@ -62,7 +64,9 @@ class Journal(AbstractContextManager["Journal"]):
                 add(int(target), decode(event, self.configurations))
         except (ValueError, IndexError) as error:
             raise (
-                error if isinstance(error, InputError) else InputError(f"{self.path}: not a journal ({error})")
+                error
+                if isinstance(error, InputError)
+                else InputError(f"{self.path}: not a journal ({error}); name a new file")
             ) from error
 
     def _other(self, header: str) -> str:

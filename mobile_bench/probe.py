@@ -32,7 +32,9 @@ def probe(configuration: Configuration, *, seed: int = 0) -> tuple[Cost, dict[st
     try:
         told = ask(__name__, Order((configuration,), seed=seed).to_json(), seconds=seconds)
     except TimeoutError as error:
-        raise InputError(f"{path}: {runner} did not load and run it within {seconds} s") from error
+        raise InputError(
+            f"{path}: {runner} did not load and run it within {seconds} s; leave it out, or name another --runner"
+        ) from error
     except CrashError as error:
         raise InputError(f"{path}: {_death(runner, error)}") from error
     except RuntimeError as error:

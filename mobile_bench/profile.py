@@ -25,9 +25,11 @@ def profile(configuration: Configuration) -> list[dict[str, str | float]]:
             __name__, Order((configuration,)).to_json(), seconds=RUNNERS[runner].patience
         )["layers"]
     except (TimeoutError, CrashError) as error:
-        raise InputError(f"{subject}; the profiler of {runner} did not survive it") from error
+        raise InputError(
+            f"{subject}: the profiler of {runner} did not survive it; measure without --profile"
+        ) from error
     except (InputError, RuntimeError) as error:
-        raise InputError(f"{subject}; {error}") from error
+        raise InputError(f"{subject}: {error}") from error
     return layers
 
 
@@ -39,7 +41,7 @@ def layers(order: dict[str, Any]) -> dict[str, Any]:
     with closing(open_runner(configuration)) as runner:
         taken = getattr(runner, "profile", None)
         if taken is None:
-            raise InputError(f"the runner {configuration.runner} has no profiler")
+            raise InputError(f"the runner {configuration.runner} has no profiler; litert and onnxruntime have one")
         return {"layers": [asdict(layer) for layer in taken(RUNS)]}
 
 

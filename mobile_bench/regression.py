@@ -66,7 +66,9 @@ def compare_reports(old: Mapping[str, Any], new: Mapping[str, Any], *, seed: int
     before, after = _by_name(old["measurements"]), _by_name(new["measurements"])
     shared = [key for key in after if key in before]
     if not shared:
-        raise InputError("the two reports share no configuration: same file name, runner, settings and target")
+        raise InputError(
+            "the two reports share no configuration; measure again with the same file name, runner, settings and target"
+        )
     return Comparison(
         tuple(_change(before[key], after[key], seed) for key in shared),
         tuple(key[0] for key in before if key not in after),

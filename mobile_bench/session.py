@@ -61,7 +61,9 @@ def pin(cpus: Sequence[int]) -> None:
         os.sched_setaffinity(0, cpus)
     except (OSError, ValueError) as error:
         allowed = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
-        raise InputError(f"--cpus {','.join(map(str, cpus))}: this process may use {allowed}") from error
+        raise InputError(
+            f"--cpus {','.join(map(str, cpus))}: this process may use {allowed}; choose of these"
+        ) from error
 
 
 def references(configurations: Sequence[Configuration]) -> list[int]:

@@ -303,6 +303,21 @@ def test_sentences_of_errors_are_read_from_the_code(hooks: ModuleType) -> None:
     assert hooks.errors().count("\n| ") > 200
 
 
+def test_a_sentence_that_ends_in_what_is_possible_has_it_as_its_way_out(hooks: ModuleType) -> None:
+    for text, row in {
+        "f'--size {n}: expected 8: 2 or more'": (r"--size \{n\}", "expected 8: 2 or more"),
+        "f'lab {name}: {hint}there are {x}'": (r"lab \{name\}", r"\{hint\}there are \{x\}"),
+        "'the digits come with it: pip install it'": ("the digits come with it", "pip install it"),
+        "'--to x: choose one of a: b; drop it'": ("--to x: choose one of a: b", "drop it"),
+        "'weights: named otherwise'": ("weights: named otherwise", ""),
+    }.items():
+        assert hooks.sentences(f"raise InputError({text})") == [row]
+
+
+def test_no_sentence_is_without_a_way_out(hooks: ModuleType) -> None:
+    assert [line for line in hooks.errors().splitlines() if line.endswith("|  |")] == []
+
+
 def test_the_api_pages_have_an_entry_for_each_public_name(hooks: ModuleType) -> None:
     for package, module in (("keras_cnnzoo", keras_cnnzoo), ("keras_cnnzoo.export", export)):
         stub = (ROOT / hooks.STUBS[package] / "__init__.pyi").read_text()

@@ -53,7 +53,7 @@ def _read(file: Path) -> "onnx.ModelProto":
     try:
         model = onnx.load(file)
     except Exception as error:  # protobuf's, which has no stubs, or the system's
-        raise InputError(f"{file}: not a readable .onnx file ({error})") from error
+        raise InputError(f"{file}: not a readable .onnx file ({error}); name one that is") from error
     if not model.graph.node:
-        raise InputError(f"{file}: not an ONNX model (no node in it)")
+        raise InputError(f"{file}: not an ONNX model (no node in it); export it again")
     return model

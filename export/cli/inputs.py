@@ -104,7 +104,9 @@ def class_names(path: Path | None) -> list[str] | None:
     try:
         return path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a readable list of class names ({error})") from error
+        raise InputError(
+            f"{path}: not a readable list of class names ({error}); give a text file of one a line"
+        ) from error
 
 
 def calibration_of(

@@ -49,7 +49,7 @@ def sweep(
 
     wanted = [f for f in FORMATS if f in formats.split(",")]
     if unknown := set(formats.split(",")) - set(FORMATS):
-        raise InputError(f"--formats {formats}: {unknown.pop()!r} is none of {', '.join(FORMATS)}")
+        raise InputError(f"--formats {formats}: {unknown.pop()!r} is no format; choose of {', '.join(FORMATS)}")
     if size != "default" and not size.isdigit():
         raise InputError(f"--size {size}: write a number of pixels, or default")
     if markdown is not None:

@@ -112,7 +112,7 @@ def train_aware(
     _check(to, path, scheme, (inputs, outputs), data, force)
     if save is not None:
         if save.suffix != ".keras":
-            raise InputError(f"--save {save}: a Keras model's file name ends in .keras")
+            raise InputError(f"--save {save}: a Keras model's file name ends in .keras; name it so")
         refuse_overwrite(save, force=force)
     check_method(method, epochs)
     names: Sequence[str] | None = class_names(labels)

@@ -209,7 +209,7 @@ def _layers(
     with progress("compare layers", shown=not quiet):
         if not isinstance(reference, KerasRunner):
             if not against.endswith(".tflite"):
-                raise InputError(f"{against}: --layers compares with a Keras network or a .tflite file")
+                raise InputError(f"{against}: --layers compares with a Keras network or a .tflite file; drop it")
             return layers(content, Path(against).read_bytes(), *inputs)
         from ..emit import emit, missing_rules
         from ..graph import from_keras
@@ -227,7 +227,9 @@ def _gates(found: "Verification", max_drop: float | None, min_agreement: float |
     gates: list[dict[str, Any]] = []
     if max_drop is not None:
         if found.interval is None:
-            raise InputError(f"--max-drop {max_drop:g} needs class scores as first output, of two images at least")
+            raise InputError(
+                f"--max-drop {max_drop:g} needs class scores as first output, of two images at least; drop it"
+            )
         low, high = found.interval
         gates.append({"gate": "max-drop", "limit": max_drop, "interval": [low, high], "passed": high >= -max_drop})
     if min_agreement is not None:

@@ -233,9 +233,9 @@ def _check(
     """Refuses what can be refused before any training."""
     check_method(method, epochs)
     if not 0 < sparsity < 1:
-        raise InputError(f"sparsity={sparsity}: the share of weights that become zero, above 0 and below 1")
+        raise InputError(f"sparsity={sparsity}: expected the share of weights that become zero, above 0 and below 1")
     if not 3 <= clusters <= 256:
-        raise InputError(f"clusters={clusters}: 3 to 256 different weights a kernel")
+        raise InputError(f"clusters={clusters}: expected 3 to 256 different weights a kernel")
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise InputError(
             f"{model.name}: {len(model.inputs)} inputs and {len(model.outputs)} outputs; one each is trained"
@@ -245,11 +245,14 @@ def _check(
     if len(images) < batch:
         raise InputError(f"{len(images)} images do not fill one batch of {batch}; give more, or a smaller --batch")
     if images.shape[1:] != tuple(model.inputs[0].shape[1:]):
-        raise InputError(f"the model reads {tuple(model.inputs[0].shape[1:])} but the images are {images.shape[1:]}")
+        raise InputError(
+            f"the model reads {tuple(model.inputs[0].shape[1:])} but the images are {images.shape[1:]}; scale them, or "
+            "build it with their input_shape"
+        )
     if not math.isfinite(float(images.sum(dtype=np.float64))):
         raise InputError("the training images hold NaN or infinite values; clean them first")
     classes = model.outputs[0].shape[-1]
     if labels.min() < 0 or labels.max() >= classes:
         raise InputError(
-            f"labels run from {labels.min()} to {labels.max()} but the model has {classes} classes (0 first)"
+            f"labels run from {labels.min()} to {labels.max()} but the model has {classes} classes; number them from 0"
         )

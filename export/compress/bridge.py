@@ -77,7 +77,9 @@ def to_tf_keras(graph: Graph) -> Bridged:
 def _layer(node: Node, index: int, name: str) -> Any:
     """The tf_keras layer that makes the node's output of this index."""
     if "@" in node.name:
-        raise InputError(f"{node.name.partition('@')[0]}: it is called twice, and tfmot trains layers called once")
+        raise InputError(
+            f"{node.name.partition('@')[0]}: it is called twice, and tfmot trains layers called once; build two of it"
+        )
     config = {k: v for k, v in node.config.items() if k not in FOREIGN and v is not None and not isinstance(v, dict)}
     config |= {"name": name, "dtype": "float32"}
     if node.op == "ChannelSplit":

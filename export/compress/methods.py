@@ -25,4 +25,6 @@ def check_method(method: str, epochs: int) -> None:
         raise InputError(f"method={method!r}: choose one of {', '.join(METHODS)}")
     stages = len(method.split("+"))
     if epochs < stages:
-        raise InputError(f"epochs={epochs}: {method} has {stages} stages and wants at least one epoch for each")
+        raise InputError(
+            f"epochs={epochs}: {method} has {stages} stages and wants at least one epoch for each; give {stages}"
+        )

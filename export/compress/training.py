@@ -40,7 +40,7 @@ class Recipe:
             if value < 1:
                 raise InputError(f"{name}={value}: at least 1")
         if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"learning_rate={self.learning_rate}: a number above 0, 0.01 for example")
+            raise InputError(f"learning_rate={self.learning_rate}: expected a number above 0, 0.01 for example")
 
 
 class Batches(tf_keras.utils.Sequence):

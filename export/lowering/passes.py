@@ -179,9 +179,11 @@ def costs_in(path: Path) -> dict[str, Any]:
         rows = [row for machine in table.values() for scheme in ("float32", "int8") for row in machine[scheme].values()]
         [(float(row["gain"]), float(row.get("step", 1))) for row in rows]
     except OSError as error:
-        raise InputError(f"--costs-of {path}: {error.strerror or error}") from error
+        raise InputError(f"--costs-of {path}: {error.strerror or error}; name a file that can be read") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"--costs-of {path}: no table of `python -m keras_cnnzoo.app.costs` ({error})") from error
+        raise InputError(
+            f"--costs-of {path}: no table of `python -m keras_cnnzoo.app.costs` ({error}); write it by that, with -o"
+        ) from error
     return table
 
 

@@ -177,16 +177,16 @@ def check(
         if value not in choices:
             raise InputError(f"{option}={value!r}: choose one of {', '.join(map(str, choices))}")
     if scheme == "int8" and calibration is None:
-        raise InputError("int8 needs calibration images (some 100 to 500 of the kind that the network will see)")
+        raise InputError("int8 needs calibration images; give some 100 to 500 of the kind that the network will see")
     resolved(options, calibration is not None, learned=False)
     if scheme == "int4" and form.opset < INT4_OPSET:
         raise InputError(f"opset={form.opset}: int4 is known since opset {INT4_OPSET}; leave the opset away")
     if "float16" in (inputs, outputs) and scheme != "float16":
-        raise InputError(f"inputs and outputs of float16 need a float16 file, not {scheme}")
+        raise InputError(f"inputs and outputs of float16 need a float16 file, not {scheme}; leave them float32")
     if batch is not None and batch < 1:
         raise InputError(f"batch={batch}: at least 1 image a call, or None for any number")
     if not str(path).endswith(".onnx"):
-        raise InputError(f"{path}: an ONNX file's name ends in .onnx")
+        raise InputError(f"{path}: an ONNX file's name ends in .onnx; name it so")
     refuse_overwrite(path, force=force)
     refuse_overwrite(card_path(path), force=force)
 
@@ -201,7 +201,10 @@ def checked(model: onnx.ModelProto) -> bytes:
         onnx.checker.check_model(model, full_check=True)
         return model.SerializeToString()
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
-        raise InputError(f"{model.graph.name}: not a valid ONNX model ({str(error).splitlines()[0][:300]})") from error
+        raise InputError(
+            f"{model.graph.name}: not a valid ONNX model ({str(error).splitlines()[0][:300]}); nothing is written, "
+            "export a .tflite file"
+        ) from error
 
 
 def _given(graph: Graph, calibration: Calibration | np.ndarray | Iterable[np.ndarray] | None) -> Calibration | None:
@@ -219,7 +222,10 @@ def _given(graph: Graph, calibration: Calibration | np.ndarray | Iterable[np.nda
         )
     data, (image,) = representative(calibration), graph.inputs
     if data.inputs.shape[1:] != image.shape:
-        raise InputError(f"the model reads {image.shape} but calibration has {data.inputs.shape[1:]}")
+        raise InputError(
+            f"the model reads {image.shape} but calibration has {data.inputs.shape[1:]}; scale the images, or build it "
+            "with their input_shape"
+        )
     return data
 
 
@@ -231,7 +237,9 @@ def _by_tf2onnx(model: "keras.Model", missing: list[str], form: Form) -> onnx.Mo
 
 def _float16(graph: Graph, missing: list[str], form: Form, border: tuple[np.dtype, np.dtype]) -> onnx.ModelProto:
     if missing:
-        raise InputError(f"{graph.name}: float16 needs rules of ours, and there is none for {', '.join(missing)}")
+        raise InputError(
+            f"{graph.name}: float16 needs rules of ours, and there is none for {', '.join(missing)}; export float32"
+        )
     inputs, outputs = border
     with np.errstate(over="ignore"):
         small = emit(graph, **form.to_dict(), dtype=np.dtype(np.float16), inputs=inputs, outputs=outputs)

@@ -38,9 +38,11 @@ def convert(model: "keras.Model", missing: list[str], opset: int, batch: int | N
 
     reason = f"{model.name}: it holds layers without a rule of ours ({', '.join(missing)}), and tf2onnx"
     if keras.backend.backend() != "tensorflow":
-        raise InputError(f"{reason} needs KERAS_BACKEND=tensorflow")
+        raise InputError(f"{reason} runs on TensorFlow alone; set KERAS_BACKEND=tensorflow")
     if opset > LAST_OPSET:
-        raise InputError(f"{reason} knows operators up to opset {LAST_OPSET}, not {opset}")
+        raise InputError(
+            f"{reason} knows operators up to opset {LAST_OPSET}, not {opset}; give a lower opset, and no int4"
+        )
     try:
         import tf2onnx
     except ModuleNotFoundError as error:
@@ -56,7 +58,9 @@ def convert(model: "keras.Model", missing: list[str], opset: int, batch: int | N
         with contextlib.redirect_stdout(io.StringIO()):
             found, _ = tf2onnx.convert.from_function(function, specs, opset=opset, inputs_as_nchw=maps)
     except Exception as error:  # whatever its optimiser trips over, of many types
-        raise InputError(f"{reason} refuses it ({(str(error) or repr(error)).splitlines()[0][:300]})") from error
+        raise InputError(
+            f"{reason} refuses it ({(str(error) or repr(error)).splitlines()[0][:300]}); export a .tflite file"
+        ) from error
     finally:
         logging.getLogger("tf2onnx").setLevel(level)
     return _named(found, model, layout)

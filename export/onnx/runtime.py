@@ -39,7 +39,9 @@ class OnnxRuntime:
                 self.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # of a dozen classes, which share no base but this
-            raise InputError(f"ONNX Runtime cannot read the file ({str(error).splitlines()[0][:300]})") from error
+            raise InputError(
+                f"ONNX Runtime cannot read the file ({str(error).splitlines()[0][:300]}); export or fetch it again"
+            ) from error
         self.inputs = self._session.get_inputs()
         self.outputs = [output.name for output in self._session.get_outputs()]
         first = self.inputs[0].shape[0]
@@ -57,7 +59,7 @@ class OnnxRuntime:
         """
         count, batch = len(inputs[0]), self.batch or min(BATCH, len(inputs[0]))
         if self.batch and count % self.batch:
-            raise InputError(f"{count} inputs do not divide into the file's batches of {self.batch}")
+            raise InputError(f"{count} inputs do not divide into the file's batches of {self.batch}; give whole ones")
         answers: list[list[np.ndarray]] = [[] for _ in self.outputs]
         for start in range(0, count, batch):
             feeds = {
@@ -72,7 +74,9 @@ class OnnxRuntime:
         try:
             return self._session.run(self.outputs, feeds)
         except Exception as error:  # as above
-            raise InputError(f"ONNX Runtime cannot run the file ({str(error).splitlines()[0][:300]})") from error
+            raise InputError(
+                f"ONNX Runtime cannot run the file ({str(error).splitlines()[0][:300]}); export it again"
+            ) from error
 
 
 def exposing(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:

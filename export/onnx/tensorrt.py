@@ -108,7 +108,9 @@ def to_tensorrt(
 def require_scheme(scheme: str) -> None:
     """Raises InputError for a scheme that TensorRT does not take of a convolutional network."""
     if scheme not in SCHEMES:
-        raise InputError(f"quantize={scheme!r}: TensorRT takes {', '.join(SCHEMES)} of a convolutional network")
+        raise InputError(
+            f"quantize={scheme!r}: TensorRT takes {', '.join(SCHEMES)} of a convolutional network; choose one of these"
+        )
 
 
 def commands(path: Path, card: Card) -> tuple[str, ...]:
@@ -153,5 +155,8 @@ def _with_engine(prepared: Prepared, path: Path, batch: int) -> Prepared:
         build(path, engine, batch)
         taken = measure(engine, batch=batch)
     except (RuntimeError, ImportError) as error:  # cuda-python may be missing
-        raise InputError(f"{path} is written, but TensorRT builds and times no engine of it here ({error})") from error
+        raise InputError(
+            f"{path} is written, but TensorRT builds and times no engine of it here ({error}); run the {SCRIPT} beside "
+            "it where TensorRT and cuda-python are"
+        ) from error
     return replace(prepared, engine=engine, median_ms=statistics.median(taken))

@@ -184,7 +184,10 @@ def measured(name: str, scheme: Scheme, folder: Path, seconds: float) -> Figures
     others = sorted(path for path in folder.glob(f"{start}*.tflite") if path != reference)
     report = benchmark([reference, *others], seconds=seconds * (1 + len(others)))
     if report.unmeasured:
-        raise InputError(f"{report.unmeasured[0].label}: not measured ({report.unmeasured[0].reason})")
+        raise InputError(
+            f"{report.unmeasured[0].label}: not measured ({report.unmeasured[0].reason}); name --files FOLDER, and see "
+            "cnnzoo-bench on what is there"
+        )
     ratios = {
         path.stem.removeprefix(start): (m.ratio.value, m.ratio.low or 0.0, m.ratio.high or math.inf)
         for path, m in zip(others, report.measurements[1:], strict=True)

@@ -78,9 +78,12 @@ def read_tflite(
     graph = separate_activations(remove_identities(from_keras(model)))
     try:
         assign(model, dict(_matched(file, graph)))
-    except InputError as error:
+    except ValueError as error:
         settings = ", ".join(f"{key}={value}" for key, value in chosen.items())
-        raise InputError(f"{path}: not the weights of {info(network).name} ({settings}): {error}") from error
+        raise InputError(
+            f"{path}: not the weights of {info(network).name} ({settings}): {error}; name the network that it is "
+            "(--builder), and its options (--set)"
+        ) from error
     return model, chosen, _preprocessing(path, file)
 
 
@@ -94,13 +97,13 @@ def _matched(file: Classifier, graph: Graph) -> Iterator[tuple[str, np.ndarray]]
         if len(fits) != 1:
             there = [str(other.step) for other in left if set(other.inputs) & set(inputs)] or ["its end"]
             fault = f"could be any of {len(fits)} layers" if fits else f"stands where the network has {there[0]}"
-            raise InputError(f"the file's {step} {fault}")
+            raise ValueError(f"the file's {step} {fault}")
         left.remove(fits[0])
         names[found.output] = fits[0].output
         if found.weights:
             yield from _variables(fits[0].layer, *found.weights)
     if left:
-        raise InputError(f"the file ends before {left[0].step}")
+        raise ValueError(f"the file ends before {left[0].step}")
 
 
 def _variables(node: Node, kernel: np.ndarray, bias: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -108,7 +111,7 @@ def _variables(node: Node, kernel: np.ndarray, bias: np.ndarray) -> Iterator[tup
     if len(node.weights) > 1:
         yield f"{node.name}/bias", bias
     elif bias.any():
-        raise InputError(f"{node.name} has no bias, but the file has one there")
+        raise ValueError(f"{node.name} has no bias, but the file has one there")
 
 
 def _layer_steps(graph: Graph) -> Iterator[LayerStep]:

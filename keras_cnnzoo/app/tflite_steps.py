@@ -94,16 +94,20 @@ def read_classifier(path: str | PathLike[str]) -> Classifier:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: not a readable file ({error.strerror})") from error
+        raise InputError(f"{path}: not a readable file ({error.strerror}); name one that is") from error
     try:
         file = _File(parse(content))
         if file.classes > len(content):
-            raise InputError(f"its output has {file.classes} classes, more than the file has bytes")
+            raise InputError(
+                f"its output has {file.classes} classes, more than the file has bytes; export or fetch it again"
+            )
         return Classifier(file.input, file.shape(file.input)[1:], file.classes, tuple(file.steps()), file.pixels())
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except CORRUPT as error:
-        raise InputError(f"{path}: a corrupt .tflite file, or none of a classifier ({error})") from error
+        raise InputError(
+            f"{path}: a corrupt .tflite file, or none of a classifier ({error}); export or fetch it again"
+        ) from error
 
 
 def windowed(
@@ -228,7 +232,7 @@ class _File:
             )
         values = np.frombuffer(bytes(self.model.buffers[found.buffer].data), kind)
         if values.size != prod(shape):
-            raise InputError(f"its {found.name.decode()!r} is truncated")
+            raise InputError(f"its {found.name.decode()!r} is truncated; export or fetch it again")
         values, quantization = values.reshape(shape), found.quantization
         if quantization is None or quantization.scale is None or not len(quantization.scale):
             return values.astype(np.float32) if kind.startswith("float") else values

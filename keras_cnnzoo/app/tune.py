@@ -197,11 +197,15 @@ class _Search:
         whole = self._lowered(NAMES)
         missing = without_rule(whole.graph)
         if missing:
-            raise InputError(f"{self.graph.name}: no rule for {missing[0].op}, so there is nothing to choose from")
+            raise InputError(
+                f"{self.graph.name}: no rule for {missing[0].op}, so there is nothing to choose from; export it untuned"
+            )
         found = tuple(name for name in NAMES if name in whole.passes or name in self._alone(name))
         plain = self._file(folder, ())
         if plain is None:
-            raise InputError(f"{self.graph.name}: {self.undone['none']}, so there is nothing to compare with")
+            raise InputError(
+                f"{self.graph.name}: {self.undone['none']}, so there is nothing to compare with; tune it in float32"
+            )
         best, trials, complete = plain, [], True
         for asked in self._challengers(found):
             if self.left <= 0:

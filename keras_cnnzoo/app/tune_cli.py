@@ -51,7 +51,7 @@ def tune(
 
     seconds, connection = seconds_of(budget), connected(target, remote_python, benchmark_model, ssh_config)
     if quantize not in ("float32", "int8"):
-        raise InputError(f"--quantize {quantize}: passes are tuned for float32 or int8")
+        raise InputError(f"--quantize {quantize}: choose float32 or int8, which passes are tuned for")
     if output is not None:
         check(output, "float32", None, None, None, 1, force)
     with progress(f"build {model}", shown=not quiet):

@@ -144,7 +144,9 @@ def resnet(
     choose("variant", variant, ("torch", "keras"))
     row, as_keras = VARIANTS[network], variant == "keras"
     if as_keras and (row.unit == "basic" or row.width > 1):
-        raise InputError(f"variant='keras': keras.applications has ResNet50, 101 and 152 and their V2, no {network}")
+        raise InputError(
+            f"variant='keras': keras.applications has ResNet50, 101 and 152 and their V2, no {network}; drop variant"
+        )
     kit, order = Kit(norm, activation, padding), order_of(residual or row.residual)
     if as_keras:
         kit = replace(kit, epsilon=1.001e-5, momentum=0.99)

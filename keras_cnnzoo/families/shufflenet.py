@@ -53,7 +53,8 @@ def ShuffleNetV1(
 
     Args:
         groups: of the 1x1 convolutions, 1, 2, 3, 4 or 8; more groups buy more channels.
-        width: multiplies every channel count; the paper's are 0.25, 0.5, 1.0, 1.5 and 2.0.
+        width: multiplies every channel count; the paper's are 0.25, 0.5, 1.0, 1.5 and 2.0, of which 2 and 4 groups take
+            1.0 and 2.0 only: the channels of the others do not divide.
         shuffle: channels move between groups; False is the paper's ablation (table 3).
         small_input: for images of 32 to 64 pixels: the stem does not subsample (strides 1, 2, 4, 8).
         se_ratio: reduction of a squeeze-and-excitation gate on each unit's branch, e.g. 16; None for no gate.
@@ -98,7 +99,10 @@ def channels(groups: int, width: float) -> tuple[int, tuple[int, ...]]:
     stem = -(-stem // groups) * groups
     widths = tuple(int(FILTERS[groups] * width) << stage for stage in range(len(DEPTHS)))
     if not stem or any(filters % groups or filters // BOTTLENECK % groups for filters in widths):
-        raise InputError(f"width={width!r}: {widths} channels and their quarters do not divide into groups={groups}")
+        raise InputError(
+            f"width={width!r}: {widths} channels and their quarters do not divide into groups={groups}; choose another "
+            "width, or other groups"
+        )
     return stem, widths
 
 

@@ -75,7 +75,9 @@ def mirrored(devices: int) -> Any:
         raise InputError(f"devices={devices}: several devices are TensorFlow's here; set KERAS_BACKEND=tensorflow")
     found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if devices > len(found):
-        raise InputError(f"devices={devices}: this host has {len(found)} of {found[0].device_type}")
+        raise InputError(
+            f"devices={devices}: this host has {len(found)} of {found[0].device_type}; give at most so many"
+        )
     return tf.distribute.MirroredStrategy([device.name for device in found[:devices]])
 
 

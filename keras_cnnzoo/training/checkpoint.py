@@ -73,7 +73,10 @@ class Checkpoint:
                 identity, progress = json.loads(said["identity"]), json.loads(said["progress"])
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
         except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise InputError(f"{self.path}: truncated, or no checkpoint of a training run ({error!r})") from error
+            raise InputError(
+                f"{self.path}: truncated, or no checkpoint of a training run ({error!r}); choose another --out, or "
+                "--force to start anew"
+            ) from error
         self._require_same(identity)
         variables = self._variables()
         if {name: tuple(v.shape) for name, v in variables.items()} != {name: v.shape for name, v in state.items()}:

@@ -182,7 +182,7 @@ def _first_of(hosts: int, coordinator: str | None, process: int | None) -> bool:
 
 def _require(precision: str, export: str | None) -> None:
     if precision not in ("float32", "mixed_bfloat16", "mixed_float16"):
-        raise InputError(f"--precision {precision}: float32, mixed_bfloat16 or mixed_float16")
+        raise InputError(f"--precision {precision}: choose float32, mixed_bfloat16 or mixed_float16")
     if export not in (None, "float32", "float16", "dynamic", "int8"):
         raise InputError(f"--export {export}: float32, float16, dynamic or int8; `cnnzoo-export` has the other schemes")
 

@@ -74,7 +74,9 @@ class TensorBoard:
             yield
         except self.tf.errors.OpError as error:
             reason = FULL if FULL in error.message else error.message.splitlines()[0][:200]
-            raise InputError(f"{self.folder}: could not be written ({reason})") from error
+            raise InputError(
+                f"{self.folder}: could not be written ({reason}); make room there, or choose another folder"
+            ) from error
 
 
 def to_svg(history: Sequence[Row], title: str) -> str:

@@ -168,7 +168,7 @@ def fault_of(picture: str | bytes) -> str | None:
 
 def _limited(source: Source, count: int, seed: int) -> Source:
     if count < 1:
-        raise InputError(f"limit {count}: 1 picture or more")
+        raise InputError(f"limit {count}: expected 1 picture or more")
     if isinstance(source, Records):
         held = max(1, int(np.searchsorted(np.cumsum(source.counts), count, side="right")))
         return Records(source.files[:held], source.counts[:held])

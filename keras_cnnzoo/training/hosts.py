@@ -29,7 +29,10 @@ def join(hosts: int, coordinator: str | None = None, process: int | None = None)
         jax.distributed.initialize(coordinator, hosts, process)
     except (ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"hosts={hosts}, coordinator={coordinator}, process={process}: {reason}") from error
+        raise InputError(
+            f"hosts={hosts}, coordinator={coordinator}, process={process}: {reason}; start all of them, with the same "
+            "--coordinator HOST:PORT and each with a --process-id of its own"
+        ) from error
     if jax.local_device_count() != 1 or jax.process_count() != hosts:
         raise InputError(
             f"this process has {jax.local_device_count()} devices, and is one of {jax.process_count()}, not {hosts}; "

@@ -40,7 +40,9 @@ def _idx(path: Path) -> np.ndarray:
         shape = np.frombuffer(content, ">u4", rank, 4)
         return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
     except (OSError, EOFError, ValueError, IndexError) as error:
-        raise InputError(f"{path}: truncated, or no idx file ({error})") from error
+        raise InputError(
+            f"{path}: truncated, or no idx file ({error}); install Debian's dataset-fashion-mnist anew"
+        ) from error
 
 
 def cifar10() -> Data:
@@ -68,7 +70,10 @@ def _downloaded(load: Callable, title: str) -> tuple:
         with contextlib.redirect_stdout(io.StringIO()):
             return load()
     except Exception as error:  # keras re-raises whatever the download raised as a bare Exception
-        raise InputError(f"{title} is neither in Keras' cache nor to be downloaded ({error})") from error
+        raise InputError(
+            f"{title} is neither in Keras' cache nor to be downloaded ({error}); try again with a network, or copy "
+            "~/.keras/datasets from another machine"
+        ) from error
 
 
 NAMED: dict[str, Callable[[], Data | Whole]] = {"fashion_mnist": fashion_mnist, "cifar10": cifar10, "digits": digits}

@@ -88,9 +88,11 @@ class Recipe:
         for key, (holds, limits) in LIMITS.items():
             value = getattr(self, key)
             if not (math.isfinite(value) and holds(value)):
-                raise InputError(f"recipe {self.name}: {key}={value}: {limits}")
+                raise InputError(f"recipe {self.name}: {key}={value}: expected {limits}")
         if any(not 0 < share < 1 for share in self.milestones):
-            raise InputError(f"recipe {self.name}: milestones={self.milestones}: shares of the run, between 0 and 1")
+            raise InputError(
+                f"recipe {self.name}: milestones={self.milestones}: expected shares of the run, between 0 and 1"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as JSON knows it."""
@@ -124,9 +126,9 @@ LIMITS: dict[str, tuple[Any, str]] = {
     "label_smoothing": SHARE,
     "ema": SHARE,
     "shift": SHARE,
-    "area": ((lambda value: 0 < value <= 1), "above 0, at most 1"),
-    "magnitude": ((lambda value: 0 <= value <= 1), "from 0 to 1"),
-    "decay": ((lambda value: 0 < value <= 1), "above 0, at most 1"),
+    "area": ((lambda value: 0 < value <= 1), "a number above 0, at most 1"),
+    "magnitude": ((lambda value: 0 <= value <= 1), "a number from 0 to 1"),
+    "decay": ((lambda value: 0 < value <= 1), "a number above 0, at most 1"),
 } | {key: _at_least(0) for key in ("weight_decay", "warmup", "clip", "rand_augment", "mixup", "cutmix", "unfreeze")}
 COUNTED = ("warmup", "unfreeze")  # in epochs
 FIELDS = {field.name for field in fields(Recipe)} - {"name", "paper"}
@@ -154,7 +156,9 @@ def recipe(name: str | Path) -> Recipe:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: not a readable TOML file ({error})") from error
+        raise InputError(
+            f"{path}: not a readable TOML file ({error}); mend it, or give {', '.join(list_recipes())}"
+        ) from error
     return _recipe(path.stem, table)
 
 

@@ -47,7 +47,7 @@ def write_shards(
             data that are TFRecords already.
     """
     if per_shard < 1:
-        raise InputError(f"per_shard={per_shard}: 1 picture or more")
+        raise InputError(f"per_shard={per_shard}: expected 1 picture or more")
     _require_encodable(data)
     index = _cleared(Path(folder), force)
     parts = {
@@ -62,7 +62,7 @@ def _require_encodable(data: Data) -> None:
     if data.shape[2] not in (1, 3):
         raise InputError(f"{data.name}: pictures of {data.shape[2]} channels; shards hold those of 1 or 3")
     if any(isinstance(source, Records) for source in (data.train, data.test)):
-        raise InputError(f"{data.name}: the data are TFRecords already")
+        raise InputError(f"{data.name}: the data are TFRecords already; train on them, or give what they were made of")
 
 
 def _cleared(folder: Path, force: bool) -> Path:
@@ -152,10 +152,10 @@ def read_shards(folder: str | os.PathLike[str], size: int | None, channels: int)
         classes, name = tuple(map(str, found["classes"])), str(found["name"])
         height, width, depth = map(int, found.get("shape", (224, 224, 3)))  # which older files lack
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{index}: not written by `cnnzoo shard` ({error!r})") from error
+        raise InputError(f"{index}: not written by `cnnzoo shard` ({error!r}); write it again by that") from error
     if strange := next((n for part in ("train", "test") for n in found[part] if n != Path(n).name), None):
         raise InputError(f"{index}: names {strange!r}, a place outside of its folder; it is not opened")
     missing = next((file for file in train.files + test.files if not Path(file).is_file()), None)
     if missing is not None:
-        raise InputError(f"{missing}: missing, though {index} names it")
+        raise InputError(f"{missing}: missing, though {index} names it; copy it there, or run `cnnzoo shard` again")
     return Data(train, test, classes, (size or height, size or width, min(depth, channels)), name)

@@ -44,7 +44,7 @@ def dataset(
         InputError: no such data, nothing readable in it, fewer than two classes, or labels out of range.
     """
     if channels not in (1, 3):
-        raise InputError(f"channels={channels}: pictures are read with 1 or 3")
+        raise InputError(f"channels={channels}: expected 1 or 3")
     found = _found(str(source), size, channels)
     if test is not None:
         data = _tested_on(found, _found(str(test), size, found.shape[2]))
@@ -88,7 +88,7 @@ def _check(data: Data) -> None:
         if isinstance(source, Records):
             continue
         if not len(source):
-            raise InputError(f"{data.name}: no {part} images")
+            raise InputError(f"{data.name}: no {part} images; give at least one")
         low, high = int(source.labels.min()), int(source.labels.max())
         if low < 0 or high >= len(data.classes):
             raise InputError(
@@ -109,7 +109,7 @@ def _npz(path: Path) -> Whole:
             jpeg = {"bytes", "offsets", "labels"} <= set(file.files)
             found = {key: file[key] for key in ("bytes", "offsets", "labels", "classes") if jpeg and key in file.files}
     except UNREADABLE as error:
-        raise InputError(f"{path}: not a readable .npz file ({error})") from error
+        raise InputError(f"{path}: not a readable .npz file ({error}); write it again by numpy.savez") from error
     if jpeg:
         return _jpeg_npz(path, found)
     images = read_images(path, None)
@@ -126,13 +126,18 @@ def _jpeg_npz(path: Path, found: dict[str, np.ndarray]) -> Whole:
             raise InputError(f"{path}: `{key}` are {found[key].dtype} {found[key].shape}; expected a row of integers")
     content, offsets, labels = found["bytes"].tobytes(), found["offsets"], found["labels"].astype(np.int64)
     if not len(labels) or len(offsets) != len(labels) + 1 or offsets[-1] > len(content):
-        raise InputError(f"{path}: `offsets` must be one more than the {len(labels)} labels, and end within `bytes`")
+        raise InputError(
+            f"{path}: {len(offsets)} `offsets` into {len(content)} `bytes`; expected one more than the {len(labels)} "
+            "labels, and the last within `bytes`"
+        )
     encoded = tuple(content[a:b] for a, b in pairwise(offsets))
     try:
         with Image.open(io.BytesIO(encoded[0])) as first:
             shape = first.height, first.width, 1 if first.mode == "L" else 3
     except UNDECODABLE as error:
-        raise InputError(f"{path}: its first picture cannot be decoded ({error})") from error
+        raise InputError(
+            f"{path}: its first picture cannot be decoded ({error}); expected whole JPEG or PNG files as `bytes`"
+        ) from error
     classes = tuple(map(str, found["classes"])) if "classes" in found else _of(labels)
     return Whole(Pictures(encoded, labels), classes, shape, path.name)
 
@@ -161,10 +166,13 @@ def _by_class(path: Path) -> tuple[Pictures, tuple[str, ...], int]:
     """Pictures of a folder with one folder a class, the classes' names, and how many files are no pictures."""
     found, classes = files_by_class(path)
     if not found:
-        raise InputError(f"{path}: needs pictures in two folders or more, one a class ({', '.join(sorted(SUFFIXES))})")
+        raise InputError(
+            f"{path}: no pictures by class; expected pictures in two folders or more, one a class "
+            f"({', '.join(sorted(SUFFIXES))})"
+        )
     readable = [(str(file), label) for file, label in found if _is_picture(file)]
     if not readable:
-        raise InputError(f"{path}: none of its {len(found)} pictures can be read")
+        raise InputError(f"{path}: none of its {len(found)} pictures can be read; fetch them again, or give others")
     files, labels = zip(*readable, strict=True)
     return Pictures(files, np.array(labels, np.int64)), classes, len(found) - len(readable)
 
@@ -192,7 +200,9 @@ def _of_size(data: Data, size: int | None) -> Data:
 def _scaled(arrays: Arrays, shape: tuple[int, int, int], name: str) -> Arrays:
     height, width, channels = shape
     if arrays.pixels.shape[3] != channels:
-        raise InputError(f"{name}: images of {arrays.pixels.shape[3]} channels beside others of {channels}")
+        raise InputError(
+            f"{name}: images of {arrays.pixels.shape[3]} channels beside others of {channels}; give both alike"
+        )
     if arrays.pixels.shape[1:3] == (height, width):
         return arrays
     resized = np.empty((len(arrays), *shape), np.uint8)

@@ -65,7 +65,10 @@ def _fetch_alone(row: Checkpoint, path: Path, step: Step) -> None:
     expected = told if row.hash == SERVER else row.hash
     if expected is None:
         part.unlink(missing_ok=True)
-        raise InputError(f"{row.url}: the server does not say its hash, so the file cannot be trusted")
+        raise InputError(
+            f"{row.url}: the server does not say its hash, so the file cannot be trusted; set other CNNZOO_MIRRORS, or "
+            f"fetch it to {path}{_vouching(row, path)}"
+        )
     _require_hash(part, expected, row)
     if row.hash == SERVER:
         _sidecar(path).write_text(expected)

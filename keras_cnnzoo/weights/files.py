@@ -39,18 +39,20 @@ def read_state(path: str | PathLike[str]) -> State:
     path = Path(path)
     reader = next((read for suffix, read in READERS.items() if path.name.endswith(suffix)), None)
     if reader is None:
-        raise InputError(f"{path}: weights are read from {', '.join(READERS)}")
+        raise InputError(f"{path}: weights are read from {', '.join(READERS)}; give one of these")
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: no such file; name one that is there (`cnnzoo weights list` shows published ones)")
     try:
         state = reader(path)
     except InputError:
         raise
     except BROKEN as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: truncated, or not a {path.suffix} file of weights ({reason})") from error
+        raise InputError(
+            f"{path}: truncated, or not a {path.suffix} file of weights ({reason}); write or fetch it again"
+        ) from error
     if not state:
-        raise InputError(f"{path}: holds no weights")
+        raise InputError(f"{path}: holds no weights; save the network's again")
     return state
 
 

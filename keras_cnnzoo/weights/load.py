@@ -30,6 +30,7 @@ class Adapted(UserWarning):
 
 
 SHOWN = 6  # names an error lists of each kind
+SAME = "build the network that the file is of, with the options that it was saved with"
 
 
 def load_weights(
@@ -108,7 +109,7 @@ def save_weights(
 def require_place(path: str | PathLike[str], *, preprocess: str | None = None, force: bool = True) -> None:
     """Raises InputError where weights, and what --preprocess says, could not be written; ask before long work."""
     if not str(path).endswith((".safetensors", ".npz")):
-        raise InputError(f"{path}: weights are written as .safetensors or .npz")
+        raise InputError(f"{path}: weights are written as .safetensors or .npz; name it so")
     if preprocess is not None and str(path).endswith(".npz"):
         raise InputError(f"{path}: an .npz file keeps no --preprocess {preprocess}; write a .safetensors file")
     refuse_overwrite(path, force=force)
@@ -158,7 +159,7 @@ def preprocessing_of(path: str | PathLike[str], network: str | None = None) -> P
         with safe_open(path, "numpy") as file:
             spec = (file.metadata() or {}).get("preprocessing")
     except SafetensorError as error:
-        raise InputError(f"{path}: truncated, or not a .safetensors file ({error})") from error
+        raise InputError(f"{path}: truncated, or not a .safetensors file ({error}); write or fetch it again") from error
     return None if spec is None else Preprocessing.from_dict(json.loads(spec))
 
 
@@ -257,25 +258,25 @@ def _require_match(state: State, variables: dict[str, tuple[int, ...]], path: An
     faults = {"missing": missing, "unexpected": unexpected, "of the wrong shape": shapes}
     listed = [f"{len(names)} {kind}: {_listed(names)}" for kind, names in faults.items() if names]
     if listed:
-        hint = _as_trained(path) or ("" if missing or unexpected else _way_out(state, variables, classifiers))
-        raise InputError(f"{path} does not fit the model: {'; '.join(listed)}{hint}")
+        hint = _as_trained(path) or (SAME if missing or unexpected else _way_out(state, variables, classifiers))
+        raise InputError(f"{path} does not fit the model: {'; '.join(listed)}; {hint}")
 
 
 def _as_trained(path: Any) -> str:
     """How to build what a file of the package was trained as."""
     call = next((f"create({row.network!r}, weights={row.data!r})" for row in all_bundled() if row.path == path), None)
-    return f"; keras_cnnzoo.{call} builds the network that was trained" if call else ""
+    return f"keras_cnnzoo.{call} builds the network that was trained" if call else ""
 
 
 def _way_out(state: State, variables: dict[str, tuple[int, ...]], classifiers: Sequence[str]) -> str:
     """What differing shapes call for: the input size for a dense kernel's rows, the class count for classifiers."""
     pairs = {name: (state[name].shape, shape) for name, shape in variables.items() if state[name].shape != shape}
     if any(len(a) == len(b) == 2 and a[0] != b[0] and a[1] == b[1] for a, b in pairs.values()):
-        return "; pass the file's input_shape=...: a dense layer reads the whole map"
+        return "pass the file's input_shape=...: a dense layer reads the whole map"
     answers = {*classifiers} or {[*variables][-1].rpartition("/")[0]}
     if {name.rpartition("/")[0] for name in pairs} <= answers:
-        return "; pass classes=... for another class count"
-    return "; the file is of another form of the network: see the builder's small_input, width, variant"
+        return "pass classes=... for another class count"
+    return "the file is of another form of the network: see the builder's small_input, width, variant"
 
 
 def _listed(names: list[str]) -> str:

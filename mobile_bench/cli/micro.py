@@ -44,7 +44,7 @@ def micro(
     from ..micro import check_micro, write_inside
 
     if inside is not None and len(files) != 1:
-        raise InputError(f"--inside {inside}: it takes one file, not {len(files)}")
+        raise InputError(f"--inside {inside}: it takes one file, not {len(files)}; name one alone")
     limits = {"arena": size("--arena", arena), "flash": size("--flash", flash)}
     if inside is not None:
         files = [write_inside(files[0], inside, force=force)]

@@ -46,7 +46,7 @@ def read_json(path: str | PathLike[str]) -> dict[str, Any]:
     try:
         found = json.loads(Path(path).read_text(), parse_constant=_refuse)
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a readable report ({error})") from error
+        raise InputError(f"{path}: not a readable report ({error}); measure again with --json") from error
     version = found.get("schema_version") if isinstance(found, dict) else None
     if version != SCHEMA:
         raise InputError(
@@ -56,7 +56,9 @@ def read_json(path: str | PathLike[str]) -> dict[str, Any]:
         jsonschema.validate(found, schema())
     except jsonschema.ValidationError as error:
         place = ".".join(map(str, error.absolute_path)) or "the document"
-        raise InputError(f"{path}: {place} is not valid ({' '.join(error.message.split())[:160]})") from error
+        raise InputError(
+            f"{path}: {place} is not valid ({' '.join(error.message.split())[:160]}); measure again with --json"
+        ) from error
     document: dict[str, Any] = found
     return document
 

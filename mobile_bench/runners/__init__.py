@@ -177,10 +177,15 @@ def check(configuration: Configuration) -> None:
         raise InputError(f"--runner {configuration.runner}: there is none of that name; give {', '.join(RUNNERS)}")
     path = configuration.artifact
     if path.suffix not in kind.suffixes:
-        raise InputError(f"{path}: the runner {configuration.runner} takes {', '.join(kind.suffixes)} files")
+        raise InputError(
+            f"{path}: the runner {configuration.runner} takes {', '.join(kind.suffixes)} files; name another --runner"
+        )
     unknown = set(configuration.options) - set(kind.options)
     if unknown:
-        raise InputError(f"the runner {configuration.runner} has no option {', '.join(sorted(unknown))}")
+        raise InputError(
+            f"the runner {configuration.runner} has no option {', '.join(sorted(unknown))}; it has "
+            f"{', '.join(kind.options) or 'none'}"
+        )
     package = kind.package and kind.package.split(".")[0]
     if package is not None and find_spec(package) is None:
         raise InputError(f"the runner {configuration.runner} needs {package}, which is not there; {kind.install}")

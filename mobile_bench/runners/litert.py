@@ -86,7 +86,9 @@ class LiteRTRunner(InProcess):
         from .litert_profile import profile
 
         if not self.xnnpack or self.delegate is not None:
-            raise InputError("LiteRT's profiler is reached with XNNPACK only")
+            raise InputError(
+                "LiteRT's profiler is reached with XNNPACK only; measure with --xnnpack on and no --delegate"
+            )
         outputs = [_tensor(detail) for detail in self.interpreter.get_output_details()]
         with _native_log_discarded():
             return profile(Path(self.path), self.inputs, outputs, runs)
@@ -100,13 +102,14 @@ def _delegate(path: str) -> Any:
     from ai_edge_litert.interpreter import load_delegate
 
     if "/" in path and not os.access(path, os.R_OK):
-        raise InputError(f"--delegate {path}: there is no such file that can be read")
+        raise InputError(f"--delegate {path}: there is no such file that can be read; name a shared library")
     try:
         return load_delegate(path)
     except (OSError, ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            f"--delegate {path}: it is not a LiteRT delegate that can be loaded here ({reason})"
+            f"--delegate {path}: it is not a LiteRT delegate that can be loaded here ({reason}); name one built for "
+            "this machine"
         ) from error
 
 

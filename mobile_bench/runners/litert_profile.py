@@ -154,5 +154,8 @@ def _library() -> Path:
     found = package_version("ai-edge-litert") or "unknown"
     spec = find_spec("ai_edge_litert")
     if not found.startswith(RELEASE) or spec is None or spec.origin is None:
-        raise InputError(f"--profile: it knows ai-edge-litert {RELEASE}x only, this is {found}")
+        raise InputError(
+            f"--profile: it knows ai-edge-litert {RELEASE}x only, this is {found}; pip install "
+            f"ai-edge-litert=={RELEASE}*"
+        )
     return Path(spec.origin).parent / "libLiteRt.so"

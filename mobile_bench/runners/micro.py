@@ -64,7 +64,7 @@ class MicroRunner:
         if has_data_behind(self.path):
             raise InputError(f"{path}: {BEHIND}")
         if threads != 1:
-            raise InputError(f"{threads} threads: TFLite-Micro has one")
+            raise InputError(f"{threads} threads: TFLite-Micro has one; measure it with --threads 1")
         self.inputs = self.graph.inputs
         self._set = random_inputs(self.inputs, seed)
         self.last: Run | None = None

@@ -142,7 +142,7 @@ def _provider(name: str) -> str:
     for provider in known:
         if name.lower() in (provider.lower(), provider.lower().removesuffix("executionprovider")):
             return provider
-    raise InputError(f"--provider {name}: this ONNX Runtime has {', '.join(known)}")
+    raise InputError(f"--provider {name}: this ONNX Runtime has {', '.join(known)}; name one of these")
 
 
 def _operators(path: Path) -> dict[str, int]:

@@ -60,7 +60,9 @@ class Adb:
         answer = client(argv, name=self.address, seconds=PUSH_SECONDS)
         if answer.returncode != 0:
             why = short((answer.errors or answer.output)[-200:])
-            raise InputError(f"{self.address}: {source.name} could not be written there ({why})")
+            raise InputError(
+                f"{self.address}: {source.name} could not be written there ({why}); make room in {self.temporary}"
+            )
 
     def complaint(self, errors: str) -> str:
         return f"the device is gone ({short(errors[-200:]) or 'adb gives no reason'})"
@@ -70,7 +72,7 @@ class Adb:
         states = dict(re.findall(r"^(\S+)\t(.+?)\s*$", listed.output, re.MULTILINE))
         state = states.get(self.serial)
         if listed.returncode != 0:
-            raise InputError(f"{self.address}: adb does not run ({short(listed.errors[-200:])})")
+            raise InputError(f"{self.address}: adb does not run ({short(listed.errors[-200:])}); try adb devices")
         if state is None:
             known = ", ".join(f"{serial} ({state})" for serial, state in states.items()) or "none"
             connect = f"; a device over the network comes by adb connect {self.serial}" if ":" in self.serial else ""

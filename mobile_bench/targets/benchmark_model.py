@@ -126,7 +126,7 @@ def _open(
     yield Probed(index, cost, asdict(description))
     if order.profile:
         yield Profiled(
-            index, (), f"{configuration.artifact}: no profile by operator; benchmark_model is asked for none"
+            index, (), f"{configuration.artifact}: no profile by operator: benchmark_model is asked for none"
         )
     yield Warmed(index, FIRST_CALLS, True)
 

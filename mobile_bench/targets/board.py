@@ -119,7 +119,9 @@ def _looked(line: str, shell: Shell) -> tuple[tuple[int, int], str, dict[str, st
             raise ValueError("not as expected")
         return (major, minor), short(str(machine), 40), {short(str(k)): short(str(v)) for k, v in errors.items()}
     except (ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"{shell.address}: its Python answers nonsense ({short(line, 60)})") from error
+        raise InputError(
+            f"{shell.address}: its Python answers nonsense ({short(line, 60)}); name another by --remote-python"
+        ) from error
 
 
 def _install(shell: Shell, python: str, folder: str, packages: list[str]) -> str:
@@ -133,7 +135,10 @@ def _install(shell: Shell, python: str, folder: str, packages: list[str]) -> str
     if answer.returncode != 0:
         lines = [line for line in (answer.errors + answer.output).splitlines() if line.strip()] or ["no reason given"]
         told = next((line for line in lines if "error" in line.lower()), lines[-1])
-        raise InputError(f"{shell.address}: {', '.join(names)} could not be installed there ({short(told)})")
+        raise InputError(
+            f"{shell.address}: {', '.join(names)} could not be installed there ({short(told)}); install them there "
+            "yourself, or name another Python by --remote-python"
+        )
     return inside
 
 
@@ -201,7 +206,7 @@ def _decoded(shell: Shell, line: str, configurations: int) -> Event:
     try:
         return decode(line, configurations)
     except InputError as error:
-        raise InputError(f"{shell.address}: it says what is {short(str(error), 400)}") from error
+        raise InputError(f"{shell.address}: it says what is {short(str(error), 400)}; measure it again") from error
 
 
 def _named(event: Event, names: dict[str, str]) -> Event:

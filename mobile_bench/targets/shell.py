@@ -142,7 +142,10 @@ def temporary_folder(shell: Shell) -> Iterator[str]:
     made = ask(shell, f"d=$(mktemp -d {shlex.quote(shell.temporary)}/cnnzoo.XXXXXXXX) && echo {marker} $d")
     path = re.search(rf"{marker} ({FOLDER_NAME.pattern})\s*$", made.output, re.MULTILINE)
     if path is None:
-        raise InputError(f"{shell.address}: no folder could be made in {shell.temporary} ({_last(made)})")
+        raise InputError(
+            f"{shell.address}: no folder could be made in {shell.temporary} ({_last(made)}); make room there, or see "
+            "to its rights"
+        )
     try:
         yield path[1]
     finally:

@@ -68,7 +68,10 @@ class Ssh:
         """Through `cat`: neither scp nor sftp has to be there (dropbear has none)."""
         answer = ask(self, f"cat > {shlex.quote(path)}", source=source, seconds=PUSH_SECONDS)
         if answer.returncode != 0:
-            raise InputError(f"{self.address}: {source.name} could not be written there ({short(answer.errors)})")
+            raise InputError(
+                f"{self.address}: {source.name} could not be written there ({short(answer.errors)}); make room in "
+                f"{self.temporary}"
+            )
 
     def complaint(self, errors: str) -> str:
         for pattern, reason in REASONS.items():

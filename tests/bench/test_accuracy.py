@@ -149,7 +149,7 @@ def test_a_file_that_crashes_its_runtime_is_a_sentence(make_model: Callable[...,
     crash = make_model("crash.tflite", middle="SPLIT")
     card = {"schema_version": CARD_SCHEMA, "preprocessing": ARTIFACT.preprocessing.to_dict()}  # type: ignore[union-attr]
     crash.with_name(crash.name + ".json").write_text(json.dumps(card))
-    with pytest.raises(InputError, match=r"crash\.tflite: no accuracy; litert did not survive the pictures"):
+    with pytest.raises(InputError, match=r"crash\.tflite: no accuracy: litert did not survive the pictures"):
         accuracy(Configuration(crash, "litert"), pictures)
 
 

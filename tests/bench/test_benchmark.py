@@ -135,7 +135,7 @@ def test_the_time_of_each_operator_is_taken_where_it_is_asked_for(model: Path) -
     assert sum(layer.microseconds for layer in measurement.layers) > 0
     assert any("Conv" in layer.type for layer in measurement.layers)
     report = benchmark([model], runs=5, profile=True, options={"xnnpack": [False]})
-    assert any("no profile by operator; LiteRT's profiler is reached with XNNPACK only" in w for w in report.warnings)
+    assert any("no profile by operator: LiteRT's profiler is reached with XNNPACK only" in w for w in report.warnings)
 
 
 @pytest.mark.parametrize("wrong", [{"runs": 0}, {"block": 3}, {"threads": ()}, {"threads": (1, 0)}, {"seed": -1}])

@@ -293,4 +293,4 @@ def test_what_benchmark_model_cannot_do_is_said(tmp_path: Path, order: Order, pr
     events = by_benchmark_model(tmp_path, replace(order, profile=True), program)
     (profiled,) = (event for event in events if isinstance(event, Profiled))
     assert profiled.missing is not None
-    assert profiled.missing.endswith("no profile by operator; benchmark_model is asked for none")
+    assert profiled.missing.endswith("no profile by operator: benchmark_model is asked for none")

@@ -207,7 +207,7 @@ def test_what_shards_cannot_hold_is_said(folder: Path, tmp_path: Path) -> None:
 
 
 def test_pictures_have_one_or_three_channels(folder: Path) -> None:
-    with pytest.raises(InputError, match="channels=2: pictures are read with 1 or 3"):
+    with pytest.raises(InputError, match="channels=2: expected 1 or 3"):
         dataset(folder, channels=2)
 
 

@@ -48,7 +48,7 @@ def test_fewer_epochs_shorten_what_is_counted_in_epochs_unless_that_is_given() -
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("epochs = 0", "epochs=0: 1 or more"),
+        ("epochs = 0", "epochs=0: expected 1 or more"),
         ("learning_rate = -1.0", "a number above 0"),
         ("ema = 1.0", "at least 0, less than 1"),
         ('optimizer = "lion"', "one of sgd, adamw"),

@@ -122,7 +122,7 @@ def test_features_have_the_strides_and_channels_that_info_lists(name: str) -> No
         ({"activation": "swoosh"}, "activation='swoosh'"),
         ({"activation": "glu"}, "activation='glu'"),
         ({"padding": "valid"}, "padding='valid'"),
-        ({"input_shape": (4, 4, 3)}, "height and width must be at least"),
+        ({"input_shape": (4, 4, 3)}, "expected a height and a width of at least"),
         ({"input_shape": (64, 64)}, "expected (height, width, channels)"),
         ({"input_shape": 96}, "input_shape=96: expected (height, width, channels)"),
         ({"speed": 11}, "has no option 'speed'"),
