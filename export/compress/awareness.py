@@ -71,7 +71,7 @@ def with_quantization(bridged: Bridged, graph: Graph, images: np.ndarray, preser
     with quantize_scope(objects):
         annotated = tf_keras.models.clone_model(bridged.model, clone_function=annotate)
         model = quantize_apply(annotated, Scheme())
-    _start(model, bridged.model, images[:START])
+    _start(model, bridged.model, images[:: max(1, len(images) // START)][:START])  # of all classes, in whatever order
     return model
 
 

@@ -19,7 +19,7 @@ from ..lowering.passes import PASSES
 from ..schemes import Quantization, quantization
 from ..tflite import Origin, Phase, silent
 from .card import described
-from .emitter import emit, without_rule
+from .emitter import emit, missing_rules
 from .options import LAYOUTS, ONNX_BOUNDARIES, ONNX_SCHEMES, Form, Layout, OnnxBoundary, OnnxScheme
 from .parity import FLOAT16, FLOAT32, Parity, compare, images_of
 from .qdq import quantized
@@ -128,7 +128,7 @@ def to_onnx(
     graph = lowered.graph
     given = _given(graph, calibration)
     data = given if options.static else None
-    missing = sorted({node.op for node in without_rule(graph)})
+    missing = missing_rules(graph)
     options = resolved(options, data is not None, learned is not None, None if missing else graph)
     with phase("emit", None):
         whole = emit(graph, **form.to_dict()) if not missing else _by_tf2onnx(model, missing, form)

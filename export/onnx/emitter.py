@@ -24,6 +24,11 @@ def without_rule(graph: Graph) -> list[Node]:
     ]
 
 
+def missing_rules(graph: Graph) -> list[str]:
+    """The operations that cannot be written, each once."""
+    return sorted({node.op for node in without_rule(graph)})
+
+
 def emit(
     graph: Graph,
     *,

@@ -159,7 +159,19 @@ def run_lab(
     require()
     chosen, folder = lab.preset(preset), Path(out)
     with _alone(folder / lab.name):
-        return _run(lab, chosen, preset, source, folder, chosen.seeds if seeds is None else seeds, force, watch)
+        data = dataset(source, size=chosen.size).limited(chosen.images)
+        settings = chosen.settings() | _fewer(chosen, len(data.train))
+        identity = {"lab": lab.name, "preset": preset, "data": data.name, "pictures": data.fingerprint, **settings}
+        journal = Journal(folder / lab.name / "cells.jsonl", identity, force=force)
+        count = chosen.seeds if seeds is None else seeds
+        _fill(journal, lab, Setup(data, chosen, folder), count, watch)
+        rows = journal.rows(chosen.cells(), count)
+        verdicts = tuple(decide(claim, rows) for claim in lab.claims)
+        if preset == "quick":  # the code path: whatever its numbers say, they show nothing
+            verdicts = tuple(replace(verdict, word="not shown") for verdict in verdicts)
+        result = Result(lab, preset, settings, data.name, verdicts, rows, journal.seconds, journal.measured, folder)
+        _write(result, source, count)
+        return result
 
 
 @contextlib.contextmanager
@@ -179,37 +191,17 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _run(
-    lab: Lab,
-    chosen: Preset,
-    preset: str,
-    source: str | os.PathLike[str],
-    folder: Path,
-    count: int,
-    force: bool,
-    watch: Watch,
-) -> Result:
-    data = dataset(source, size=chosen.size).limited(chosen.images)
-    settings = chosen.settings() | _fewer(chosen, len(data.train))
-    identity = {"lab": lab.name, "preset": preset, "data": data.name, "pictures": data.fingerprint, **settings}
-    journal = Journal(folder / lab.name / "cells.jsonl", identity, force=force)
-    cells = chosen.cells()
-    waiting = [(cell, seed) for seed in range(count) for cell in cells]
+def _fill(journal: Journal, lab: Lab, setup: Setup, count: int, watch: Watch) -> None:
+    """Runs the cells that the journal lacks, all of one seed before the next seed's."""
+    waiting = [(cell, seed) for seed in range(count) for cell in setup.preset.cells()]
     for done, (cell, seed) in enumerate(waiting):
         watch(done, len(waiting))
         if journal.has(cell, seed):
             continue
         began, counter = time.monotonic(), _Counter(done, len(waiting), watch)
-        rows = list(lab.experiment(Setup(data, chosen, folder, counter.step), cell, seed))
+        rows = list(lab.experiment(replace(setup, step=counter.step), cell, seed))
         journal.add(cell, seed, rows, time.monotonic() - began)
     watch(len(waiting), len(waiting))
-    rows = journal.rows(cells, count)
-    verdicts = tuple(decide(claim, rows) for claim in lab.claims)
-    if preset == "quick":  # the code path: whatever its numbers say, they show nothing
-        verdicts = tuple(replace(verdict, word="not shown") for verdict in verdicts)
-    result = Result(lab, preset, settings, data.name, verdicts, rows, journal.seconds, journal.measured, folder)
-    _write(result, source, count)
-    return result
 
 
 def _fewer(preset: Preset, pictures: int) -> dict[str, str]:
