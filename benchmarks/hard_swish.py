@@ -45,8 +45,8 @@ def main(
 def _model(network: str, size: int, trained: str | None) -> Any:
     import keras
 
+    from keras_cnnzoo.by_name import create
     from keras_cnnzoo.export.sweep import calibrate, pictures
-    from keras_cnnzoo.registry import create
 
     if trained is not None:
         return create(network, weights=trained, classifier_activation=None)

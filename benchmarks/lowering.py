@@ -147,7 +147,7 @@ def _model(network: str) -> Any:
     """With logits and random weights."""
     import keras
 
-    from keras_cnnzoo.registry import create
+    from keras_cnnzoo.by_name import create
 
     keras.utils.set_random_seed(0)
     if network.startswith("keras.applications."):

@@ -26,8 +26,8 @@ def main(
     repeats: Annotated[int, typer.Option(help="Exports of each.")] = 5,
     images: Annotated[int, typer.Option(help="For the calibration of int8.")] = 100,
 ) -> None:
+    from keras_cnnzoo.by_name import create
     from keras_cnnzoo.export.calibration import Calibration
-    from keras_cnnzoo.registry import create
 
     data = Calibration.noise(images, (SIZE, SIZE, 3))
     models = {name: create(name, classifier_activation=None) for name in networks}

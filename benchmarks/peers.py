@@ -102,11 +102,11 @@ def _by_litert_torch(model: Any, scheme: str, calibration: np.ndarray) -> bytes:
 @app.command()
 def prepare(folder: Folder, only: Only = ALL, costs_of: str | None = None) -> None:
     """Our files from the same weights, and what both files hold."""
+    from keras_cnnzoo.by_name import create
     from keras_cnnzoo.export import to_tflite
     from keras_cnnzoo.export.contents import histogram, operators
     from keras_cnnzoo.export.interpreter import LiteRT
     from keras_cnnzoo.export.lowering.accuracy import sqnr
-    from keras_cnnzoo.registry import create
 
     images, costs_of = blurred_noise(3 * IMAGES, SHAPE), machine_of(costs_of)
     for name in only.split(","):

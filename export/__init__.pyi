@@ -6,8 +6,8 @@ from .deploy import lower as lower
 from .onnx.check import check_qdq as check_qdq
 from .onnx.conversion import to_onnx as to_onnx
 from .onnx.tensorrt import to_tensorrt as to_tensorrt
+from .origin import Origin as Origin
 from .schemes import Quantization as Quantization
-from .tflite import Origin as Origin
 from .tflite import to_tflite as to_tflite
 from .verify import Verification as Verification
 from .verify import verify as verify

@@ -15,7 +15,7 @@ from ..files import write
 if TYPE_CHECKING:
     from ..complexity import Complexity
     from .calibration import Calibration
-    from .tflite import Origin
+    from .origin import Origin
 
 SCHEMA_VERSION = 1
 TOOLS = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..options import typed_options
 from ..preprocessing import PRESETS, Preprocessing
-from .tflite import Origin, Trained
+from .origin import Origin, State
 
 if TYPE_CHECKING:
     import keras
@@ -94,7 +94,8 @@ def _from_applications(source: str, weights: str, settings: Sequence[str]) -> tu
 
 
 def _from_zoo(source: str, weights: str, settings: Sequence[str]) -> tuple["keras.Model", Origin]:
-    from ..registry import builder_of, create, info
+    from ..by_name import create
+    from ..registry import builder_of, info
     from ..weights import preprocessing_of
 
     variant = info(source)
@@ -115,5 +116,5 @@ def _built(build: Callable[..., Any], options: dict[str, Any]) -> "keras.Model":
         raise InputError(f"{build.__name__}: {str(error).splitlines()[0][:300]}") from error
 
 
-def _trained(weights: str) -> Trained:
+def _trained(weights: str) -> State:
     return "random" if weights == "random" else "trained"

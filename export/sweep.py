@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..by_name import create
 from ..files import write
-from ..registry import VARIANTS, create, info, list_models
+from ..registry import VARIANTS, info, list_models
 from .sweep_rows import LEAST_SQNR, Format, Row, lines, read
 
 if TYPE_CHECKING:

@@ -3,17 +3,16 @@
 import datetime
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..complexity import complexity
 from ..errors import InputError
 from ..files import refuse_overwrite, replacing
-from ..preprocessing import Preprocessing
 from .calibration import Calibration, Ranges, representative
 from .card import Card, artifact_facts, calibration_facts, card_path, model_facts, tool_versions
 from .contents import histogram, normalisations, operators, parse, quantization_of, require_integer, tensor_types
@@ -25,6 +24,7 @@ from .lowering.guard import Lowered, lower_under
 from .lowering.parity import Parity
 from .lowering.passes import choose
 from .metadata import expressible, with_metadata
+from .origin import UNKNOWN, Origin
 from .pipeline import Phase, in_scheme
 from .quantize import with_boundary
 from .schemes import Boundary, Quantization, Scheme, check_boundary, quantization
@@ -32,29 +32,6 @@ from .targets import on_target, place_of
 
 if TYPE_CHECKING:
     import keras
-
-Trained = Literal["trained", "random", "partly untrained", "unknown"]
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What the card says of where the model came from.
-
-    Args:
-        weights: "trained", "random", "partly untrained" or "unknown".
-        builder: the registry's name, or the file's or function's.
-        options: what the builder was called with.
-        preprocessing: what the network was trained on.
-        labels: the classes' names by index.
-        training: how compression-aware training made the weights (see `train_aware`).
-    """
-
-    weights: Trained = "unknown"
-    builder: str | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-    preprocessing: Preprocessing | None = None
-    labels: Sequence[str] | None = None
-    training: dict[str, Any] | None = None
 
 
 @contextmanager
@@ -77,7 +54,7 @@ def to_tflite(
     target: str | None = None,
     accuracy: Accuracy | None = None,
     learned: Ranges | None = None,
-    origin: Origin = Origin(),
+    origin: Origin = UNKNOWN,
     verification: Callable[[bytes], dict[str, Any]] | None = None,
     force: bool = False,
     phase: Phase = silent,

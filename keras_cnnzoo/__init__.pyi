@@ -1,3 +1,4 @@
+from .by_name import create as create
 from .complexity import Complexity as Complexity
 from .complexity import complexity as complexity
 from .errors import InputError as InputError
@@ -73,7 +74,6 @@ from .plain import to_plain_keras as to_plain_keras
 from .preprocessing import Preprocessing as Preprocessing
 from .preprocessing_layers import preprocessing_layers as preprocessing_layers
 from .registry import Variant as Variant
-from .registry import create as create
 from .registry import info as info
 from .registry import list_models as list_models
 from .weights import load_weights as load_weights

@@ -10,10 +10,11 @@ from rich.table import Table
 
 from .app import tune_cli
 from .app.lab import cli as lab
+from .by_name import create
 from .complexity import millions
 from .console import Settings, print_json, progress, run, terminal
 from .errors import InputError
-from .registry import builder_of, create, info, list_models
+from .registry import builder_of, info, list_models
 from .training import cli as training
 from .training.onednn import prefer_onednn
 from .weights.cli import app as weights

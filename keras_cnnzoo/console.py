@@ -62,7 +62,11 @@ def run(app: typer.Typer) -> None:
 
     `--debug` anywhere on the line (or CNNZOO_DEBUG=1) shows the traceback instead.
     """
-    run_apart_where_frameworks_die()
+    try:
+        run_apart_where_frameworks_die()
+    except InputError as death:
+        say_error(str(death))
+        sys.exit(BAD_INPUT)
     global quiet_line
     quiet_line = not {"--quiet", "-q"}.isdisjoint(sys.argv)
     debug = "--debug" in sys.argv or os.environ.get("CNNZOO_DEBUG") == "1"

@@ -1,19 +1,18 @@
 """Every network by its name: which function builds it, with which options, and what is known about it.
 
-The table is registry.toml. Reading it costs nothing: neither keras nor a family is imported until `create` builds.
+The table is registry.toml. Reading it costs nothing: neither keras nor a family is imported before a network is built.
 """
 
 import difflib
 import fnmatch
 import importlib
-import inspect
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from .errors import InputError, suggestion
+from .errors import InputError
 
 if TYPE_CHECKING:
     import keras
@@ -93,36 +92,6 @@ def builder_of(name: str) -> Callable[..., "keras.Model"]:
     """The public function that builds a network (its variant's options are not yet applied)."""
     variant = info(name)
     return getattr(importlib.import_module(f"{__package__}.families.{variant.module}"), variant.builder)
-
-
-def create(name: str, /, **options: Any) -> "keras.Model":
-    """Builds a network by name.
-
-    Args:
-        name: as in `list_models()`.
-        options: those of its builder, e.g. `weights`, `classes`, `input_shape`; a published checkpoint chooses the
-            `variant` that it needs, bundled weights the input shape, the classes and whatever else is theirs.
-
-    Raises:
-        InputError: no such network, no such option, or an argument out of its limits.
-    """
-    build = builder_of(name)
-    known = inspect.signature(build).parameters
-    unknown = [option for option in options if option not in known]
-    if unknown:
-        hint = suggestion(unknown[0], known)
-        raise InputError(f"{info(name).name} has no option {unknown[0]!r}; {hint}it takes {', '.join(known)}")
-    from .weights.bundled import DATA_SETS, bundled
-
-    if "variant" in known and "variant" not in options:
-        from .weights.catalogue import variant_of
-
-        if variant := variant_of(options.get("weights"), info(name).name):
-            options["variant"] = variant
-    own: dict[str, Any] = {}
-    if options.get("weights") in DATA_SETS:
-        own = bundled(options["weights"], info(name).name).defaults()
-    return build(**{"name": info(name).name, **info(name).options, **own, **options})
 
 
 def at_width(name: str, width: float) -> str:

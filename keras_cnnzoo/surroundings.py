@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .errors import InputError
+
 CHILD = "CNNZOO_CHILD"
 NO_MEMORY = "failed to map segment", "Cannot allocate memory", "can't start new thread", "OOM when allocating"
 
@@ -35,19 +37,21 @@ def run_apart_where_frameworks_die() -> None:
     """Ends this process with what a child of it came to, where a framework would abort without a word.
 
     TensorFlow aborts where /proc is not mounted, and often where memory is limited: commands that need no framework do
-    their work there all the same, and the death of another is said.
+    their work there all the same.
+
+    Raises:
+        InputError: the child died of it.
     """
-    peril = _peril()
-    if peril is None or CHILD in os.environ:
+    found = _peril()
+    if found is None or CHILD in os.environ:
         return
+    peril, cure = found
     code = _outcome([sys.executable, *sys.orig_argv[1:]])
     if -code in (signal.SIGINT, signal.SIGTERM):
         sys.exit(128 - code)
     if code < 0:
-        from .console import BAD_INPUT, say_error
-
-        say_error(f"{peril}, and a library that this command needs died of that ({signal.Signals(-code).name})")
-        sys.exit(BAD_INPUT)
+        death = f"a library that this command needs died of that ({signal.Signals(-code).name})"
+        raise InputError(f"{peril}, and {death}; {cure}")
     sys.exit(code)
 
 
@@ -59,13 +63,14 @@ def _outcome(command: list[str]) -> int:
     return child.wait()
 
 
-def _peril() -> str | None:
+def _peril() -> tuple[str, str] | None:
+    """What a framework may die of here, and its cure."""
     if sys.platform != "linux":
         return None
     if not Path("/proc/self").exists():
-        return "/proc is not mounted"
+        return "/proc is not mounted", "mount it"
     limit = _memory_limit()
-    return f"this process may take {limit / 1e9:.1f} GB of memory (ulimit -v)" if limit else None
+    return (f"this process may take {limit / 1e9:.1f} GB of memory (ulimit -v)", "raise that") if limit else None
 
 
 def _memory_limit() -> int | None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-signal.signal(signal.SIGINT, signal.default_int_handler)  # `pytest &` in a script ignores it, and so would what it starts
+signal.signal(signal.SIGINT, signal.default_int_handler)  # `pytest &` in a script ignores it: its children too
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 FLAGS = (

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from ...images import Images
     from ..calibration import Calibration
-    from ..tflite import Origin, Phase
+    from ..origin import Origin
+    from ..tflite import Phase
     from ..verify import Pictures
 
 

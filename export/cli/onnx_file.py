@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from ..calibration import Calibration
     from ..card import Card
     from ..onnx.tensorrt import Prepared
-    from ..tflite import Origin, Phase
+    from ..origin import Origin
+    from ..tflite import Phase
 
 
 def export_onnx(

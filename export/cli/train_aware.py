@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from ..calibration import Calibration
     from ..card import Card
     from ..compress.aware import Trained
-    from ..tflite import Origin, Phase
+    from ..origin import Origin
+    from ..tflite import Phase
 
 EXAMPLE = """
 **Examples**

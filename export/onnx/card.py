@@ -9,7 +9,7 @@ import onnx
 from ...complexity import complexity
 from ..card import Card, artifact_facts, model_facts, tool_versions
 from ..lowering.guard import Lowered
-from ..tflite import Origin
+from ..origin import Origin
 from .options import Layout
 
 if TYPE_CHECKING:

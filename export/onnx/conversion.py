@@ -16,8 +16,9 @@ from ..card import Card, calibration_facts, card_path
 from ..graph import Graph, from_keras
 from ..lowering.guard import Lowered, lower_under
 from ..lowering.passes import PASSES
+from ..origin import UNKNOWN, Origin
 from ..schemes import Quantization, quantization
-from ..tflite import Origin, Phase, silent
+from ..tflite import Phase, silent
 from .card import described
 from .emitter import emit, missing_rules
 from .options import LAYOUTS, ONNX_BOUNDARIES, ONNX_SCHEMES, Form, Layout, OnnxBoundary, OnnxScheme
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 OPSETS, OPSET = range(13, 22), 17  # 13: a scale per channel; 21: int4; 17: TensorRT 8.5, ONNX Runtime 1.12 and later
 INT4_OPSET = 21
 PARITY_IMAGES = 4
-UNKNOWN = Origin()
 WANTED = ("split-separable", "remove-identities", "recognise-shuffle", "separate-activations", "fold-batch-norm")
 
 

@@ -21,10 +21,11 @@ from ...errors import InputError
 from ...files import refuse_overwrite, write
 from ..calibration import Calibration
 from ..card import Card
+from ..origin import UNKNOWN, Origin
 from ..schemes import Quantization, quantization
-from ..tflite import Origin, Phase, silent
+from ..tflite import Phase, silent
 from .check import check_qdq
-from .conversion import OPSET, UNKNOWN, to_onnx
+from .conversion import OPSET, to_onnx
 from .options import OnnxBoundary, OnnxScheme
 
 if TYPE_CHECKING:

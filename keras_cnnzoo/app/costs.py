@@ -26,6 +26,7 @@ from typing import Annotated
 
 import typer
 
+from ..by_name import create
 from ..console import progress, run
 from ..errors import InputError
 from ..export.calibration import Calibration
@@ -39,7 +40,6 @@ from ..export.tflite import emitted
 from ..files import refuse_overwrite, write
 from ..mobile_bench import benchmark
 from ..mobile_bench.environment import environment
-from ..registry import create
 
 NETWORKS = (
     "shufflenet_v1",

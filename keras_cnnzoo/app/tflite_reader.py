@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..by_name import create
 from ..errors import InputError
 from ..export.card import Card, card_path
 from ..export.graph import Graph, Node, from_keras
 from ..export.lowering.activation import separate_activations
 from ..export.lowering.identity import remove_identities
 from ..preprocessing import Preprocessing
-from ..registry import builder_of, create, info
+from ..registry import builder_of, info
 from ..weights.load import assign
 from .tflite_steps import WEIGHTED, Classifier, Step, read_classifier, vector, windowed
 

@@ -22,8 +22,9 @@ from ..export.lowering.accuracy import SQNR_LOSS, sqnr
 from ..export.lowering.guard import Lowered, lower_under
 from ..export.lowering.parity import Parity
 from ..export.lowering.passes import NAMES, PASSES, Pass, choose
+from ..export.origin import Origin
 from ..export.schemes import Scheme
-from ..export.tflite import Origin, emitted, to_tflite
+from ..export.tflite import emitted, to_tflite
 from ..mobile_bench import Estimate, benchmark, verdict
 from ..mobile_bench.targets import Settings
 from ..mobile_bench.targets import target as target_at

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 import keras
 
-from .. import registry
+from ..by_name import create
 from ..errors import InputError
+from ..registry import builder_of
 from .data import Data
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
@@ -43,7 +44,7 @@ def network(
         InputError: no such network or option, or weights that do not fit.
     """
     chosen: dict[str, Any] = {"input_shape": data.shape, "classes": len(data.classes), "classifier_activation": None}
-    known = inspect.signature(registry.builder_of(name)).parameters
+    known = inspect.signature(builder_of(name)).parameters
     if "small_input" in known and max(data.shape[:2]) <= SMALL:
         chosen["small_input"] = True
     if weights is not None:
@@ -53,7 +54,7 @@ def network(
     keras.config.set_dtype_policy(precision)
     try:
         with mirrored(devices).scope() if devices > 1 else nullcontext():
-            model = registry.create(name, **(chosen | options))
+            model = create(name, **(chosen | options))
     finally:
         keras.config.set_dtype_policy(before)
     if options.get("classes", len(data.classes)) != len(data.classes):

@@ -78,9 +78,17 @@ class Records:
 
     def unreadable(self) -> str | None:
         """The first file that breaks off, or record whose picture cannot be decoded, in words."""
-        from .records import unreadable
+        import tensorflow as tf
 
-        return unreadable(self)
+        for file in self.files:
+            try:
+                for number, record in enumerate(tf.data.TFRecordDataset(file).as_numpy_iterator()):
+                    encoded = tf.train.Example.FromString(record).features.feature["image/encoded"].bytes_list.value
+                    if fault := fault_of(encoded[0]):
+                        return f"record {number} of {file} ({fault})"
+            except tf.errors.OpError as error:
+                return f"{file} ({error.message.splitlines()[0]})"
+        return None
 
 
 Source = Arrays | Pictures | Records

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..errors import InputError
 from ..files import refuse_overwrite, replacing, write
-from .data import Arrays, Data, Records, Source, fault_of
+from .data import Arrays, Data, Records, Source
 
 PER_SHARD = 1024
 
@@ -114,21 +114,6 @@ def _example(encoded: bytes, label: int) -> bytes:
         "image/class/label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
     }
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
-
-
-def unreadable(source: Records) -> str | None:
-    """The first file that breaks off, or record whose picture cannot be decoded, in words."""
-    import tensorflow as tf
-
-    for file in source.files:
-        try:
-            for number, record in enumerate(tf.data.TFRecordDataset(file).as_numpy_iterator()):
-                encoded = tf.train.Example.FromString(record).features.feature["image/encoded"].bytes_list.value
-                if fault := fault_of(encoded[0]):
-                    return f"record {number} of {file} ({fault})"
-        except tf.errors.OpError as error:
-            return f"{file} ({error.message.splitlines()[0]})"
-    return None
 
 
 def read_shards(folder: str | os.PathLike[str], size: int | None, channels: int) -> Data:

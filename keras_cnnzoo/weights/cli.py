@@ -104,9 +104,10 @@ def convert(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
     """Writes a weights file in our format, by the names of our layers, after it fitted the network strictly."""
+    from ..by_name import create
     from ..options import typed_options
     from ..preprocessing import preprocessing
-    from ..registry import builder_of, create, info
+    from ..registry import builder_of, info
     from .load import Adapted, preprocessing_of, require_place, save_weights
 
     require_place(output, preprocess=preprocess, force=force)

@@ -328,7 +328,7 @@ def test_a_deleted_block_passes_on_what_it_reads() -> None:
     import keras
 
     from keras_cnnzoo.app.lab.claims.ensemble import DELETE, REMOVABLE
-    from keras_cnnzoo.registry import create
+    from keras_cnnzoo.by_name import create
 
     rng = np.random.default_rng(0)
     images = rng.standard_normal((2, 8, 8, 3)).astype(np.float32)

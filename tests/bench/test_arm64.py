@@ -62,9 +62,9 @@ def test_a_processor_that_is_not_named_is_known_to_be_wrong_in_int8() -> None:
 def test_lowered_networks_have_the_operators_and_the_one_partition_that_they_have_on_x86(tmp_path: Path) -> None:
     """What the passes gain lies in operators and partitions, so it is there on arm64 too; times are not asked here."""
     pytest.importorskip("keras")
+    from keras_cnnzoo.by_name import create
     from keras_cnnzoo.export import to_tflite
     from keras_cnnzoo.export.sweep import calibrate, pictures
-    from keras_cnnzoo.registry import create
 
     files, data = [], pictures(4, (64, 64, 3), seed=0)
     for name, scheme in (("shufflenet_v1", "float32"), ("shufflenet_v1", "int8"), ("mobilenet_v3_small", "int8")):

@@ -19,7 +19,7 @@ from keras_cnnzoo.export.compress.methods import METHODS
 from keras_cnnzoo.export.contents import parse, require_integer
 from keras_cnnzoo.export.graph import Graph, from_keras
 from keras_cnnzoo.export.interpreter import LiteRT
-from keras_cnnzoo.export.tflite import Origin
+from keras_cnnzoo.export.origin import Origin
 from keras_cnnzoo.layers import (
     AdaptiveAverage2D,
     ChannelPad,

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from keras_cnnzoo.by_name import create
 from keras_cnnzoo.export.calibration import Calibration
 from keras_cnnzoo.export.emit import without_rule
 from keras_cnnzoo.export.graph import from_keras
@@ -16,7 +17,7 @@ from keras_cnnzoo.export.sweep import calibrate, pictures
 from keras_cnnzoo.export.tflite import emitted
 from keras_cnnzoo.export.verify import correct, paired_difference
 from keras_cnnzoo.preprocessing import PRESETS
-from keras_cnnzoo.registry import create, list_models
+from keras_cnnzoo.registry import list_models
 
 # partitions do not depend on the size, but for an adaptive pool, which these have: of 7x7 it is none
 SMALLEST = {"inception": 96, "googlenet": 96, "xception": 96, "alexnet": 224, "vgg": 224}
