@@ -26,7 +26,7 @@ HEAVY = {"tensorflow", "keras", "jax", "torch", "tf2onnx", "tensorflow_model_opt
 
 
 def imported(package: Path, name: str) -> set[tuple[str, str]]:
-    """(module, absolute module) of every import below `package`, whose dotted name is `name`; relative ones resolved."""
+    """(module, absolute module) of every import below `package`, called `name`; relative ones resolved."""
     found = set()
     for file in package.rglob("*.py"):
         inside = (*name.split("."), *file.relative_to(package).parent.parts)
