@@ -39,7 +39,7 @@ class Bridged:
         """The graph with the weights by layer given, or with the model's own."""
         found = weights or {layer.name: layer.get_weights() for layer in self.model.layers}
         trained = [
-            replace(node, weights=tuple(np.array(w, np.float32) for w in found[self.layers[node.name]]))
+            replace(node, weights=tuple(np.asarray(w).astype(np.float32) for w in found[self.layers[node.name]]))
             for node in graph.nodes.values()
             if node.weights
         ]

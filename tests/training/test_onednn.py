@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_tensorflow_is_told_in_time_or_not_at_all(before: str, set_to: str | Non
 
 
 @pytest.mark.parametrize("verb", ["train", "lab", "demo"])
-def test_a_command_that_trains_asks_for_it(verb: str) -> None:
+def test_a_command_that_trains_asks_for_it(verb: str, tmp_path: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if key != NAME}
     command = {
         "train": "train resnet20 --data nowhere/ --out nowhere/",
@@ -33,6 +34,9 @@ def test_a_command_that_trains_asks_for_it(verb: str) -> None:
     }[verb]
     script = f"import os, atexit; atexit.register(lambda: print(os.environ.get('{NAME}')))\n"
     script += f"import sys; sys.argv[1:] = {command.split()}; from keras_cnnzoo.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2, done.stderr
     assert done.stdout.splitlines()[-1] == "1"
+    assert not list(tmp_path.iterdir())  # data that are not there leave no folder behind

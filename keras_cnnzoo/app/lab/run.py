@@ -158,8 +158,8 @@ def run_lab(
     """
     require()
     chosen, folder = lab.preset(preset), Path(out)
+    data = dataset(source, size=chosen.size).limited(chosen.images)
     with _alone(folder / lab.name):
-        data = dataset(source, size=chosen.size).limited(chosen.images)
         settings = chosen.settings() | _fewer(chosen, len(data.train))
         identity = {"lab": lab.name, "preset": preset, "data": data.name, "pictures": data.fingerprint, **settings}
         journal = Journal(folder / lab.name / "cells.jsonl", identity, force=force)
