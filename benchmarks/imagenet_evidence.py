@@ -35,7 +35,7 @@ WAYS = {
     "int8": Quantization("int8"),
     "int8, mean squared error": Quantization("int8", estimator="mse"),
     "int8, percentile": Quantization("int8", estimator="percentile"),
-    "int8, bias": Quantization("int8", corrections=("bias",)),
+    "int8, without corrections": Quantization("int8", corrections=()),
     "int8, clipping, bias, AdaRound": Quantization("int8", corrections=("clipping", "bias", "adaround")),
     "int16": Quantization("int16"),
     "int8, per tensor": Quantization("int8", per_tensor=True),

@@ -55,8 +55,8 @@ def int8(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np.ndarra
     return LiteRT(content)(inputs)[0]
 
 
-def int8_bias(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np.ndarray:
-    options = Quantization("int8", corrections=("clipping", "bias"))
+def int8_plain(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np.ndarray:
+    options = Quantization("int8", corrections=())
     content, _ = in_scheme(lower(from_keras(model)), options, data, BATCH, silent)
     return LiteRT(content)(inputs)[0]
 
@@ -116,7 +116,7 @@ def onnxruntime(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np
 
 WAYS: dict[str, Answer] = {
     "int8": int8,
-    "int8-bias": int8_bias,
+    "int8-plain": int8_plain,
     "tensorflow": tensorflow,
     "litert-quantizer": litert_quantizer,
     "onnxruntime": onnxruntime,

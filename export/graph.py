@@ -4,6 +4,7 @@ Passes are functions Graph -> Graph; nothing is mutated, so a pass that fails it
 graph from before it.
 """
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -62,6 +63,11 @@ class Graph:
     @property
     def inputs(self) -> tuple[Node, ...]:
         return tuple(node for node in self.nodes.values() if node.op == "InputLayer")
+
+    @property
+    def largest(self) -> int:
+        """How many values the largest activation of an image has."""
+        return max(math.prod(shape) for node in self.nodes.values() for shape in node.shapes)
 
     def readers(self) -> Counter[str]:
         """How often each reference is read, the graph's own outputs included."""

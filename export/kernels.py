@@ -99,6 +99,13 @@ def float_kernel(model: Any, operator: Any, kind: str) -> tuple[np.ndarray, np.n
     return to_rows(values, kind), np.frombuffer(model.buffers[bias.buffer].data, np.float32)
 
 
+def integer_kernel(model: Any, operator: Any, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and integers of an operator of a file with kernels of 8 bits."""
+    kernel = model.subgraphs[0].tensors[operator.inputs[1]]
+    values = np.frombuffer(model.buffers[kernel.buffer].data, np.int8).reshape(kernel.shape)
+    return np.asarray(kernel.quantization.scale, np.float32), to_rows(values, kind)
+
+
 def write_kernel(model: Any, operator: Any, kind: str, new: Kernel) -> None:
     """Replaces an operator's kernel, scales and bias; its activations stay as they are."""
     from ai_edge_litert import schema_py_generated as schema

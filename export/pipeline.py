@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
+
+import numpy as np
 
 from .calibration import Calibration, Ranges, by_tensor, ranges_of
 from .calibration.ranges import Step
 from .contents import operators
-from .corrections import choose_kernels, equalise, peaks
+from .corrections import Means, choose_kernels, corrected_biases, equalise, peaks
 from .emit import emit
 from .graph import Graph
-from .kernels import Kernel
+from .kernels import Kernel, write_kernels
 from .lowering.hard_swish import seen_ranges
 from .quantize import has_16_bits, kept_operators, quantize
 from .schemes import Estimator, Quantization
@@ -49,16 +52,26 @@ def in_scheme(
             return content, ()
         with phase("quantize", None):
             return quantize(content, options), ()
+    return _static(graph, options, data, batch, phase, learned)
+
+
+def _static(
+    graph: Graph, options: Quantization, data: Calibration, batch: int, phase: Phase, learned: Ranges | None
+) -> tuple[bytes, tuple[str, ...]]:
+    """The file of quantized activations, and the operators kept out; see `in_scheme`."""
     if "equalisation" in options.mends:
         with phase("equalise", None):
             graph = equalise(graph, peaks(graph, data))
+    means = Means(graph, len(data)) if options.biases_alone else None
     with phase("calibrate", len(data)) as step:  # first, so that its interpreter's memory is free for the file
-        ranges = file_ranges(graph, data, options.estimator or "min-max", learned, step)
+        ranges = file_ranges(graph, data, options.estimator or "min-max", learned, step, means)
     kept = _kept(graph, options, ranges, data, phase)
-    kernels = _mended(graph, options, ranges, kept, data, phase)
+    in_bits = partial(quantize, scheme=options, ranges=ranges, kept=kept, to_nearest=learned is not None)
+    if means is not None:
+        return _with_biases(graph, in_bits, means, data.inputs[means.places], batch, phase), kept
+    kernels = _chosen(graph, options, ranges, kept, data, phase)
     with phase("quantize", None):
-        whole, nearest = emit(graph, batch=batch), learned is not None
-        return quantize(whole, options, ranges, kept=kept, kernels=kernels, to_nearest=nearest), kept
+        return in_bits(emit(graph, batch=batch), kernels=kernels), kept
 
 
 def file_ranges(
@@ -67,9 +80,10 @@ def file_ranges(
     estimator: Estimator = "min-max",
     learned: Ranges | None = None,
     step: Step = lambda images: None,
+    means: Means | None = None,
 ) -> Ranges:
-    """The ranges in which a file's tensors are quantized; see `in_scheme`."""
-    ranges = ranges_of(graph, data, estimator, step)
+    """The ranges in which a file's tensors are quantized, and in passing their means; see `in_scheme`."""
+    ranges = ranges_of(graph, data, estimator, step, (lambda name, values: None) if means is None else means.see)
     if learned is not None:
         ranges |= by_tensor(learned, graph, ranges)
     return seen_ranges(graph, _alive(ranges))
@@ -94,12 +108,24 @@ def _kept(graph: Graph, options: Quantization, ranges: Ranges, data: Calibration
     return kept + costliest(able, options.auto_mixed)
 
 
-def _mended(
+def _chosen(
     graph: Graph, options: Quantization, ranges: Ranges, kept: tuple[str, ...], data: Calibration, phase: Phase
 ) -> dict[str, Kernel] | None:
-    """The kernels that the corrections choose; None where litert-quantizer's own stay."""
+    """The kernels that corrections choose; None where litert-quantizer's own stay."""
     if not set(options.mends) - {"equalisation"}:
         return None
     whole = emit(graph)
     with phase("correct", len(operators(whole))) as step:
         return choose_kernels(whole, ranges, data.inputs, options, kept, step)
+
+
+def _with_biases(
+    graph: Graph, in_bits: Callable[[bytes], bytes], means: Means, images: np.ndarray, batch: int, phase: Phase
+) -> bytes:
+    """The int8 file with litert-quantizer's own kernels, and the biases that keep the float network's means."""
+    whole = emit(graph)
+    with phase("quantize", None):
+        small = in_bits(whole)
+    with phase("correct", len(operators(small))) as step:
+        kernels = corrected_biases(whole, small, means, images, step)
+    return write_kernels(small if batch == 1 else in_bits(emit(graph, batch=batch)), kernels)

@@ -89,6 +89,7 @@ def to_tflite(
         InputError: a model, dataset or place that will not do; nothing is then written.
     """
     options = quantization(quantize)
+    options = options if learned is None else options.after_training()
     place = None if target is None else place_of(target, options.scheme)
     check(path, options, calibration, inputs, outputs, batch, force)
     inputs, outputs = inputs or options.activation, outputs or options.activation
@@ -120,6 +121,7 @@ def to_tflite(
             from .converter import convert
 
             content = convert(model, options.plain(model.name), data, inputs, outputs, batch)
+        options = replace(options, corrections=())  # the card's
     else:
         content, kept = in_scheme(graph, options, data, batch, phase, learned)
         content = with_boundary(content, inputs, outputs) if options.static else content
@@ -182,7 +184,8 @@ def emitted(
     graph: Graph, scheme: Scheme | Quantization, data: Calibration | None = None, learned: Ranges | None = None
 ) -> bytes:
     """Our own way: emit, watch the ranges, quantize; of a lowered graph, each of whose nodes has a rule."""
-    content, _ = in_scheme(graph, quantization(scheme), data, 1, silent, learned)
+    options = quantization(scheme)
+    content, _ = in_scheme(graph, options if learned is None else options.after_training(), data, 1, silent, learned)
     return content
 
 

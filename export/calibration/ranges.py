@@ -55,33 +55,52 @@ def watch(graph: Graph, data: Calibration, see: See, step: Step = lambda images:
             step(batch)
 
 
-def min_max(graph: Graph, data: Calibration, step: Step = lambda images: None) -> Ranges:
-    """The least and the largest value that each tensor takes over the data; order and batching do not matter."""
+def min_max(
+    graph: Graph, data: Calibration, step: Step = lambda images: None, see: See = lambda name, values: None
+) -> Ranges:
+    """The least and the largest value that each tensor takes over the data; order and batching do not matter.
+
+    Args:
+        graph: lowered.
+        data: its inputs.
+        step: told how many images are done.
+        see: shown what `watch` shows, too.
+    """
     ranges: Ranges = {}
 
     def widen(name: str, values: np.ndarray) -> None:
         low, high = float(values.min()), float(values.max())
         known = ranges.get(name, (low, high))
         ranges[name] = min(known[0], low), max(known[1], high)
+        see(name, values)
 
     watch(graph, data, widen, step)
     return ranges
 
 
 def ranges_of(
-    graph: Graph, data: Calibration, estimator: Estimator = "min-max", step: Step = lambda images: None
+    graph: Graph,
+    data: Calibration,
+    estimator: Estimator = "min-max",
+    step: Step = lambda images: None,
+    see: See = lambda name, values: None,
 ) -> Ranges:
-    """The range in which each tensor is to be quantized.
+    """The range in which each tensor is to be quantized; `see` is shown once what `watch` shows.
 
     The histograms of all but "min-max" and "moving-average" span what min-max finds, so the data is run twice.
     """
     if estimator == "min-max":
-        return min_max(graph, data, step)
+        return min_max(graph, data, step, see)
     if estimator == "moving-average":
         averages: defaultdict[str, MovingAverage] = defaultdict(MovingAverage)
-        watch(graph, data, lambda name, values: averages[name].add(values), step)
+
+        def average(name: str, values: np.ndarray) -> None:
+            averages[name].add(values)
+            see(name, values)
+
+        watch(graph, data, average, step)
         return {name: average.range for name, average in averages.items()}
-    histograms = {name: Histogram(low, high) for name, (low, high) in min_max(graph, data).items()}
+    histograms = {name: Histogram(low, high) for name, (low, high) in min_max(graph, data, see=see).items()}
     watch(graph, data, lambda name, values: histograms[name].add(values), step)
     return {name: ESTIMATE[estimator](histogram) for name, histogram in histograms.items()}
 

@@ -45,7 +45,7 @@ def choose_kernels(
     wide = replace(options, scheme="int8" if options.scheme == "int4" else options.scheme, per_tensor=False)
     small = quantize(whole, wide, ranges, kept=kept)
     largest = max(int(np.prod(tensor.shape[1:])) for tensor in parse(whole).subgraphs[0].tensors if tensor.buffer == 0)
-    both = _Both(Layerwise(whole), Layerwise(small), as_many_as_fit(images, largest))
+    both = _Both(Layerwise(whole), Layerwise(small), images[chosen_images(len(images), largest)])
     found: dict[str, Kernel] = {}
     for rounded in both.small.steps:
         exact = both.partners.get(rounded.name)
@@ -89,9 +89,13 @@ class _Both:
         return self.exact[exact.inputs[0]], dequantized(self.rounded[rounded.inputs[0]], detail)
 
 
-def as_many_as_fit(images: np.ndarray, largest: int) -> np.ndarray:
-    """So many images that the `largest` activation of both networks, some four at a time, fits into memory."""
-    return images[: max(1, min(COUNT, int(MEMORY / (4 * 5 * largest))))]
+def chosen_images(count: int, largest: int, most: int = COUNT) -> np.ndarray:
+    """The places of at most so many of `count` images, at equal distances, for they may stand class by class.
+
+    The `largest` activation of both networks, some four at a time, fits into memory with them.
+    """
+    number = max(1, min(count, most, int(MEMORY / (4 * 5 * largest))))
+    return np.arange(number) * count // number
 
 
 def _chosen(both: _Both, exact: Step, rounded: Step, bits: int, options: Quantization) -> Kernel:

@@ -67,7 +67,7 @@ def seen_ranges(graph: Graph, ranges: dict[str, tuple[float, float]]) -> dict[st
     """
     ranges, readers = dict(ranges), graph.readers()
     for node in graph.nodes.values():
-        source, reads, shifted = _hard(graph, node)
+        source, reads, shifted = hard_form(graph, node)
         if source not in ranges or readers[source] != reads:
             continue
         if shifted in ranges:
@@ -79,8 +79,11 @@ def seen_ranges(graph: Graph, ranges: dict[str, tuple[float, float]]) -> dict[st
     return ranges
 
 
-def _hard(graph: Graph, node: Node) -> tuple[str, int, str]:
-    """What a hard swish, as an operator or a product, or a hard sigmoid reads, how often, and for the last the sum."""
+def hard_form(graph: Graph, node: Node) -> tuple[str, int, str]:
+    """What a hard swish, as an operator or a product, or a hard sigmoid reads, how often, and for the last the sum.
+
+    Nothing of any other node.
+    """
     if node.op == "Activation" and node.config["activation"] == "hard_sigmoid":
         return node.inputs[0], 1, f"{node.name}/shifted"
     if node.op == "Activation" and node.config["activation"] in NAMES:

@@ -1,6 +1,5 @@
 """A float32 ONNX model in int8 or int4: which layers, by which ranges, with which kernels."""
 
-import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
@@ -9,7 +8,7 @@ import onnx
 
 from ...errors import InputError
 from ..calibration import Calibration, Ranges
-from ..corrections import as_many_as_fit, pairs
+from ..corrections import chosen_images, pairs
 from ..graph import Graph
 from ..kernels import Kernel
 from ..pipeline import PROBES, Phase
@@ -148,8 +147,7 @@ def _kernels(
     """Those that the corrections choose; None where they are rounded to nearest."""
     if data is None or source.graph is None or not set(options.mends) - {"equalisation"}:
         return None
-    largest = max(math.prod(shape) for node in source.graph.nodes.values() for shape in node.shapes)
-    images = as_many_as_fit(data.inputs, largest)
+    images = data.inputs[chosen_images(len(data), source.graph.largest)]
     inside = images if source.form.channels_last else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
     with phase("correct", len(plan(watched, kept).layers)) as step:
         return choose_kernels(with_biases(watched), ranges, inside, options, kept, step)

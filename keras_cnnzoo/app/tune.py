@@ -23,7 +23,7 @@ from ..export.lowering.guard import Lowered, lower_under
 from ..export.lowering.parity import Parity
 from ..export.lowering.passes import NAMES, PASSES, Pass, choose
 from ..export.origin import Origin
-from ..export.schemes import Scheme
+from ..export.schemes import Quantization, Scheme
 from ..export.tflite import emitted, to_tflite
 from ..mobile_bench import Estimate, benchmark, verdict
 from ..mobile_bench.targets import Settings
@@ -269,7 +269,8 @@ class _Search:
         path = folder / f"{'_'.join(passes) or 'none'}.tflite"
         if path.exists():
             return None
-        content = emitted(lowered.graph, self.scheme, self.data if self.scheme == "int8" else None)
+        plain = Quantization(self.scheme, corrections=())  # what passes cost shows best where nothing is mended
+        content = emitted(lowered.graph, plain, self.data if self.scheme == "int8" else None)
         path.write_bytes(content)
         digest = hashlib.sha256(content).digest()
         if digest in self.seen:

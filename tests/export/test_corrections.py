@@ -8,7 +8,8 @@ import pytest
 from keras import layers
 
 from keras_cnnzoo.export.calibration import Calibration, Ranges, min_max
-from keras_cnnzoo.export.corrections import choose_kernels, equalise, peaks, sequence
+from keras_cnnzoo.export.contents import parse
+from keras_cnnzoo.export.corrections import Means, biases, choose_kernels, equalise, peaks, sequence
 from keras_cnnzoo.export.corrections.equalisation import pairs
 from keras_cnnzoo.export.corrections.moments import Moments, moments
 from keras_cnnzoo.export.corrections.rounding import Objective, adaround, best_scale
@@ -16,11 +17,14 @@ from keras_cnnzoo.export.corrections.sequence import window_of
 from keras_cnnzoo.export.emit import emit
 from keras_cnnzoo.export.graph import Graph, from_keras
 from keras_cnnzoo.export.interpreter import LiteRT
-from keras_cnnzoo.export.kernels import float_kernels, largest_scale, nearest
+from keras_cnnzoo.export.kernels import float_kernels, integer_kernel, largest_scale, nearest, with_kernel
 from keras_cnnzoo.export.layerwise import Layerwise
 from keras_cnnzoo.export.lowering import lower
+from keras_cnnzoo.export.lowering.passes import PASSES
+from keras_cnnzoo.export.pipeline import in_scheme
 from keras_cnnzoo.export.quantize import quantize
 from keras_cnnzoo.export.schemes import Correction, Quantization
+from keras_cnnzoo.export.tflite import silent
 from keras_cnnzoo.export.verify import compare
 
 
@@ -151,6 +155,78 @@ def test_without_corrections_the_kernels_are_the_nearest(graph: Graph, data: Cal
     same = quantize(whole, options, ranges, kernels=choose_kernels(whole, ranges, data.inputs[:2], options))
     answers = [LiteRT(content)(data.inputs)[0] for content in (plain, same)]
     assert np.array_equal(*answers)
+
+
+def test_int8_s_own_bias_correction_keeps_the_kernels_and_brings_the_answers_nearer(
+    graph: Graph, data: Calibration
+) -> None:
+    plain, mended = (
+        in_scheme(graph, Quantization("int8", corrections=mends), data, 1, silent)[0] for mends in ((), None)
+    )
+    expected = LiteRT(emit(graph))(data.inputs)[0]
+    before, after = (LiteRT(content)(data.inputs)[0] for content in (plain, mended))
+    assert sqnr(expected, after) > sqnr(expected, before) + 2
+    assert np.abs((after - expected).mean(0)).max() < 0.5 * np.abs((before - expected).mean(0)).max()
+    one, other = (
+        [integer_kernel(model, operator, kind) for _, kind, operator in with_kernel(model)]
+        for model in map(parse, (plain, mended))
+    )
+    assert all(np.array_equal(a, b) for pair in zip(one, other, strict=True) for a, b in zip(*pair, strict=True))
+
+
+def test_the_same_biases_are_written_for_any_batch(graph: Graph, data: Calibration) -> None:
+    answers = [LiteRT(in_scheme(graph, Quantization("int8"), data, n, silent)[0])(data.inputs)[0] for n in (1, 4)]
+    assert np.array_equal(*answers)
+
+
+@pytest.mark.parametrize(
+    ("limits", "outputs", "mean", "missing"),
+    [
+        (biases.EVERYWHERE, [0, 2, 4, 6], 3.5, 0.5),
+        ((0.0, np.inf), [0, 0, 4, 6], 3.0, 1.0),  # half of it moves with the bias
+        ((0.0, np.inf), [-9, -3, 4, 6], 3.0, 1.0),  # the activation stands apart
+        ((0.0, 6.0), [0, 9, 6, 4], 4.25, 1.0),
+        ((0.0, np.inf), [0] * 99 + [4], 2.0, 0.0),  # too few of it
+    ],
+)
+def test_a_bias_grows_by_what_the_mean_misses_over_what_moves(
+    limits: tuple[float, float], outputs: list[int], mean: float, missing: float
+) -> None:
+    detail = {"dtype": np.dtype(np.int8), "quantization": (1.0, 0)}
+    found = biases._missing(np.array([mean]), limits, np.array(outputs, np.int8)[:, None], detail)
+    assert found == pytest.approx([missing])
+
+
+def test_means_are_of_images_at_equal_distances_and_of_what_an_activation_sees(
+    graph: Graph, data: Calibration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(biases, "COUNT", 5)
+    means = Means(graph, len(data))
+    assert len(means.places) == 5
+    assert set(np.diff(means.places)) == {len(data) // 5}
+    values = np.random.default_rng(0).standard_normal((len(data), 3, 3, 2)).astype(np.float32)
+    for name in ("first", "dense"):
+        for start in range(0, len(data), 3):
+            means.see(name, values[start : start + 3])
+    chosen = values[means.places]
+    assert np.allclose(means.of("dense"), chosen.mean((0, 1, 2)), atol=1e-6)
+    assert np.allclose(means.of("first"), chosen.clip(0, 6).mean((0, 1, 2)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("activation", "limits"),
+    [("relu", (0, np.inf)), ("hard_silu", (0, np.inf)), ("silu", (0, np.inf)), ("hard_sigmoid", (-3, 3))],
+)
+def test_what_an_activation_reads_is_looked_at_where_it_is_steep(activation: str, limits: tuple[float, float]) -> None:
+    image = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, name="alone")(image)
+    x = layers.Activation(activation)(x)
+    y = layers.Conv2D(4, 1, name="shared")(x)
+    model = keras.Model(image, layers.Add()([layers.Activation(activation)(y), layers.ReLU()(y)]))
+    for g in (lower(from_keras(model)), lower(from_keras(model), PASSES)):
+        means = Means(g, 1)
+        assert means.limits("alone") == limits
+        assert means.limits("shared") == biases.EVERYWHERE
 
 
 def test_layer_by_layer_the_file_answers_as_in_one(graph: Graph, data: Calibration, ranges: Ranges) -> None:

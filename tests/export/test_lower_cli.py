@@ -21,6 +21,7 @@ from keras_cnnzoo.export.lowering.accuracy import Accuracy, AccuracyGate
 from keras_cnnzoo.export.lowering.guard import lower_under
 from keras_cnnzoo.export.lowering.lint import beyond_graph, layer_of, lint
 from keras_cnnzoo.export.lowering.passes import PASSES, Pass
+from keras_cnnzoo.export.schemes import Quantization
 from keras_cnnzoo.export.tflite import emitted
 
 SHUFFLENET = ["shufflenet_v1", "--set", "input_shape=32,32,3", "--set", "small_input=true", "--weights", "random"]
@@ -166,7 +167,7 @@ def test_a_pass_that_costs_int8_accuracy_is_declined_and_one_that_does_not_stays
     expected = np.asarray(model(images))
     accuracy = Accuracy(images, expected.argmax(-1) if labelled else None, 1.0)
     data = Calibration(images[:8], "test")
-    gate = AccuracyGate(accuracy, expected, lambda graph: emitted(graph, "int8", data))
+    gate = AccuracyGate(accuracy, expected, lambda graph: emitted(graph, Quantization("int8", corrections=()), data))
     ruinous = Pass("coarse", coarse, "to be declined")
     harmless = next(p for p in PASSES if p.name == "relu-by-depthwise")
     lowered = lower_under(from_keras(model), (*PASSES[:5], ruinous, harmless), gate=gate)
