@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..images import Folder, Images
+from ..images import Folder, Images, none_readable
 from .runners import Runner, as_runner
 
 if TYPE_CHECKING:
@@ -134,9 +134,7 @@ def verify(
             for tally, expected, index in zip(tallies, part.expected, order, strict=True):
                 tally.add(expected, part.found[index], part.labels if labelled else None)
     if not tallies[0].images:
-        raise InputError(
-            f"{pictures.source}: none of its {len(pictures)} pictures can be read; fetch them again, or give others"
-        )
+        raise none_readable(pictures.source, len(pictures))
     first, *others = (tally.result(skipped) for tally in tallies)
     return replace(first, others=dict(zip(reference.names[1:], others, strict=True)))
 

@@ -188,10 +188,13 @@ def read_images(
         return opened if count is None else opened.take(count, seed)
     images = opened.take(None, seed).read(count)
     if not len(images):
-        raise InputError(
-            f"{Path(source)}: none of its {len(opened)} pictures can be read; fetch them again, or give others"
-        )
+        raise none_readable(Path(source), len(opened))
     return images
+
+
+def none_readable(source: str | PathLike[str], count: int) -> InputError:
+    """What to raise where of so many pictures not one could be decoded."""
+    return InputError(f"{source}: none of its {count} pictures can be read; fetch them again, or give others")
 
 
 def _from_npz(path: Path, size: tuple[int, int, int] | None) -> Images:

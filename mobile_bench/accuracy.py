@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..images import Folder, Images, open_images
+from ..images import Folder, Images, none_readable, open_images
 from .artifact import Artifact, read_artifact
 from .child import CrashError, answer, ask
 from .order import Configuration, Order
@@ -100,9 +100,7 @@ def measured(runner: Runner, artifact: Artifact, data: Path, count: int | None =
             right += _right(scores, outputs_of(np.asarray(images.labels), pictures, artifact, scores.shape[1]))
             asked += len(images)
     if not asked:
-        raise InputError(
-            f"{pictures.source}: none of its {len(pictures)} pictures can be read; fetch them again, or give others"
-        )
+        raise none_readable(pictures.source, len(pictures))
     top1, top5 = (right / asked).tolist()
     return Accuracy(top1, top5, asked, pictures.source)
 

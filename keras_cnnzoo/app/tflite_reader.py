@@ -48,6 +48,10 @@ class LayerStep:
     layer: Node
 
 
+class MatchError(Exception):
+    """Where the file is not the network."""
+
+
 def read_tflite(
     path: str | PathLike[str], network: str, **options: Any
 ) -> tuple["keras.Model", dict[str, Any], Preprocessing | None]:
@@ -79,7 +83,7 @@ def read_tflite(
     graph = separate_activations(remove_identities(from_keras(model)))
     try:
         assign(model, dict(_matched(file, graph)))
-    except ValueError as error:
+    except MatchError as error:
         settings = ", ".join(f"{key}={value}" for key, value in chosen.items())
         raise InputError(
             f"{path}: not the weights of {info(network).name} ({settings}): {error}; name the network that it is "
@@ -98,13 +102,13 @@ def _matched(file: Classifier, graph: Graph) -> Iterator[tuple[str, np.ndarray]]
         if len(fits) != 1:
             there = [str(other.step) for other in left if set(other.inputs) & set(inputs)] or ["its end"]
             fault = f"could be any of {len(fits)} layers" if fits else f"stands where the network has {there[0]}"
-            raise ValueError(f"the file's {step} {fault}")
+            raise MatchError(f"the file's {step} {fault}")
         left.remove(fits[0])
         names[found.output] = fits[0].output
         if found.weights:
             yield from _variables(fits[0].layer, *found.weights)
     if left:
-        raise ValueError(f"the file ends before {left[0].step}")
+        raise MatchError(f"the file ends before {left[0].step}")
 
 
 def _variables(node: Node, kernel: np.ndarray, bias: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -112,7 +116,7 @@ def _variables(node: Node, kernel: np.ndarray, bias: np.ndarray) -> Iterator[tup
     if len(node.weights) > 1:
         yield f"{node.name}/bias", bias
     elif bias.any():
-        raise ValueError(f"{node.name} has no bias, but the file has one there")
+        raise MatchError(f"{node.name} has no bias, but the file has one there")
 
 
 def _layer_steps(graph: Graph) -> Iterator[LayerStep]:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ..archive import UNREADABLE, require_sound_zip
 from ..errors import InputError
-from ..images import SUFFIXES, UNDECODABLE, files_by_class, read_images
+from ..images import SUFFIXES, UNDECODABLE, files_by_class, none_readable, read_images
 from .data import Arrays, Data, Pictures, Records, Whole
 from .named import NAMED
 from .records import read_shards
@@ -172,7 +172,7 @@ def _by_class(path: Path) -> tuple[Pictures, tuple[str, ...], int]:
         )
     readable = [(str(file), label) for file, label in found if _is_picture(file)]
     if not readable:
-        raise InputError(f"{path}: none of its {len(found)} pictures can be read; fetch them again, or give others")
+        raise none_readable(path, len(found))
     files, labels = zip(*readable, strict=True)
     return Pictures(files, np.array(labels, np.int64)), classes, len(found) - len(readable)
 
