@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from ..errors import InputError
 from .calibration import Calibration, Ranges, by_tensor, ranges_of
 from .calibration.ranges import Step
 from .contents import operators
@@ -82,8 +83,18 @@ def file_ranges(
     step: Step = lambda images: None,
     means: Means | None = None,
 ) -> Ranges:
-    """The ranges in which a file's tensors are quantized, and in passing their means; see `in_scheme`."""
+    """The ranges in which a file's tensors are quantized, and in passing their means; see `in_scheme`.
+
+    Raises:
+        InputError: infinite activations.
+    """
     ranges = ranges_of(graph, data, estimator, step, (lambda name, values: None) if means is None else means.see)
+    for name, limits in ranges.items():
+        if not np.isfinite(limits).all():
+            raise InputError(
+                f"{graph.name}: what {name} answers to the calibration images is beyond float32; give it weights, or "
+                "train it first: a deep network's random ones grow so"
+            )
     if learned is not None:
         ranges |= by_tensor(learned, graph, ranges)
     return seen_ranges(graph, _alive(ranges))

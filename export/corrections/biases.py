@@ -69,8 +69,9 @@ class Means:
         if len(wanted):
             limits, rows = self.limits(name), wanted.reshape(-1, wanted.shape[-1])
             rows = rows if limits == EVERYWHERE else rows.clip(*limits)
-            mean = np.full(len(rows), 1 / len(rows), np.float32) @ rows
-            self._sums[name] = self._sums.get(name, 0) + mean.astype(np.float64) * len(wanted)
+            with np.errstate(invalid="ignore"):  # infinite ones are refused by their ranges
+                mean = np.full(len(rows), 1 / len(rows), np.float32) @ rows
+                self._sums[name] = self._sums.get(name, 0) + mean.astype(np.float64) * len(wanted)
 
     def limits(self, name: str) -> Limits:
         """Between which values a tensor is looked at."""

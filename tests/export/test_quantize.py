@@ -1,5 +1,7 @@
 """int8 means int8, per channel, with exact ranges; the other schemes and boundaries are what they say."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 from keras import layers
 
 from keras_cnnzoo import InputError
-from keras_cnnzoo.export import Calibration
+from keras_cnnzoo.export import Calibration, to_tflite
 from keras_cnnzoo.export.calibration import Ranges, min_max, representative
 from keras_cnnzoo.export.contents import histogram, operators, parse, quantization_of, require_integer
 from keras_cnnzoo.export.converter import convert
@@ -167,6 +169,17 @@ def test_a_float_operator_in_an_int8_file_is_an_error(graph: Graph) -> None:
 def test_a_representative_dataset_that_represents_nothing_is_refused(inputs, words: str) -> None:
     with pytest.raises(InputError, match=words):
         representative(inputs)
+
+
+def test_activations_beyond_float32_are_told_with_their_layer(some_images: np.ndarray, tmp_path: Path) -> None:
+    image = keras.Input((32, 32, 3))
+    x = layers.Conv2D(4, 3, name="first")(image)
+    model = keras.Model(image, layers.Dense(2)(layers.Flatten()(layers.Conv2D(4, 3, name="second")(x))))
+    for name in ("first", "second"):
+        model.get_layer(name).set_weights([1e25 * weight for weight in model.get_layer(name).get_weights()])
+    with pytest.raises(InputError, match="what second answers to the calibration images is beyond float32"):
+        to_tflite(model, tmp_path / "a.tflite", quantize="int8", calibration=some_images)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_representative_dataset_may_come_in_batches() -> None:
