@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import InputError
 from .calibration import Calibration, Ranges, by_tensor, ranges_of
-from .calibration.ranges import Step
+from .calibration.ranges import See, Step, unseen
 from .contents import operators
 from .corrections import Means, choose_kernels, corrected_biases, equalise, peaks
 from .emit import emit
@@ -65,7 +65,7 @@ def _static(
             graph = equalise(graph, peaks(graph, data))
     means = Means(graph, len(data)) if options.biases_alone else None
     with phase("calibrate", len(data)) as step:  # first, so that its interpreter's memory is free for the file
-        ranges = file_ranges(graph, data, options.estimator or "min-max", learned, step, means)
+        ranges = file_ranges(graph, data, options.estimator or "min-max", learned, step, means.see if means else unseen)
     kept = _kept(graph, options, ranges, data, phase)
     in_bits = partial(quantize, scheme=options, ranges=ranges, kept=kept, to_nearest=learned is not None)
     if means is not None:
@@ -81,14 +81,14 @@ def file_ranges(
     estimator: Estimator = "min-max",
     learned: Ranges | None = None,
     step: Step = lambda images: None,
-    means: Means | None = None,
+    see: See = unseen,
 ) -> Ranges:
-    """The ranges in which a file's tensors are quantized, and in passing their means; see `in_scheme`.
+    """The ranges in which a file's tensors are quantized; `see` is shown what leads to them. See `in_scheme`.
 
     Raises:
         InputError: infinite activations.
     """
-    ranges = ranges_of(graph, data, estimator, step, (lambda name, values: None) if means is None else means.see)
+    ranges = ranges_of(graph, data, estimator, step, see)
     for name, limits in ranges.items():
         if not np.isfinite(limits).all():
             raise InputError(

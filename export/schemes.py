@@ -1,7 +1,7 @@
 """The quantization schemes and all that may be chosen about one, as a value.
 
 Each scheme has corrections of its own, by measurement. int8 has that of the biases beside OCTAV's kernels: trained
-networks' logits lie 0.4 to 6 dB nearer to float, a MobileNet's most, for a fifth more time of a large network's export;
+networks' logits lie 0.3 to 5 dB nearer to float, a MobileNet's most, for a fifth more time of a large network's export;
 a walk that chooses the kernels anew as well costs more than all the rest and brings no more. int4 takes all three that
 look at data: to nearest 10.4 dB and 2.9 points of top-1 lost, with them 21.5 dB and none. Per-tensor int8 takes all
 four: the dequantized MobileNetV2 answers 10 % of 200 photographs without, 69 % with equalisation and bias correction,

@@ -24,6 +24,10 @@ See = Callable[[str, np.ndarray], object]
 BATCH, MEMORY = 4, 64e6  # at most so many images, and bytes of activations, a call: past that, only memory grows
 
 
+def unseen(name: str, values: np.ndarray) -> None:
+    """Looks at nothing."""
+
+
 def watch(graph: Graph, data: Calibration, see: See, step: Step = lambda images: None) -> None:
     """Shows every tensor of the network to `see`, some images at a time.
 
@@ -55,9 +59,7 @@ def watch(graph: Graph, data: Calibration, see: See, step: Step = lambda images:
             step(batch)
 
 
-def min_max(
-    graph: Graph, data: Calibration, step: Step = lambda images: None, see: See = lambda name, values: None
-) -> Ranges:
+def min_max(graph: Graph, data: Calibration, step: Step = lambda images: None, see: See = unseen) -> Ranges:
     """The least and the largest value that each tensor takes over the data; order and batching do not matter.
 
     Args:
@@ -83,7 +85,7 @@ def ranges_of(
     data: Calibration,
     estimator: Estimator = "min-max",
     step: Step = lambda images: None,
-    see: See = lambda name, values: None,
+    see: See = unseen,
 ) -> Ranges:
     """The range in which each tensor is to be quantized; `see` is shown once what `watch` shows.
 
