@@ -1,7 +1,7 @@
 """Q/DQ ONNX files in ONNX Runtime against float Keras and against the int8 .tflite on LiteRT, of trained networks.
 
     python benchmarks/onnx_accuracy.py DATA [--networks resnet20,resnet56] [--count 5000] [--calibrate 500] [--seeds 3]
-      [--schemes percentile/equalisation percentile min-max ...]
+      [--schemes percentile/equalisation+bias percentile min-max ...]
     python benchmarks/onnx_accuracy.py --bundled fashion_mnist     # the networks that ship
 
 DATA holds cifar10/train.npz, cifar10/test.npz and weights/cifar_resnet20.safetensors, cifar_resnet56.safetensors.
@@ -30,12 +30,12 @@ from keras_cnnzoo.preprocessing import PRESETS
 
 SIZE, TORCH = (32, 32, 3), PRESETS["torch"]
 SCHEMES = (
-    "percentile/equalisation",
+    "percentile/equalisation+bias",
+    "percentile/bias",
     "percentile",
     "percentile/adaround",
     "min-max",
     "mse",
-    "mse/bias",
     "mse/clipping+bias+adaround",
 )
 

@@ -16,7 +16,7 @@ from onnx_accuracy import by_litert, by_onnx, quantization_of
 from keras_cnnzoo.export.verify import compare
 
 HEAD = "network", "file", "minus float, points", "agrees with float, with our .tflite", "SQNR dB"
-SCHEMES = "percentile", "percentile/equalisation", "percentile/adaround"
+SCHEMES = "percentile/equalisation+bias", "percentile/bias", "percentile", "percentile/adaround"
 
 
 def main() -> None:

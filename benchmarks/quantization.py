@@ -35,6 +35,7 @@ from keras_cnnzoo.export.emit import emit
 from keras_cnnzoo.export.graph import from_keras
 from keras_cnnzoo.export.interpreter import LiteRT
 from keras_cnnzoo.export.lowering import lower
+from keras_cnnzoo.export.lowering.passes import choose
 from keras_cnnzoo.export.onnx.runtime import OnnxRuntime
 from keras_cnnzoo.export.pipeline import in_scheme
 from keras_cnnzoo.export.quantize import quantize
@@ -58,6 +59,13 @@ def int8(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np.ndarra
 def int8_plain(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np.ndarray:
     options = Quantization("int8", corrections=())
     content, _ = in_scheme(lower(from_keras(model)), options, data, BATCH, silent)
+    return LiteRT(content)(inputs)[0]
+
+
+def int8_lowered(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np.ndarray:
+    """With the passes that an export takes by itself."""
+    graph = lower(from_keras(model), choose("auto", "int8"))
+    content, _ = in_scheme(graph, Quantization("int8"), data, BATCH, silent)
     return LiteRT(content)(inputs)[0]
 
 
@@ -117,6 +125,7 @@ def onnxruntime(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np
 WAYS: dict[str, Answer] = {
     "int8": int8,
     "int8-plain": int8_plain,
+    "int8-lowered": int8_lowered,
     "tensorflow": tensorflow,
     "litert-quantizer": litert_quantizer,
     "onnxruntime": onnxruntime,

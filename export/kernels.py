@@ -60,6 +60,12 @@ def nearest(rows: np.ndarray, scale: np.ndarray, bits: int) -> np.ndarray:
     return np.clip(np.round(rows / scale[:, None]), *LIMITS[bits]).astype(np.int8)
 
 
+def nearest_kernel(rows: np.ndarray, bias: np.ndarray, bits: int) -> Kernel:
+    """Each channel's largest weight is the largest integer, every other the nearest; the scale is of the rows' type."""
+    scale = largest_scale(rows, bits, per_tensor=False).astype(rows.dtype)
+    return Kernel(scale, nearest(rows.astype(np.float32), scale.astype(np.float32), bits), bias)
+
+
 def bits_of(tensor: Any) -> int | None:
     """8 or 4 where the tensor is of that many bits, else None."""
     from ai_edge_litert import schema_py_generated as schema

@@ -27,7 +27,7 @@ from ..layerwise import Layerwise, Step, Values, forget_read
 from ..lowering.hard_swish import hard_form
 from .sequence import chosen_images
 
-COUNT = 32  # images at most: with 128 the logits are 0.1 dB nearer, and a large network waits thrice as long
+BIAS_IMAGES = 32  # images at most: with 128 the logits are 0.1 dB nearer, and a large network waits thrice as long
 FEWEST = 0.02  # where less of a channel moves, its images say too little
 EVERYWHERE, POSITIVE = (-math.inf, math.inf), (0.0, math.inf)
 STEEP = {
@@ -55,11 +55,11 @@ class Means:
     """
 
     def __init__(self, graph: Graph, count: int) -> None:
-        self.places = chosen_images(count, graph.largest, COUNT)
+        self.places = chosen_images(count, graph.largest, BIAS_IMAGES)
         self._wanted = np.isin(np.arange(count), self.places)
         self._shown: Counter[str] = Counter()
         self._sums: dict[str, np.ndarray] = {}
-        self._steep = _steep(graph)
+        self._steep = steep_limits(graph)
 
     def see(self, name: str, values: np.ndarray) -> None:
         """Takes a tensor's next values, (images, ...)."""
@@ -82,8 +82,8 @@ class Means:
         return np.asarray(self._sums[name] / len(self.places))
 
 
-def _steep(graph: Graph) -> dict[str, Limits]:
-    """The limits of what an activation alone reads."""
+def steep_limits(graph: Graph) -> dict[str, Limits]:
+    """Between which values to look at a tensor that an activation alone reads, by its name."""
     readers, found = graph.readers(), dict[str, Limits]()
     for node in graph.nodes.values():
         source, reads, hard_sigmoid = hard_form(graph, node)
@@ -117,9 +117,9 @@ def corrected_biases(
         outputs = network.run(layer, values)
         if layer.name in exact and _has_integer_kernel(network, layer):
             detail, mean = network.detail(layer.operator.outputs[0]), means.of(layer.name)
-            moved = exact[layer.name][1] + _missing(mean, means.limits(layer.name), outputs[layer.name], detail)
+            more = _missing_of_integers(mean, means.limits(layer.name), outputs[layer.name], detail)
             scale, integers = integer_kernel(network.model, layer.operator, layer.kind)
-            found[layer.name] = Kernel(scale, integers, moved.astype(np.float32))
+            found[layer.name] = Kernel(scale, integers, (exact[layer.name][1] + more).astype(np.float32))
             write_kernel(network.model, layer.operator, layer.kind, found[layer.name])
             outputs = network.run(layer, values)
         values |= outputs
@@ -132,20 +132,26 @@ def _has_integer_kernel(network: Layerwise, layer: Step) -> bool:
     return layer.kind in CHANNEL_AXIS and bits_of(network.tensor(layer.operator.inputs[1])) == 8
 
 
-def _missing(mean: np.ndarray, limits: Limits, outputs: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
-    """(channels,) by how much the bias must grow.
+def _missing_of_integers(mean: np.ndarray, limits: Limits, outputs: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
+    """What `missing` says of (images, ..., channels) integers, whose type and scale `detail` tells, in real values.
 
-    Args:
-        mean: (channels,) of the float network, within the limits.
-        limits: real values.
-        outputs: (images, ..., channels) integers of the quantized network.
-        detail: their type and scale.
+    Their own ends are limits as well: a ReLU that is fused stands still at the lowest.
     """
     scale, zero_point = detail["quantization"]
     integers = np.iinfo(detail["dtype"])
     low, high = (round(float(np.clip(x / scale + zero_point, integers.min, integers.max))) for x in limits)
-    rows = outputs.reshape(-1, outputs.shape[-1])
+    return scale * missing(mean / scale + zero_point, (low, high), outputs.reshape(-1, outputs.shape[-1]))
+
+
+def missing(mean: np.ndarray, limits: Limits, rows: np.ndarray) -> np.ndarray:
+    """(channels,) by how much each bias must grow.
+
+    Args:
+        mean: (channels,) of the float network, within the limits.
+        limits: beyond which nothing moves with the bias.
+        rows: (outputs, channels) of the quantized network.
+    """
+    low, high = limits
     moving = ((rows > low) & (rows < high)).mean(axis=0)
-    inside = rows if (low, high) == (integers.min, integers.max) else rows.clip(low, high)
-    off = mean - (inside.mean(axis=0) - zero_point) * scale
+    off = mean - rows.clip(low, high).mean(axis=0, dtype=np.float64)
     return np.asarray(np.where(moving > FEWEST, off / np.maximum(moving, FEWEST), 0))

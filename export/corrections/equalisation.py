@@ -6,8 +6,8 @@ What leaves channel i is divided by s(i) and the next kernel's input channel mul
 that, so the network stays the same function and one scale serves all channels of a tensor better. With r and q the
 largest weights of channel i before and behind, s = sqrt(r / q) makes both sqrt(r q).
 
-ReLU6 does not commute: where calibration says that a channel never reaches 6, it may grow until it does, else it stays
-as it is. The paper puts ReLU in its place, which is another function wherever 6 was reached.
+ReLU6 does not commute: where calibration says that a channel never comes near 6, it may grow until it does, else it
+stays as it is. The paper puts ReLU in its place, which is another function wherever 6 was reached.
 
 Source: Nagel et al., Data-free quantization through weight equalization and bias correction, 2019 (arXiv 1906.04721).
 """
@@ -22,7 +22,7 @@ from ..graph import Graph, Node
 
 HOMOGENEOUS = {"MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "ZeroPadding2D"}
 ROUNDS, LIMIT = 20, 1e4  # sweeps over the chains; the largest factor of a channel
-CAP = 6.0
+NEAR = 4.0  # to a ReLU6's end: other images reach farther than those of calibration, and would be cut
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def equalise(graph: Graph, peaks: Mapping[str, np.ndarray] | None = None) -> Gra
             first, second = graph.nodes[pair.first], graph.nodes[pair.second]
             divisor = _divisor(_largest_out(first), _largest_in(second))
             if pair in room:
-                reached = room[pair] >= CAP * (1 - 1e-6)
-                divisor = np.where(reached, 1, np.maximum(divisor, room[pair] / CAP))
+                near = room[pair] >= NEAR * (1 - 1e-6)
+                divisor = np.where(near, 1, np.maximum(divisor, room[pair] / NEAR))
                 room[pair] = room[pair] / divisor
             graph = graph.update(_out_divided(first, divisor), _in_multiplied(second, divisor))
             moved = max(moved, float(np.abs(np.log(divisor)).max()))

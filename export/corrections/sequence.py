@@ -16,7 +16,7 @@ from .moments import Moments, Sides, Window, moments
 from .rounding import Objective, adaround, best_scale
 
 OF_4_BITS = {"CONV_2D", "FULLY_CONNECTED"}  # of these alone LiteRT has such kernels
-COUNT, MEMORY = 128, 1e9  # images at most, and bytes of activations
+KERNEL_IMAGES, MEMORY = 128, 1e9  # images at most, and bytes of activations
 LARGEST = 8192  # inputs of a layer whose second moments, (inputs, inputs), are taken
 
 
@@ -45,7 +45,7 @@ def choose_kernels(
     wide = replace(options, scheme="int8" if options.scheme == "int4" else options.scheme, per_tensor=False)
     small = quantize(whole, wide, ranges, kept=kept)
     largest = max(int(np.prod(tensor.shape[1:])) for tensor in parse(whole).subgraphs[0].tensors if tensor.buffer == 0)
-    both = _Both(Layerwise(whole), Layerwise(small), images[chosen_images(len(images), largest)])
+    both = _Both(Layerwise(whole), Layerwise(small), images[chosen_images(len(images), largest, KERNEL_IMAGES)])
     found: dict[str, Kernel] = {}
     for rounded in both.small.steps:
         exact = both.partners.get(rounded.name)
@@ -89,7 +89,7 @@ class _Both:
         return self.exact[exact.inputs[0]], dequantized(self.rounded[rounded.inputs[0]], detail)
 
 
-def chosen_images(count: int, largest: int, most: int = COUNT) -> np.ndarray:
+def chosen_images(count: int, largest: int, most: int) -> np.ndarray:
     """The places of at most so many of `count` images, at equal distances, for they may stand class by class.
 
     The `largest` activation of both networks, some four at a time, fits into memory with them.

@@ -129,7 +129,7 @@ def to_onnx(
     given = _given(graph, calibration)
     data = given if options.static else None
     missing = missing_rules(graph)
-    options = resolved(options, data is not None, learned is not None, None if missing else graph)
+    options = resolved(options, data is not None, learned is not None, ours=not missing)
     with phase("emit", None):
         whole = emit(graph, **form.to_dict()) if not missing else _by_tf2onnx(model, missing, form)
     with phase("compare in ONNX Runtime", None):

@@ -4,16 +4,26 @@ The float network and the quantized one run side by side in ONNX Runtime, piece 
 the quantized layers before it, as already corrected, hand to it.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
 from ..calibration import Calibration, Ranges
-from ..corrections import Window, best_kernel, equalise, moments, pairs, within_reach
+from ..corrections import (
+    EVERYWHERE,
+    Limits,
+    Window,
+    best_kernel,
+    equalise,
+    missing,
+    moments,
+    pairs,
+    within_reach,
+)
 from ..graph import Graph
-from ..kernels import Kernel
+from ..kernels import Kernel, nearest_kernel
 from ..schemes import Quantization
 from ..sensitivity import Sensitivity, costliest
 from ..verify import compare
@@ -39,6 +49,45 @@ def equalised(graph: Graph, model: onnx.ModelProto, data: Calibration, channels_
         highest = values.max(axis=axis)
         found[name] = np.maximum(found.get(name, highest), highest)
     return equalise(graph, found)
+
+
+def correct_biases(
+    model: onnx.ModelProto,
+    ranges: Ranges,
+    images: np.ndarray,
+    limits: Mapping[str, Limits],
+    kept: Collection[str] = (),
+    step: Callable[[float], object] = lambda layers: None,
+) -> dict[str, Kernel]:
+    """Kernels of 8 bits, each weight the nearest, with biases that keep the float network's means.
+
+    They are kept behind the activation, as in a .tflite file: see `export/corrections/biases.py`.
+
+    Args:
+        model: float32, of an open batch; each of its layers has a bias.
+        ranges: of the activations.
+        images: in the file's own layout.
+        limits: between which values to look at what an activation alone reads, by the layers' names.
+        kept: layers that stay in float.
+        step: told how many layers are done.
+    """
+    layers = {node.name: node for node in model.graph.node}
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    exact, rounded = Pieces(model, images), Pieces(quantized(model, ranges, keep=kept), images)
+    found = {}
+    for name in plan(model, kept).layers:
+        node, within = layers[name], limits.get(name, EVERYWHERE)
+        mean = _by_channel(exact.at(node.output[0])).clip(*within).mean(axis=0, dtype=np.float64)
+        more = missing(mean, within, _by_channel(rounded.at(node.output[0]))).astype(np.float32)
+        rounded.shift(node.output[0], more)
+        found[name] = nearest_kernel(to_rows(constants[node.input[1]]), constants[node.input[2]] + more, bits=8)
+        step(1)
+    return found
+
+
+def _by_channel(values: np.ndarray) -> np.ndarray:
+    """(outputs, channels) of maps with the channels first, or of vectors."""
+    return np.moveaxis(values, 1, -1).reshape(-1, values.shape[1])
 
 
 def choose_kernels(

@@ -31,6 +31,11 @@ class Pieces:
         """Another value for a constant of what was not run yet."""
         self._constants[constant] = numpy_helper.from_array(value, constant)
 
+    def shift(self, tensor: str, by: np.ndarray) -> None:
+        """Adds (channels,) to a tensor that was run, before what reads it is: as if a bias had been another."""
+        values = self.at(tensor)
+        self._values[tensor] = values + by.reshape(-1, *[1] * (values.ndim - 2))
+
     def _run(self, tensor: str) -> None:
         makers = {output: index for index, node in enumerate(self._waiting) for output in node.output}
         needed: set[int] = set()

@@ -23,7 +23,7 @@ from onnx import helper, numpy_helper
 
 from ...errors import InputError
 from ..calibration import Ranges
-from ..kernels import Kernel, largest_scale, nearest, pack_int4
+from ..kernels import Kernel, nearest_kernel, pack_int4
 from ..schemes import Scheme
 
 WEIGHTED = ("Conv", "Gemm")
@@ -180,9 +180,7 @@ class _Pass:
         name = node.input[1]
         kernel = numpy_helper.to_array(self.constants[name])
         if chosen is None:
-            rows = to_rows(kernel.astype(np.float32))
-            scale = largest_scale(rows, bits, per_tensor=False).astype(kernel.dtype)
-            chosen = Kernel(scale, nearest(rows, scale.astype(np.float32), bits), np.empty(0))
+            chosen = nearest_kernel(to_rows(kernel), np.empty(0), bits)
         else:
             self._constant(node.input[2], chosen.bias.astype(kernel.dtype))
         whole = from_rows(chosen.integers, kernel.shape)

@@ -8,12 +8,12 @@ import onnx
 
 from ...errors import InputError
 from ..calibration import Calibration, Ranges
-from ..corrections import chosen_images, pairs
+from ..corrections import BIAS_IMAGES, KERNEL_IMAGES, chosen_images, steep_limits
 from ..graph import Graph
 from ..kernels import Kernel
 from ..pipeline import PROBES, Phase
 from ..schemes import Correction, Estimator, Quantization
-from .corrections import choose_kernels, costly_layers, equalised
+from .corrections import choose_kernels, correct_biases, costly_layers, equalised
 from .emitter import emit
 from .options import Form
 from .qdq import kept_layers, kernel_bits, plan, quantized, with_biases
@@ -21,7 +21,7 @@ from .ranges import passes, ranges_of
 
 ESTIMATOR: Estimator = "percentile"  # by measurement, see docs/onnx.md
 CORRECTIONS: dict[str, tuple[Correction, ...]] = {  # likewise
-    "int8": ("equalisation",),
+    "int8": ("equalisation", "bias"),
     "int4": ("clipping", "bias", "adaround"),
 }
 
@@ -51,14 +51,14 @@ class Source:
         return Source(emit(graph, **self.form.to_dict()), graph, self.form)
 
 
-def resolved(options: Quantization, calibrated: bool, learned: bool, graph: Graph | None = None) -> Quantization:
+def resolved(options: Quantization, calibrated: bool, learned: bool, ours: bool = True) -> Quantization:
     """The options of an ONNX file, with all that was left open decided.
 
     Args:
         options: as asked for.
         calibrated: there are calibration images.
         learned: ranges come from training, whose kernels are rounded to nearest.
-        graph: lowered, whose every layer has a rule of ours; None where there is no such.
+        ours: every layer has a rule of ours.
 
     Raises:
         InputError: what such a file cannot hold.
@@ -69,9 +69,7 @@ def resolved(options: Quantization, calibrated: bool, learned: bool, graph: Grap
         raise InputError(f"keep_in={options.keep_in!r}: an ONNX file keeps layers in float32; only .tflite has int16")
     if options.static and not calibrated and (options.corrections or options.auto_mixed):
         raise InputError(f"corrections and auto_mixed of {options.scheme} look at calibration images; give some")
-    own = CORRECTIONS.get(options.scheme, ()) if calibrated and not learned else ()
-    if graph is None or any(pair.capped for pair in pairs(graph)):  # ReLU6 leaves no room: docs/onnx.md
-        own = tuple(name for name in own if name != "equalisation")
+    own = CORRECTIONS.get(options.scheme, ()) if calibrated and not learned and ours else ()
     mends = own if options.corrections is None else options.corrections
     estimator = options.estimator or (ESTIMATOR if options.scheme == "int8" else None)
     return replace(options, corrections=mends, estimator=estimator)
@@ -147,7 +145,10 @@ def _kernels(
     """Those that the corrections choose; None where they are rounded to nearest."""
     if data is None or source.graph is None or not set(options.mends) - {"equalisation"}:
         return None
-    images = data.inputs[chosen_images(len(data), source.graph.largest)]
+    most = BIAS_IMAGES if options.biases_alone else KERNEL_IMAGES
+    images = data.inputs[chosen_images(len(data), source.graph.largest, most)]
     inside = images if source.form.channels_last else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
     with phase("correct", len(plan(watched, kept).layers)) as step:
+        if options.biases_alone and ranges is not None:
+            return correct_biases(with_biases(watched), ranges, inside, steep_limits(source.graph), kept, step)
         return choose_kernels(with_biases(watched), ranges, inside, options, kept, step)

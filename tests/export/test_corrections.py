@@ -192,15 +192,23 @@ def test_the_same_biases_are_written_for_any_batch(graph: Graph, data: Calibrati
 def test_a_bias_grows_by_what_the_mean_misses_over_what_moves(
     limits: tuple[float, float], outputs: list[int], mean: float, missing: float
 ) -> None:
-    detail = {"dtype": np.dtype(np.int8), "quantization": (1.0, 0)}
-    found = biases._missing(np.array([mean]), limits, np.array(outputs, np.int8)[:, None], detail)
+    rows = np.array(outputs)[:, None]
+    assert biases.missing(np.array([mean]), limits, rows) == pytest.approx([missing])
+    detail = {"dtype": np.dtype(np.int8), "quantization": (0.5, -3)}
+    found = biases._missing_of_integers(np.array([mean]), limits, (2 * rows - 3).astype(np.int8), detail)
     assert found == pytest.approx([missing])
+
+
+def test_a_fused_relu_moves_with_the_bias_only_above_the_lowest_integer() -> None:
+    detail = {"dtype": np.dtype(np.int8), "quantization": (1.0, -128)}
+    outputs = np.array([-128, -128, -124, -122], np.int8)[:, None]
+    assert biases._missing_of_integers(np.array([3.0]), biases.EVERYWHERE, outputs, detail) == pytest.approx([1.0])
 
 
 def test_means_are_of_images_at_equal_distances_and_of_what_an_activation_sees(
     graph: Graph, data: Calibration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(biases, "COUNT", 5)
+    monkeypatch.setattr(biases, "BIAS_IMAGES", 5)
     means = Means(graph, len(data))
     assert len(means.places) == 5
     assert set(np.diff(means.places)) == {len(data) // 5}

@@ -15,6 +15,7 @@ from keras_cnnzoo import InputError
 from keras_cnnzoo.export import Calibration, Card, to_onnx
 from keras_cnnzoo.export.answers import answers_of
 from keras_cnnzoo.export.cli import app
+from keras_cnnzoo.export.corrections import BIAS_IMAGES
 from keras_cnnzoo.export.graph import Graph, from_keras
 from keras_cnnzoo.export.onnx import conversion
 from keras_cnnzoo.export.onnx.check import check_qdq
@@ -28,6 +29,8 @@ from keras_cnnzoo.export.onnx.runtime import OnnxRuntime
 from keras_cnnzoo.export.schemes import Correction, Quantization, Scheme
 from keras_cnnzoo.export.verify import compare
 from keras_cnnzoo.layers import GroupedConv2D
+
+from ..conftest import calibrated
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.standard_normal((4, 32, 32, 3)).astype(np.float32)
@@ -109,7 +112,7 @@ def test_an_int8_file_is_symmetric_per_channel_and_quantizes_what_tensorrt_fuses
     assert card.artifact["bytes"] < 450_000
     assert (card.quantization["estimator"], card.quantization["corrections"]) == (
         "percentile",
-        ["equalisation"],
+        ["equalisation", "bias"],
     )
 
 
@@ -219,13 +222,14 @@ def test_adaround_of_int4_weights_brings_the_answers_nearer(
 def test_bias_correction_gives_each_answer_the_mean_that_it_has_in_float(
     small: keras.Model, some_images: np.ndarray, tmp_path: Path
 ) -> None:
-    (expected,), found = answers_of(small, [some_images]), []
+    images, found = some_images[:BIAS_IMAGES], []  # all of which it looks at
+    (expected,) = answers_of(small, [images])
     chosen: tuple[Correction, ...]
     for chosen in ((), ("bias",)):
         path = tmp_path / f"{len(chosen)}.onnx"
         options = Quantization("int8", estimator="mse", corrections=chosen)
-        to_onnx(small, path, quantize=options, calibration=some_images, batch=None)
-        (answers,) = OnnxRuntime(path.read_bytes())(some_images)
+        to_onnx(small, path, quantize=options, calibration=images, batch=None)
+        (answers,) = OnnxRuntime(path.read_bytes())(images)
         found.append(float(np.abs(answers.mean(0) - expected.mean(0)).max() / np.abs(expected).max()))
     assert found[0] > 1e-4
     assert found[1] < 1e-5
@@ -249,13 +253,24 @@ def test_equalisation_serves_channels_of_unequal_size(some_images: np.ndarray, t
     assert found[1] > found[0] + 6
 
 
-def test_int8_is_equalised_by_itself_but_not_through_relu6(tmp_path: Path) -> None:
-    for activation, expected in (("relu", ["equalisation"]), ("relu6", [])):
-        image = keras.Input((32, 32, 3))
-        x = layers.Conv2D(4, 3, activation=activation)(image)
-        model = keras.Model(image, layers.Conv2D(4, 3)(x), name=activation)
-        card = to_onnx(model, tmp_path / f"{activation}.onnx", quantize="int8", calibration=NOISE)
-        assert card.quantization["corrections"] == expected, activation
+def test_int8_s_own_corrections_bring_the_answers_of_a_network_with_relu6_nearer(
+    some_images: np.ndarray, tmp_path: Path
+) -> None:
+    keras.utils.set_random_seed(0)
+    x = image = keras.Input((32, 32, 3))
+    for filters in (8, 12, 16):
+        x = layers.DepthwiseConv2D(3, strides=2, padding="same")(layers.Conv2D(filters, 1, activation="relu6")(x))
+        x = layers.Activation("hard_silu")(layers.BatchNormalization()(x))
+    model = keras.Model(image, layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
+    calibrated(model, some_images)
+    (expected,), found = answers_of(model, [some_images[40:]]), []
+    for chosen in ((), None):
+        path = tmp_path / f"{chosen}.onnx"
+        options = Quantization("int8", corrections=chosen)
+        card = to_onnx(model, path, quantize=options, calibration=some_images[:40], batch=None)
+        found.append(compare(expected, OnnxRuntime(path.read_bytes())(some_images[40:])[0]).sqnr_db or 0)
+    assert card.quantization["corrections"] == ["equalisation", "bias"]
+    assert found[1] > found[0] + 0.5
 
 
 def test_int4_weights_are_an_eighth_and_answer_alike(
@@ -305,7 +320,7 @@ def test_a_layer_without_a_rule_goes_by_tf2onnx_and_the_card_says_so(tmp_path: P
         to_onnx(model, tmp_path / "c.onnx", quantize=Quantization("int8", corrections=("bias",)), calibration=images)
     card = to_onnx(model, tmp_path / "d.onnx", quantize="int8", calibration=images)
     assert card.operators["QuantizeLinear"] == 1
-    assert card.quantization["corrections"] == []  # not even the equalisation that is int8's own
+    assert card.quantization["corrections"] == []  # not even those that are int8's own
 
 
 def test_a_file_that_answers_otherwise_is_not_written(
