@@ -72,7 +72,7 @@ def correct_biases(
         step: told how many layers are done.
     """
     layers = {node.name: node for node in model.graph.node}
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
     exact, rounded = Pieces(model, images), Pieces(quantized(model, ranges, keep=kept), images)
     found = {}
     for name in plan(model, kept).layers:
@@ -80,7 +80,8 @@ def correct_biases(
         mean = _by_channel(exact.at(node.output[0])).clip(*within).mean(axis=0, dtype=np.float64)
         more = missing(mean, within, _by_channel(rounded.at(node.output[0]))).astype(np.float32)
         rounded.shift(node.output[0], more)
-        found[name] = nearest_kernel(to_rows(constants[node.input[1]]), constants[node.input[2]] + more, bits=8)
+        kernel, bias = (numpy_helper.to_array(constants[i]) for i in node.input[1:3])
+        found[name] = nearest_kernel(to_rows(kernel), bias + more, bits=8)
         step(1)
     return found
 
@@ -110,15 +111,15 @@ def choose_kernels(
     """
     bits = kernel_bits(options.scheme)
     layers = {node.name: node for node in model.graph.node}
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
     exact = Pieces(model, images)
     # kernels of real numbers, which are put as their integers' real values: the same sums
     rounded = Pieces(quantized(model, ranges, bits=None, keep=kept), images)
     found = {}
     for name in plan(model, kept).layers:
         node = layers[name]
-        kernel = constants[node.input[1]]
-        rows, bias = to_rows(kernel), constants[node.input[2]]
+        kernel, bias = (numpy_helper.to_array(constants[i]) for i in node.input[1:3])
+        rows = to_rows(kernel)
         source = node.input[0] if ranges is None else f"{node.input[0]}/dequantized"
         window, own = window_of(node, kernel), within_reach(options, rows.shape[1])
         second = bool({"clipping", "adaround"} & set(own.mends))
