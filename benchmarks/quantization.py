@@ -220,16 +220,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("arguments", nargs="*", metavar="NETWORK=WEIGHTS ... TRAIN TEST")
     parser.add_argument("--bundled", metavar="DATA", help="the networks that ship with weights of it, instead")
+    parser.add_argument("--only", nargs="+", metavar="NETWORK", help="of those that ship")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--images", type=int, help="of the test images, at most")
     options = parser.parse_args()
     names, files = options.arguments[:-2], options.arguments[-2:]
-    if bool(names) == bool(options.bundled) or len(files) == 1:
+    if bool(names) == bool(options.bundled) or len(files) == 1 or (options.only and not options.bundled):
         parser.error("name networks, their weights and two files of images, or say --bundled")
     train, test = (read_images(path, SIZE) for path in files) if files else images_of(options.bundled)
     test = test.read(options.images)
     networks = bundled(options.bundled, train, test) if options.bundled else named(names, train, test)
+    networks = [one for one in networks if not options.only or one.name in options.only]
     ways, rights = options.ways.split(","), defaultdict[str, list[np.ndarray]](list)
     print("| network | way | top-1 % | minus float, points | agreement % | SQNR dB | p |\n" + "|---" * 7 + "|")
     for one in networks:
