@@ -17,7 +17,7 @@ import argparse
 import math
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,11 +35,11 @@ from keras_cnnzoo.export.emit import emit
 from keras_cnnzoo.export.graph import from_keras
 from keras_cnnzoo.export.interpreter import LiteRT
 from keras_cnnzoo.export.lowering import lower
-from keras_cnnzoo.export.lowering.passes import choose
+from keras_cnnzoo.export.lowering.passes import CANONICAL, Pass, choose
 from keras_cnnzoo.export.onnx.runtime import OnnxRuntime
 from keras_cnnzoo.export.pipeline import in_scheme
 from keras_cnnzoo.export.quantize import quantize
-from keras_cnnzoo.export.schemes import Quantization
+from keras_cnnzoo.export.schemes import Correction, Quantization
 from keras_cnnzoo.export.tflite import silent
 from keras_cnnzoo.export.verify import compare, correct, paired_difference
 from keras_cnnzoo.images import Images, read_images
@@ -52,20 +52,27 @@ Answer = Callable[[keras.Model, Calibration, np.ndarray], np.ndarray]
 
 
 def int8(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np.ndarray:
-    content, _ = in_scheme(lower(from_keras(model)), Quantization("int8"), data, BATCH, silent)
-    return LiteRT(content)(inputs)[0]
+    return _eight_bits(model, data, inputs)
 
 
 def int8_plain(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np.ndarray:
-    options = Quantization("int8", corrections=())
-    content, _ = in_scheme(lower(from_keras(model)), options, data, BATCH, silent)
-    return LiteRT(content)(inputs)[0]
+    return _eight_bits(model, data, inputs, corrections=())
 
 
 def int8_lowered(model: keras.Model, data: Calibration, inputs: np.ndarray) -> np.ndarray:
     """With the passes that an export takes by itself."""
-    graph = lower(from_keras(model), choose("auto", "int8"))
-    content, _ = in_scheme(graph, Quantization("int8"), data, BATCH, silent)
+    return _eight_bits(model, data, inputs, passes=choose("auto", "int8"))
+
+
+def _eight_bits(
+    model: keras.Model,
+    data: Calibration,
+    inputs: np.ndarray,
+    corrections: tuple[Correction, ...] | None = None,
+    passes: Sequence[Pass] = CANONICAL,
+) -> np.ndarray:
+    options = Quantization("int8", corrections=corrections)
+    content, _ = in_scheme(lower(from_keras(model), passes), options, data, BATCH, silent)
     return LiteRT(content)(inputs)[0]
 
 
@@ -231,6 +238,8 @@ def main() -> None:
     train, test = (read_images(path, SIZE) for path in files) if files else images_of(options.bundled)
     test = test.read(options.images)
     networks = bundled(options.bundled, train, test) if options.bundled else named(names, train, test)
+    if unknown := set(options.only or ()) - {one.name for one in networks}:
+        parser.error(f"--only {unknown.pop()}: there are {', '.join(one.name for one in networks)}")
     networks = [one for one in networks if not options.only or one.name in options.only]
     ways, rights = options.ways.split(","), defaultdict[str, list[np.ndarray]](list)
     print("| network | way | top-1 % | minus float, points | agreement % | SQNR dB | p |\n" + "|---" * 7 + "|")

@@ -60,9 +60,9 @@ def nearest(rows: np.ndarray, scale: np.ndarray, bits: int) -> np.ndarray:
     return np.clip(np.round(rows / scale[:, None]), *LIMITS[bits]).astype(np.int8)
 
 
-def nearest_kernel(rows: np.ndarray, bias: np.ndarray, bits: int) -> Kernel:
-    """Each channel's largest weight is the largest integer, every other the nearest; the scale is of the rows' type."""
-    scale = largest_scale(rows, bits, per_tensor=False).astype(rows.dtype)
+def nearest_kernel(rows: np.ndarray, bias: np.ndarray, bits: int, per_tensor: bool = False) -> Kernel:
+    """The largest weight, of each channel or of all, is the largest integer, others the nearest; scales as rows."""
+    scale = largest_scale(rows, bits, per_tensor).astype(rows.dtype)
     return Kernel(scale, nearest(rows.astype(np.float32), scale.astype(np.float32), bits), bias)
 
 

@@ -21,7 +21,7 @@ from .calibration import Ranges
 from .contents import normalisations, operator_names, operators, parse
 from .emit.writer import operator_code, pack
 from .joined import joined
-from .kernels import Kernel, float_kernels, largest_scale, nearest, write_kernels
+from .kernels import Kernel, float_kernels, nearest_kernel, write_kernels
 from .schemes import Boundary, Quantization, Scheme, quantization
 
 LARGE = 32 << 20  # bytes; larger kernels are rounded slice by slice
@@ -189,11 +189,8 @@ def _large_kernels() -> Iterator[None]:
 
 def _one_scale_each(content: bytes) -> dict[str, Kernel]:
     """Each kernel of a float file rounded to nearest by one scale."""
-    found = {}
-    for name, (rows, bias) in float_kernels(content).items():
-        scale = largest_scale(rows, 8, per_tensor=True)
-        found[name] = Kernel(scale, nearest(rows, scale, 8), bias)
-    return found
+    layers = float_kernels(content).items()
+    return {name: nearest_kernel(rows, bias, 8, per_tensor=True) for name, (rows, bias) in layers}
 
 
 def _with_zero_channels(content: bytes) -> list[str]:
