@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from mutations import mutated, mutated_card
+from mutations import mutated, mutated_card, mutated_lines
 from originals import CLASSIFIER, originals
 
 HANG = 30.0
@@ -94,6 +94,12 @@ def read_onnx(path: Path) -> None:
     runner(np.zeros((1, *runner.shape), np.float32))
 
 
+def read_board(path: Path) -> None:
+    from board_answers import read_board
+
+    read_board(path)
+
+
 def read_image(path: Path) -> None:
     from keras_cnnzoo.images import read_picture
     from keras_cnnzoo.preprocessing import PRESETS
@@ -113,7 +119,10 @@ READERS: dict[str, Callable[[Path], None]] = {
     "keras network": read_network,
     "onnx": read_onnx,
     "image": read_image,
+    "board": read_board,
 }
+MUTATIONS: dict[str, Callable[[bytes, random.Random], bytes]] = {"card": mutated_card, "board": mutated_lines}
+"""Of a kind's own; bytes elsewhere."""
 
 
 def child() -> None:
@@ -195,7 +204,7 @@ def attack(kind: str, files: list[Path], count: int, seed: int, folder: Path, ke
             path = folder / f"mutated{''.join(source.suffixes[-2:] if kind == 'card' else source.suffixes)}"
             if kind == "card":
                 shutil.copy(source.with_suffix(""), path.with_suffix(""))
-            path.write_bytes((mutated_card if kind == "card" else mutated)(source.read_bytes(), rng))
+            path.write_bytes(MUTATIONS.get(kind, mutated)(source.read_bytes(), rng))
             outcome, words = reader.read(kind, path)
             found[outcome] += 1
             if outcome in WRONG and keep is not None:

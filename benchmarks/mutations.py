@@ -1,4 +1,4 @@
-"""Damage to the bytes of a file and to the values of a card, drawn at random; for benchmarks/hardening.py."""
+"""Damage to the bytes of a file and to the values of JSON in it, drawn at random; for benchmarks/hardening.py."""
 
 import copy
 import json
@@ -53,16 +53,28 @@ def offset(data: bytearray, rng: random.Random) -> None:
 
 def mutated_card(content: bytes, rng: random.Random) -> bytes:
     """Half of them by bytes, half by values."""
+    return mutated(content, rng) if rng.random() < 0.5 else other_values(content, rng)
+
+
+def mutated_lines(content: bytes, rng: random.Random) -> bytes:
+    """Lines of JSON, half of them by bytes, half by the values of one line."""
     if rng.random() < 0.5:
         return mutated(content, rng)
-    card = json.loads(content)
+    lines = content.splitlines(keepends=True)
+    chosen = rng.randrange(len(lines))
+    return b"".join([*lines[:chosen], other_values(lines[chosen], rng) + b"\n", *lines[chosen + 1 :]])
+
+
+def other_values(content: bytes, rng: random.Random) -> bytes:
+    """A JSON document with odd values in some places, others left out, or nested too deep."""
+    document = json.loads(content)
     for _ in range(rng.choice((1, 1, 2, 5))):
-        holder, key = rng.choice(list(places(card)))
+        holder, key = rng.choice(list(places(document)))
         if rng.random() < 0.25 and isinstance(holder, dict):
             holder.pop(key, None)
         else:
             holder[key] = copy.deepcopy(rng.choice(ODD))
-    return json.dumps(card).encode() if rng.random() < 0.98 else b"[" * 200_000
+    return json.dumps(document).encode() if rng.random() < 0.98 else b"[" * 200_000
 
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:

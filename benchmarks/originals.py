@@ -49,6 +49,10 @@ def originals(folder: Path, kinds: list[str]) -> dict[str, list[Path]]:
 
         to_onnx(model, folder / "a.onnx", origin=origin)
         files["onnx"] = [folder / "a.onnx"]
+    if "board" in kinds:
+        from board_answers import board_of
+
+        files["board"] = [board_of(folder, paths["a.tflite"])]
     return files
 
 
