@@ -22,10 +22,10 @@ import numpy as np
 
 from ..graph import Graph
 from ..interpreter import quantized
-from ..kernels import CHANNEL_AXIS, Kernel, bits_of, float_kernels, integer_kernel, write_kernel
-from ..layerwise import Layerwise, Step, Values, forget_read
+from ..kernels import Kernel, float_kernels, integer_kernel, write_kernel
+from ..layerwise import Layerwise, Values, forget_read
 from ..lowering.hard_swish import hard_form
-from .sequence import chosen_images
+from .sequence import chosen_images, has_integer_kernel
 
 BIAS_IMAGES = 32  # images at most: with 128 the logits are 0.1 dB nearer, and a large network waits thrice as long
 FEWEST = 0.02  # where less of a channel moves, its images say too little
@@ -115,7 +115,7 @@ def corrected_biases(
     values: Values = {network.name(first): quantized(images, network.detail(first))}
     for layer in network.steps:
         outputs = network.run(layer, values)
-        if layer.name in exact and _has_integer_kernel(network, layer):
+        if layer.name in exact and has_integer_kernel(network, layer):
             detail, mean = network.detail(layer.operator.outputs[0]), means.of(layer.name)
             more = _missing_of_integers(mean, means.limits(layer.name), outputs[layer.name], detail)
             scale, integers = integer_kernel(network.model, layer.operator, layer.kind)
@@ -126,10 +126,6 @@ def corrected_biases(
         forget_read(values, layer, left)
         step(1)
     return found
-
-
-def _has_integer_kernel(network: Layerwise, layer: Step) -> bool:
-    return layer.kind in CHANNEL_AXIS and bits_of(network.tensor(layer.operator.inputs[1])) == 8
 
 
 def _missing_of_integers(mean: np.ndarray, limits: Limits, outputs: np.ndarray, detail: dict[str, Any]) -> np.ndarray:

@@ -49,7 +49,7 @@ def choose_kernels(
     found: dict[str, Kernel] = {}
     for rounded in both.small.steps:
         exact = both.partners.get(rounded.name)
-        if exact is not None and _is_quantized(both.small, exact, rounded):
+        if exact is not None and exact.kind == rounded.kind and has_integer_kernel(both.small, rounded):
             bits = 4 if options.scheme == "int4" and rounded.kind in OF_4_BITS else 8
             found[rounded.name] = kernel = _chosen(both, exact, rounded, bits, options)
             write_kernel(both.small.model, rounded.operator, rounded.kind, kernel)
@@ -58,9 +58,9 @@ def choose_kernels(
     return found
 
 
-def _is_quantized(small: Layerwise, exact: Step, rounded: Step) -> bool:
-    same = exact.kind == rounded.kind and rounded.kind in CHANNEL_AXIS
-    return same and bits_of(small.tensor(rounded.operator.inputs[1])) is not None
+def has_integer_kernel(network: Layerwise, step: Step) -> bool:
+    """Whether it is a convolution or a dense layer of a kernel of 8 bits."""
+    return step.kind in CHANNEL_AXIS and bits_of(network.tensor(step.operator.inputs[1])) == 8
 
 
 class _Both:

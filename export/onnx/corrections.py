@@ -5,6 +5,7 @@ the quantized layers before it, as already corrected, hand to it.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -73,15 +74,17 @@ def correct_biases(
     """
     layers = {node.name: node for node in model.graph.node}
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    exact, rounded = Pieces(model, images), Pieces(quantized(model, ranges, keep=kept), images)
     found = {}
     for name in plan(model, kept).layers:
-        node, within = layers[name], limits.get(name, EVERYWHERE)
-        mean = _by_channel(exact.at(node.output[0])).clip(*within).mean(axis=0, dtype=np.float64)
-        more = missing(mean, within, _by_channel(rounded.at(node.output[0]))).astype(np.float32)
-        rounded.shift(node.output[0], more)
-        kernel, bias = (numpy_helper.to_array(constants[i]) for i in node.input[1:3])
-        found[name] = nearest_kernel(to_rows(kernel), bias + more, bits=8)
+        kernel, bias = (numpy_helper.to_array(constants[i]) for i in layers[name].input[1:3])
+        found[name] = nearest_kernel(to_rows(kernel), bias, bits=8)
+    exact, rounded = Pieces(model, images), Pieces(quantized(model, ranges, keep=kept, kernels=found), images)
+    for name, kernel in found.items():
+        output, within = layers[name].output[0], limits.get(name, EVERYWHERE)
+        mean = _by_channel(exact.at(output)).clip(*within).mean(axis=0, dtype=np.float64)
+        more = missing(mean, within, _by_channel(rounded.at(output))).astype(np.float32)
+        rounded.shift(output, more)
+        found[name] = replace(kernel, bias=kernel.bias + more)
         step(1)
     return found
 
