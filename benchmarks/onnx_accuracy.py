@@ -1,10 +1,9 @@
 """Q/DQ ONNX files in ONNX Runtime against float Keras and against the int8 .tflite on LiteRT, of trained networks.
 
-    python benchmarks/onnx_accuracy.py DATA [--networks resnet20,resnet56] [--count 5000] [--calibrate 500] [--seeds 3]
-      [--schemes percentile/equalisation+bias percentile min-max ...]
-    python benchmarks/onnx_accuracy.py --bundled fashion_mnist     # the networks that ship
+    python benchmarks/onnx_accuracy.py resnet20=w20.safetensors resnet56=w56.safetensors train.npz test.npz
+      [--images 5000] [--calibrate 500] [--seeds 3] [--schemes percentile/equalisation+bias percentile min-max ...]
+    python benchmarks/onnx_accuracy.py --bundled fashion_mnist     # the networks that ship; as in quantization.py
 
-DATA holds cifar10/train.npz, cifar10/test.npz and weights/cifar_resnet20.safetensors, cifar_resnet56.safetensors.
 A scheme is an estimator of ranges and, behind a stroke, its corrections. Prints one line for each network, seed and
 scheme: top-1, its paired difference from float with a 95 % interval, agreement with the float network and with the
 .tflite file, and the logits' signal-to-noise ratio; then the means over the seeds. ONNX Runtime runs the operators as
@@ -18,17 +17,16 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from quantization import Trained, bundled, images_of, named
+from quantization import Trained, networks_of, take_networks
 
 from keras_cnnzoo.errors import InputError
 from keras_cnnzoo.export import Calibration, Quantization, to_onnx, to_tflite
 from keras_cnnzoo.export.interpreter import LiteRT
 from keras_cnnzoo.export.onnx.runtime import OnnxRuntime
 from keras_cnnzoo.export.verify import compare
-from keras_cnnzoo.images import read_images
 from keras_cnnzoo.preprocessing import PRESETS
 
-SIZE, TORCH = (32, 32, 3), PRESETS["torch"]
+TORCH = PRESETS["torch"]
 SCHEMES = (
     "percentile/equalisation+bias",
     "percentile/bias",
@@ -42,34 +40,22 @@ SCHEMES = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, nargs="?")
-    parser.add_argument("--bundled", metavar="DATA", help="the networks that ship with weights of it, instead")
-    parser.add_argument("--networks", default="resnet20,resnet56")
-    parser.add_argument("--count", type=int, default=5000, help="test images")
+    take_networks(parser)
     parser.add_argument("--calibrate", type=int, default=500, help="calibration images")
     parser.add_argument("--seeds", type=int, default=3, help="so many draws of them")
     parser.add_argument("--schemes", nargs="+", default=SCHEMES)
     arguments = parser.parse_args()
-    if (arguments.data is None) == (arguments.bundled is None):
-        parser.error("name a folder of data, or say --bundled")
     try:
         schemes = {scheme: quantization_of(scheme) for scheme in arguments.schemes}
     except InputError as error:
         parser.error(f"--schemes: {error}")
-    if arguments.bundled:
-        networks = bundled(arguments.bundled, *images_of(arguments.bundled))
-    else:
-        weights, cifar10 = arguments.data / "weights", arguments.data / "cifar10"
-        names = [f"{name}={weights / f'cifar_{name}.safetensors'}" for name in arguments.networks.split(",")]
-        networks = named(names, *(read_images(cifar10 / f"{part}.npz", SIZE) for part in ("train", "test")))
-    for one in networks:
-        measured(one, arguments.count, arguments.calibrate, arguments.seeds, schemes)
+    for one in networks_of(parser, arguments):
+        measured(one, arguments.calibrate, arguments.seeds, schemes)
 
 
-def measured(one: Trained, count: int, calibrate: int, seeds: int, schemes: dict[str, Quantization]) -> None:
+def measured(one: Trained, calibrate: int, seeds: int, schemes: dict[str, Quantization]) -> None:
     """Prints a network's rows."""
-    model, test = one.model(), one.test.take(count)
-    images, labels = TORCH(test.pixels), test.labels
+    model, images, labels = one.model(), TORCH(one.test.pixels), one.test.labels
     expected = np.asarray(model.predict(images, batch_size=100, verbose=0))
     rows: dict[str, list[tuple[float, ...]]] = defaultdict(list)
     for seed in range(seeds):

@@ -223,15 +223,16 @@ def measured(one: Trained, ways: list[str], seeds: int, rights: dict[str, list[n
         )  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def take_networks(parser: argparse.ArgumentParser) -> None:
+    """The arguments that name networks and images."""
     parser.add_argument("arguments", nargs="*", metavar="NETWORK=WEIGHTS ... TRAIN TEST")
     parser.add_argument("--bundled", metavar="DATA", help="the networks that ship with weights of it, instead")
     parser.add_argument("--only", nargs="+", metavar="NETWORK", help="of those that ship")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--images", type=int, help="of the test images, at most")
-    options = parser.parse_args()
+
+
+def networks_of(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[Trained]:
+    """Those that they name; ends with the parser's error where they fit no network."""
     names, files = options.arguments[:-2], options.arguments[-2:]
     if bool(names) == bool(options.bundled) or len(files) == 1 or (options.only and not options.bundled):
         parser.error("name networks, their weights and two files of images, or say --bundled")
@@ -240,7 +241,16 @@ def main() -> None:
     networks = bundled(options.bundled, train, test) if options.bundled else named(names, train, test)
     if unknown := set(options.only or ()) - {one.name for one in networks}:
         parser.error(f"--only {unknown.pop()}: there are {', '.join(one.name for one in networks)}")
-    networks = [one for one in networks if not options.only or one.name in options.only]
+    return [one for one in networks if not options.only or one.name in options.only]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    take_networks(parser)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--ways", default=",".join(WAYS))
+    options = parser.parse_args()
+    networks = networks_of(parser, options)
     ways, rights = options.ways.split(","), defaultdict[str, list[np.ndarray]](list)
     print("| network | way | top-1 % | minus float, points | agreement % | SQNR dB | p |\n" + "|---" * 7 + "|")
     for one in networks:

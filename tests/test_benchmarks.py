@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 
 from keras_cnnzoo import InputError
+from keras_cnnzoo.weights.bundled import all_bundled
 
 ROOT = Path(__file__).resolve().parents[1]
 Load = Callable[[str], ModuleType]
+CIFAR10 = {("resnet20", "CIFAR-10"), ("resnet56", "CIFAR-10")}
+OPTIONAL = {"int8-lowered"}  # ways whose rows stand elsewhere
 
 
 @pytest.fixture
@@ -202,3 +205,13 @@ def test_torch_trains_with_the_decay_with_which_ours_does(load: Load, monkeypatc
     decays = [(len(group["params"]), group["weight_decay"]) for group in made[0].param_groups]
     assert decays == [(1, training_step.RECIPE.weight_decay), (1, 0)]
     assert training_step.RECIPE.weight_decay > 0
+
+
+def test_the_readmes_table_of_accuracy_is_that_of_the_rows_which_every_network_that_ships_has(load: Load) -> None:
+    script, page = load("accuracy_summary"), (ROOT / "docs" / "accuracy.md").read_text()
+    assert script.summary(page) in (ROOT / "README.md").read_text()
+    headings = {"fashion_mnist": "Fashion-MNIST", "cifar10_jpeg": "CIFAR-10 in JPEGs"}
+    rows = {(network, data): set(ways) for network, data, ways in script.networks(page)}
+    assert set(rows) == CIFAR10 | {(row.network, headings[row.data]) for row in all_bundled()}
+    wanted = {"float32", *load("quantization").WAYS} - OPTIONAL
+    assert {key: ways for key, ways in rows.items() if not ways >= wanted} == {}
