@@ -87,6 +87,21 @@ def doublings(axis: "Axes", values: Sequence[int]) -> None:
     axis.set_xticks(values, [str(value) for value in values])
 
 
+def logarithmic(axis: "Axes") -> None:
+    """A logarithmic axis of x with few ticks, in plain numbers: 0.05, 200, 5M."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value)))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _plain(value: float) -> str:
+    unit, name = next(((unit, name) for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if value >= unit), (1, ""))
+    return f"{value / unit:g}{name}"
+
+
 def legend(*axes: "Axes") -> None:
     """A legend in each panel, in the figures' colours."""
     for axis in axes:

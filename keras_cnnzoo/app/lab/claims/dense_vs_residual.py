@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..figures import COLOURS, legend, panels
+from ..figures import COLOURS, legend, logarithmic, panels
 from ..framework import Cell, Claim, Lab, Preset, Row, Rows, Setup
 from ..networks import cifar, dense, trained
 
@@ -50,7 +50,7 @@ def figures(rows: Rows) -> dict[str, "Figure"]:
         for i, family in enumerate(FAMILIES):
             ends = rows.where(family=family, epoch=rows.distinct("epoch")[-1])
             axis.plot(ends.values(measure), ends.values("test_error"), "o", color=COLOURS[i], label=family)
-        axis.set_xscale("log")
+        logarithmic(axis)
     legend(*axes)
     return {"test_error": figure}
 

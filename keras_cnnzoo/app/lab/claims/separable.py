@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..figures import COLOURS, legend, panels
+from ..figures import COLOURS, legend, logarithmic, panels
 from ..framework import Cell, Claim, Lab, Preset, Row, Rows, Setup
 from ..networks import trained
 from ..timing import latencies
@@ -78,7 +78,7 @@ def figures(rows: Rows) -> dict[str, "Figure"]:
             here = rows.where(unit=unit)
             axis.plot(here.values(measure), here.values("test_error"), "o", color=COLOURS[i], label=unit)
         axis.set_xlabel(name)
-        axis.set_xscale("log")
+        logarithmic(axis)
     legend(axes[0])
     return {"test_error": figure}
 
