@@ -28,7 +28,7 @@ def main(folder: Path) -> None:
     for case, (name, options) in cases["answer"].items():
         model = zoo.create(name, weights=folder / f"{case}.safetensors", **options)
         images = np.load(folder / f"{case}.images.npy")
-        answers = model.predict_on_batch(images)  # one compilation a network: JAX would compile each operation by itself
+        answers = model.predict_on_batch(images)  # JAX then compiles a network at once
         np.save(folder / f"{case}.answers.npy", answers)
         keras.backend.clear_session()
     print(json.dumps({"backend": keras.backend.backend(), "tensorflow": "tensorflow" in sys.modules}))
