@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -24,6 +25,7 @@ LC_ALL=C sed "s/^/$2 /" "$0".says
 """,
 }
 MARKUP = "<script>"  # what mutations.ODD puts into texts
+MEASURE = partial(benchmark, runs=40, profile=True)  # here and there alike: what is said must fit what is asked
 
 
 def board_of(folder: Path, artifact: Path) -> Path:
@@ -32,7 +34,7 @@ def board_of(folder: Path, artifact: Path) -> Path:
         (folder / name).write_text(f"#!/bin/sh\n{lines}")
         (folder / name).chmod(0o755)
     journal, says = folder / "journal", folder / "board.jsonl"
-    benchmark([artifact], runs=40, profile=True, journal=journal)
+    MEASURE([artifact], journal=journal)
     _, *lines = journal.read_text().splitlines()
     says.write_text("".join(line.partition("\t")[2] + "\n" for line in lines))
     return says
@@ -44,7 +46,7 @@ def measured_there(says: Path) -> Report:
     shutil.copy(says, folder / "python.says")
     connection = Settings(remote_python=str(folder / "python"))
     with patch.dict(os.environ, PATH=f"{folder}{os.pathsep}{os.environ['PATH']}"):
-        return benchmark([folder / "a.tflite"], runs=40, profile=True, targets=["ssh://board"], connection=connection)
+        return MEASURE([folder / "a.tflite"], targets=["ssh://board"], connection=connection)
 
 
 def read_board(says: Path) -> None:

@@ -19,7 +19,6 @@ from keras_cnnzoo.weights.bundled import all_bundled
 ROOT = Path(__file__).resolve().parents[1]
 Load = Callable[[str], ModuleType]
 CIFAR10 = {("resnet20", "CIFAR-10"), ("resnet56", "CIFAR-10")}
-OPTIONAL = {"int8-lowered"}  # ways whose rows stand elsewhere
 
 
 @pytest.fixture
@@ -213,5 +212,5 @@ def test_the_readmes_table_of_accuracy_is_that_of_the_rows_which_every_network_t
     headings = {"fashion_mnist": "Fashion-MNIST", "cifar10_jpeg": "CIFAR-10 in JPEGs"}
     rows = {(network, data): set(ways) for network, data, ways in script.networks(page)}
     assert set(rows) == CIFAR10 | {(row.network, headings[row.data]) for row in all_bundled()}
-    wanted = {"float32", *load("quantization").WAYS} - OPTIONAL
-    assert {key: ways for key, ways in rows.items() if not ways >= wanted} == {}
+    wanted = {"float32", *load("quantization").WAYS}
+    assert {key: ways for key, ways in rows.items() if ways != wanted} == {}
