@@ -90,6 +90,8 @@ def compare(path: Path, one: Answer, other: Answer) -> dict[str, Any]:
 
 
 def main() -> None:
+    if not sys.argv[1:]:
+        raise SystemExit("usage: CNNZOO_ARM64=FOLDER python benchmarks/arm64.py FILE.tflite ...")
     folder = os.environ.get("CNNZOO_ARM64")
     if not folder or not Path(folder, "ready").exists():
         raise SystemExit("no arm64 here: bash tests/bench/arm64.sh FOLDER, then set CNNZOO_ARM64=FOLDER")

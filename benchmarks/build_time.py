@@ -5,18 +5,16 @@
 The two take turns in one process; what is shown is the median over rounds of each, and of their ratio.
 """
 
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 
 import keras
 import numpy as np
+from conversion import where
+from start_up import loaded
 
 import keras_cnnzoo as zoo
-from keras_cnnzoo.mobile_bench.environment import environment
-
-HEAVY = {"tensorflow", "keras", "jax", "torch"}
 
 
 def main() -> None:
@@ -27,18 +25,11 @@ def main() -> None:
     seconds = np.array([[_seconds(build) for build in builders] for _ in range(rounds)])
     theirs, ours = np.median(seconds, axis=0)
     ratio = np.median(seconds[:, 1] / seconds[:, 0])
-    heavy = ", ".join(sorted(loaded())) or "none"
+    heavy = loaded("import keras_cnnzoo; keras_cnnzoo.list_models()")
     print("| what | keras.applications | keras_cnnzoo | ratio, at most 1.3 |\n|---|---|---|---|")
     print(f"| build ResNet152 | {theirs:.2f} s | {ours:.2f} s | {ratio:.2f} |")
     print(f"| heavy modules that `import keras_cnnzoo; keras_cnnzoo.list_models()` loads | | {heavy} | |")
-    here = environment()
-    print(f"\n{here.cpu}, {here.cores} cores; keras {keras.__version__} on {keras.backend.backend()}; {here.date}")
-
-
-def loaded() -> set[str]:
-    """The heavy modules of a process that lists the networks."""
-    code = "import sys, keras_cnnzoo; keras_cnnzoo.list_models(); print(*sys.modules)"
-    return set(subprocess.check_output([sys.executable, "-c", code], text=True).split()) & HEAVY
+    print(f"\n{where()}; keras {keras.__version__} on {keras.backend.backend()}")
 
 
 def _seconds(build: Callable[[], keras.Model]) -> float:

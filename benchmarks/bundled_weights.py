@@ -37,7 +37,7 @@ from safetensors.numpy import save
 from keras_cnnzoo.files import write
 from keras_cnnzoo.preprocessing import PRESETS
 from keras_cnnzoo.training import Data, Recipe, dataset, network, recipe, train
-from keras_cnnzoo.training.build import Precision, emulated
+from keras_cnnzoo.training.build import Precision, emulated, small_stem
 from keras_cnnzoo.training.pipeline import steps_per_epoch, test_batches
 from keras_cnnzoo.weights import bundled
 from keras_cnnzoo.weights.bundled import LARGEST, Bundled, all_bundled
@@ -119,7 +119,7 @@ def trained(plan: Plan, data: Data, source: str, out: Path) -> tuple[Bundled, by
     row = Bundled(
         network=plan.network,
         data=plan.data,
-        options=_options(plan, data),
+        options=plan.options | small_stem(plan.network, data),
         input_shape=data.shape,
         classes=data.classes,
         top1=0.0,
@@ -136,16 +136,6 @@ def trained(plan: Plan, data: Data, source: str, out: Path) -> tuple[Bundled, by
     content = in_float16(folder / "weights.safetensors")
     path = write(folder / "float16.safetensors", content)
     return replace(row, sha256=hashlib.sha256(content).hexdigest(), top1=round(top1(row, path, data), 2)), content
-
-
-def _options(plan: Plan, data: Data) -> dict[str, Any]:
-    """What `network` chose, too."""
-    import inspect
-
-    from keras_cnnzoo import registry
-
-    takes = inspect.signature(registry.builder_of(plan.network)).parameters
-    return plan.options | ({"small_input": True} if "small_input" in takes and max(data.shape[:2]) <= 64 else {})
 
 
 def in_float16(path: Path) -> bytes:
@@ -195,6 +185,8 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"--only {' '.join(sorted(unknown))}: there are {', '.join(plan.name for plan in PLANS)}")
     if asked.cifar10_jpeg is None and any(name.endswith("-cifar10_jpeg") for name in asked.only or ()):
         parser.error("--only names a network of CIFAR-10: give --cifar10-jpeg its folder")
+    if asked.minutes is not None and not asked.minutes > 0:
+        parser.error(f"--minutes {asked.minutes:g}: give more than 0, or leave it out for the plan's")
     there = set() if asked.again else {f"{row.network}-{row.data}" for row in all_bundled()}
     for plan in PLANS:
         wanted = plan.name in asked.only if asked.only else plan.name not in there

@@ -80,11 +80,12 @@ def kept_facts(path: Path, costs_of: str | None) -> dict[str, Any] | None:
 
 def keep_facts(path: Path, costs_of: str | None, facts: dict[str, Any], figures: Sequence[Path]) -> None:
     """Keeps what `kept_facts` finds, and drops the figures of the files that were there before."""
+    from keras_cnnzoo.files import write
     from keras_cnnzoo.mobile_bench.environment import environment
 
     for figure in figures:
         figure.unlink(missing_ok=True)
-    path.write_text(json.dumps({"cnnzoo": environment().cnnzoo, "costs_of": costs_of} | facts, indent=1))
+    write(path, json.dumps({"cnnzoo": environment().cnnzoo, "costs_of": costs_of} | facts, indent=1))
 
 
 def speeds(kept: Path, files: Sequence[Path], threads: Sequence[int], seconds: float) -> dict[str, Any]:
@@ -95,14 +96,20 @@ def speeds(kept: Path, files: Sequence[Path], threads: Sequence[int], seconds: f
         files: two.
         threads: counts.
         seconds: of measuring, for each file at each thread count.
+
+    Raises:
+        SystemExit: one of them could not be measured; nothing is kept.
     """
+    from keras_cnnzoo.files import write
     from keras_cnnzoo.mobile_bench import benchmark
 
     if not kept.exists():
         report = benchmark(files, threads=threads, seconds=seconds * len(files) * len(threads))
+        if report.unmeasured:
+            raise SystemExit(f"{report.unmeasured[0].label}: not measured ({report.unmeasured[0].reason})")
         ratios = [measurement.ratio for measurement in report.measurements[len(threads) :]]
         bounds = [(1 / r.value, 1 / (r.high or np.inf), 1 / (r.low or np.nan)) for r in ratios if r is not None]
-        kept.write_text(json.dumps({"speeds": bounds, "where": where()}))
+        write(kept, json.dumps({"speeds": bounds, "where": where()}))
     return json.loads(kept.read_text())
 
 

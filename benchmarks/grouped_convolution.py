@@ -13,9 +13,9 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import tensorflow as tf
+from conversion import where
 
 from keras_cnnzoo.layers import GroupedConv2D
-from keras_cnnzoo.mobile_bench.environment import environment
 
 SHAPE, GROUPS, BATCH = (14, 14, 512), 32, 8
 
@@ -44,10 +44,9 @@ def main() -> None:
     theirs, ours = np.median(seconds, axis=0) * 1e3
     ratio = np.median(seconds[:, 0] / seconds[:, 1])
     difference = max(float(tf.reduce_max(abs(a - b)) / tf.reduce_max(abs(a))) for a, b in zip(*gradients, strict=True))
-    here = environment()
     print("| keras.layers.Conv2D | GroupedConv2D | ratio | gradients differ by |\n|---|---|---|---|")
     print(f"| {theirs:.0f} ms | {ours:.1f} ms | {ratio:.0f} | {difference:.0e} |")
-    print(f"\n{here.cpu}, {here.cores} cores; keras {keras.__version__}, tensorflow {tf.__version__}; {here.date}")
+    print(f"\n{where()}; keras {keras.__version__}, tensorflow {tf.__version__}")
 
 
 def _timed(step: Callable[[tf.Tensor], list[tf.Tensor]], images: tf.Tensor) -> float:

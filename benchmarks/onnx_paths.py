@@ -30,7 +30,8 @@ import keras_cnnzoo
 from keras_cnnzoo.errors import InputError
 from keras_cnnzoo.export.answers import answers_of
 from keras_cnnzoo.export.graph import from_keras
-from keras_cnnzoo.export.onnx.conversion import checked, from_graph, lower
+from keras_cnnzoo.export.onnx.conversion import OPSET, checked, lower
+from keras_cnnzoo.export.onnx.emitter import emit
 from keras_cnnzoo.export.onnx.fallback import convert
 from keras_cnnzoo.export.onnx.parity import compare
 from keras_cnnzoo.export.onnx.runtime import OnnxRuntime
@@ -84,7 +85,7 @@ def trained_enough(name: str, size: int) -> tuple[keras.Model, np.ndarray]:
 
 
 def ours(model: keras.Model) -> onnx.ModelProto:
-    return from_graph(lower(from_keras(model)))
+    return emit(lower(from_keras(model)), opset=OPSET)
 
 
 def tf2onnx(model: keras.Model) -> onnx.ModelProto:

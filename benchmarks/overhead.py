@@ -13,6 +13,7 @@ from collections.abc import Callable
 from time import perf_counter_ns
 
 import numpy as np
+from conversion import where
 from numpy.typing import NDArray
 
 from keras_cnnzoo.mobile_bench import Estimate, compare
@@ -58,17 +59,18 @@ def main() -> None:
     warm_up(lambda calls: time_block(invoke, calls))
     loops: list[Callable[[Invoke], NDArray[np.int64]]] = [untimed_loop, bare_loop, bench_loop, bench_block]
     taken: dict[str, list[NDArray[np.int64]]] = {loop.__name__: [] for loop in loops}
+    order = random.Random(0)
     with without_garbage_collection():
         for _ in range(rounds):
-            for loop in random.sample(loops, len(loops)):
+            for loop in order.sample(loops, len(loops)):
                 taken[loop.__name__].append(loop(invoke))
     here = environment()
     print(f"{path}: p10 of the bare loop {np.quantile(np.concatenate(taken['bare_loop']), 0.1) / 1e6:.4f} ms")
     show("p10 per call, to a bare loop that times each call", compare(taken["bench_loop"], taken["bare_loop"]))
     show("median of a block, to that loop's", compare(medians(taken["bench_loop"]), medians(taken["bare_loop"])))
     show("mean of a block, to a loop without a clock inside", compare(taken["bench_block"], taken["untimed_loop"]))
-    print(f"{here.cpu}, {here.cores} cores, load {here.load_average}, {here.system}; {here.date}")
-    print(f"Python {here.python}, NumPy {here.numpy}, ai-edge-litert {here.litert}; {rounds} rounds of {CALLS} calls")
+    print(f"{where()}; load {here.load_average}, NumPy {here.numpy}, ai-edge-litert {here.litert}")
+    print(f"{rounds} rounds of {CALLS} calls")
 
 
 def medians(blocks: list[NDArray[np.int64]]) -> list[NDArray[np.float64]]:

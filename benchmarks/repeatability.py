@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
+from conversion import where
 
 from keras_cnnzoo.mobile_bench import Estimate, benchmark
 from keras_cnnzoo.mobile_bench.environment import environment
@@ -54,11 +55,11 @@ def table(ratios: list[Estimate], busy: bool, seconds: float) -> str:
     for number, estimate in enumerate(ratios, 1):
         interval = "" if estimate.low is None else f"{estimate.low:.4f} to {estimate.high:.4f}"
         lines.append(f"| {number} | {estimate.value:.4f} | {interval} |")
-    here, state = environment(), "one busy process per core" if busy else "nothing else running"
+    load, state = environment().load_average, "one busy process per core" if busy else "nothing else running"
     lines += [
         "",
         f"Furthest from their median {np.median(values):.4f}: {furthest:.2%} ({word} {LIMITS[busy]:.0%}).",
-        f"{seconds:g} s each, {state}. {here.cpu}, {here.cores} cores, load {here.load_average}; {here.date}.",
+        f"{seconds:g} s each, {state}, load {load}. {where()}.",
     ]
     return "\n".join(lines)
 

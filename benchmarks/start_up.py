@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 COMMANDS = (["cnnzoo", "--help"], ["cnnzoo", "list"], ["cnnzoo-export", "--help"], ["cnnzoo-bench", "--help"])
+MODULES = {"cnnzoo": "cli", "cnnzoo-export": "export.cli", "cnnzoo-bench": "mobile_bench.cli"}
 HEAVY = {"tensorflow", "keras", "jax", "torch"}
 
 
@@ -24,20 +25,15 @@ def main() -> None:
             start = time.perf_counter()
             subprocess.run([scripts / name, *arguments], capture_output=True, check=True)
             seconds.append(time.perf_counter() - start)
-        heavy = loaded(name, arguments) & HEAVY
-        print(f"| {' '.join([name, *arguments])} | {np.median(seconds):.2f} | {', '.join(sorted(heavy)) or 'none'} |")
+        heavy = loaded(f"sys.argv = {[name, *arguments]!r}; from keras_cnnzoo.{MODULES[name]} import main; main()")
+        print(f"| {' '.join([name, *arguments])} | {np.median(seconds):.2f} | {heavy} |")
 
 
-def loaded(name: str, arguments: list[str]) -> set[str]:
-    """The modules of a process that answered a command."""
-    module = {"cnnzoo": "cli", "cnnzoo-export": "export.cli", "cnnzoo-bench": "mobile_bench.cli"}[name]
-    code = (
-        f"import sys, atexit; sys.argv = {[name, *arguments]!r}; "
-        "atexit.register(lambda: print('MODULES', *sys.modules)); "
-        f"from keras_cnnzoo.{module} import main; main()"
-    )
+def loaded(code: str) -> str:
+    """The heavy modules of a process that ran some code, however that ended, in words."""
+    code = f"import sys, atexit; atexit.register(lambda: print('MODULES', *sys.modules)); {code}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    return set(done.stdout.rpartition("MODULES")[2].split())
+    return ", ".join(sorted(HEAVY.intersection(done.stdout.rpartition("MODULES")[2].split()))) or "none"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from conversion import where
+
 from keras_cnnzoo.mobile_bench import Estimate, Report, benchmark
 from keras_cnnzoo.mobile_bench.environment import environment
 
@@ -39,7 +41,7 @@ def main() -> None:
         report = benchmark(files, threads=arguments.threads, seconds=arguments.budget, journal=journal)
         print("\n".join(rows(name, report, arguments.threads)), flush=True)
     here = environment()
-    print(f"\n{here.cpu}, {here.cores} cores, load {here.load_average}; ai-edge-litert {here.litert}; {here.date}")
+    print(f"\n{where()}; load {here.load_average}, ai-edge-litert {here.litert}")
 
 
 def export(name: str, scheme: str, folder: Path, photographs: Path | None) -> Path:

@@ -200,7 +200,7 @@ def drawings() -> str:
             parts.append(f"Drawn above, with the other pass of `{module}.py`.\n")
         else:
             doc = ast.get_docstring(ast.parse((ROOT / "export" / "lowering" / f"{module}.py").read_text())) or ""
-            parts.append(re.sub(r"(?m)^(\s{4,}\S.*)$", r"\1", doc) + "\n")
+            parts.append(f"{doc}\n")
         seen.add(module)
     return "\n".join(parts)
 

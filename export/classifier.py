@@ -1,5 +1,6 @@
 """What a card must say before its file can be shown pictures: one of them in, scores out."""
 
+from collections.abc import Sequence
 from os import PathLike
 
 from ..errors import InputError
@@ -8,6 +9,16 @@ from .card import Card, card_path
 from .runners import read_artifact
 
 DTYPES = ("float32", "int8", "uint8")  # that the programs and LiteRT.js read and return
+
+
+def require_classifier(name: str, reads: Sequence[int], returns: Sequence[int]) -> None:
+    """Raises InputError unless these are the shapes of one picture and of its scores."""
+    batch, _, _, channels = reads if len(reads) == 4 else (0, 0, 0, 0)
+    if batch != 1 or channels not in (1, 3) or len(returns) != 2:
+        raise InputError(
+            f"{name}: reads {list(reads)} and returns {list(returns)}; it must classify one picture of 1 or 3 "
+            "channels a call"
+        )
 
 
 def read_classifier(path: str | PathLike[str]) -> tuple[Card, Preprocessing]:
@@ -25,12 +36,7 @@ def read_classifier(path: str | PathLike[str]) -> tuple[Card, Preprocessing]:
             f"{path}: no card beside it ({card_path(path).name}) tells its shapes and scales; export it again"
         )
     source, target = card.inputs[0], card.outputs[0]
-    batch, _, _, channels = source["shape"] if len(source["shape"]) == 4 else (0, 0, 0, 0)
-    if batch != 1 or channels not in (1, 3) or len(target["shape"]) != 2:
-        raise InputError(
-            f"{path}: reads {source['shape']} and returns {target['shape']}; it must classify one picture of 1 or 3 "
-            "channels a call"
-        )
+    require_classifier(str(path), source["shape"], target["shape"])
     for tensor in (source, target):
         if tensor["dtype"] not in DTYPES:
             raise InputError(

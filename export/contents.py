@@ -132,7 +132,8 @@ def normalisations(content: bytes) -> list[str]:
 
     In int8 the square of a range of 255 steps and its inverse root leave nothing of the answer: they stay in float.
     """
-    return [op.output.removesuffix("/inverse") for op in operators(content) if op.output.endswith("/inverse")]
+    roots = [op.output for op in operators(content) if op.name == "RSQRT"]
+    return [name.removesuffix("/inverse") for name in roots if name.endswith("/inverse")]
 
 
 def require_integer(content: bytes, islands: Collection[str] = ()) -> dict[str, int]:

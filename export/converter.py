@@ -19,6 +19,7 @@ from .calibration import Calibration
 from .contents import parse
 from .emit.writer import pack, signature
 from .graph import unasked
+from .interpreter import first_line
 from .schemes import Boundary, Scheme
 
 if TYPE_CHECKING:
@@ -36,10 +37,15 @@ def convert(
     """A .tflite file by TensorFlow's own converter: batch fixed, variables frozen, signature put back.
 
     Raises:
-        InputError: a layer that the converter does not know either, or one that another process cannot load.
+        InputError: a layer that the converter does not know either, or one that another process cannot load; fewer
+            calibration images than a batch has.
     """
     import keras
 
+    if calibration is not None and len(calibration) < batch:
+        raise InputError(
+            f"{len(calibration)} calibration images do not fill a batch of {batch}; give more, or a smaller batch"
+        )
     arguments = (scheme, calibration, inputs, outputs, batch)
     ours = keras.backend.backend() == "tensorflow"
     return _converted(model, *arguments) if ours else _by_another_process(model, *arguments)
@@ -119,7 +125,7 @@ def _converted(
         content = converter.convert()
     except Exception as error:  # the converter raises whatever MLIR says, of many types
         raise InputError(
-            f"{model.name}: TensorFlow's converter refuses it ({str(error).splitlines()[0][:300]}); replace what it "
+            f"{model.name}: TensorFlow's converter refuses it ({first_line(error)}); replace what it "
             "names, or export an .onnx file"
         ) from error
     return _signed(content, model)

@@ -6,13 +6,18 @@ kept. Tensors that carry the same name are compared, so a quantized file is foll
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from .contents import parse
+from .emit import emit, missing_rules
+from .graph import from_keras
 from .interpreter import dequantized, quantized, threads
+from .lowering import lower
+from .runners import KerasRunner, Runner
 
 ROUNDING_DB = 200.0  # what two equal tensors are said to have
 
@@ -36,6 +41,26 @@ class Layer:
     sqnr_db: float
     largest_difference: float
     largest_value: float
+
+
+def as_tflite(against: str, reference: Runner) -> bytes:
+    """A reference as the .tflite file whose tensors are compared.
+
+    Args:
+        against: its name, or its file.
+        reference: what answers for it.
+
+    Raises:
+        InputError: an .onnx file, or a network with a layer without a rule.
+    """
+    if not isinstance(reference, KerasRunner):
+        if not against.endswith(".tflite"):
+            raise InputError(f"{against}: --layers compares with a Keras network or a .tflite file; drop it")
+        return Path(against).read_bytes()
+    graph = lower(from_keras(reference.model))
+    if missing := missing_rules(graph):
+        raise InputError(f"{against}: --layers needs a rule for {', '.join(missing)}; compare without it")
+    return emit(graph)
 
 
 def layers(

@@ -135,6 +135,20 @@ def is_by_channel(value: Any, shape: Shape) -> bool:
     return np.size(value) == 1 or np.size(value) == np.shape(value)[-1] == shape[-1]
 
 
+def functional(model: "keras.Model") -> Any:
+    """The model itself, or what a Sequential one holds once it knows its input.
+
+    Raises:
+        InputError: a subclassed model, or a sequential one that was not built.
+    """
+    function = getattr(model, "_functional", model)
+    if function is None:
+        raise InputError(f"{model.name}: its input is not known; begin it with keras.Input((HEIGHT, WIDTH, CHANNELS))")
+    if not hasattr(function, "_nodes_by_depth"):
+        raise InputError(f"{model.name}: not a functional model; rebuild it with keras.Model(inputs, outputs)")
+    return function
+
+
 def from_keras(model: "keras.Model") -> Graph:
     """The graph of a functional or sequential Keras 3 model whose input sizes are known; inputs first, in its order.
 
@@ -143,25 +157,21 @@ def from_keras(model: "keras.Model") -> Graph:
     Raises:
         InputError: a subclassed model, a sequential one that was not built, or height and width of None.
     """
-    functional = getattr(model, "_functional", model)  # what a Sequential holds once it knows its input
-    if functional is None:
-        raise InputError(f"{model.name}: its input is not known; begin it with keras.Input((HEIGHT, WIDTH, CHANNELS))")
-    if not hasattr(functional, "_nodes_by_depth"):
-        raise InputError(f"{model.name}: not a functional model; rebuild it with keras.Model(inputs, outputs)")
+    function = functional(model)
     nodes: dict[str, Node] = {}
     references: dict[int, str] = {}
-    for tensor in functional.inputs:
+    for tensor in function.inputs:
         node = _node(tensor._keras_history.operation._inbound_nodes[0], tensor._keras_history.operation.name, {})
         nodes[node.name] = node
         references[id(tensor)] = node.name
-    _walk(functional, "", nodes, references)
+    _walk(function, "", nodes, references)
     unknown = [node.name for node in nodes.values() if any(None in shape for shape in node.shapes)]
     if unknown:
         raise InputError(
             f"{model.name}: the size of {unknown[0]!r} is not known; a file has a fixed one: build the model with an "
             "input_shape of numbers (--set input_shape=HEIGHT,WIDTH,CHANNELS)"
         )
-    return Graph(model.name, nodes, tuple(references[id(tensor)] for tensor in functional.outputs))
+    return Graph(model.name, nodes, tuple(references[id(tensor)] for tensor in function.outputs))
 
 
 def _walk(model: Any, prefix: str, nodes: dict[str, Node], references: dict[int, str]) -> None:

@@ -22,6 +22,11 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+def first_line(error: Exception) -> str:
+    """Of what a library says in several lines, at most 300 characters; its type where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+
+
 class LiteRT:
     """A one-input .tflite file as a function on arrays.
 
@@ -74,8 +79,9 @@ class LiteRT:
             raise InputError(f"{len(inputs)} inputs do not divide into the file's batches of {batch}; give whole ones")
         answers: list[list[np.ndarray]] = [[] for _ in self.outputs]
         for start in range(0, len(inputs), batch):
+            values = quantized(inputs[start : start + batch], self.input)
             try:
-                results = self._run(quantized(inputs[start : start + batch], self.input))
+                results = self._run(values)
             except (ValueError, RuntimeError) as error:
                 raise InputError(f"LiteRT cannot run the file ({one_line(error)}); export it again") from error
             for collected, output, result in zip(answers, self.outputs, results, strict=True):

@@ -25,15 +25,17 @@ Field = Callable[[flatbuffers.Builder, int], None]
 def expressible(preprocessing: Preprocessing, content: bytes) -> bool:
     """Whether a reader of the metadata would feed the file right.
 
-    The schema knows RGB pixels of which a mean is taken and which are divided; not BGR. Into a uint8 input the readers
-    write pixels as they are, so these must be the tensor's steps, within one.
+    The schema knows RGB pixels of which a mean is taken and which are divided, neither BGR nor grey ones. Into a uint8
+    input the readers write pixels as they are, so these must be the tensor's steps, within one.
     """
     from ai_edge_litert import schema_py_generated as schema
 
     graph = parse(content).subgraphs[0]
     tensor = graph.tensors[graph.inputs[0]]
-    if preprocessing.channels != "rgb" or tensor.type != schema.TensorType.UINT8:
-        return preprocessing.channels == "rgb"
+    if preprocessing.channels != "rgb" or tensor.shape[-1] != 3:
+        return False
+    if tensor.type != schema.TensorType.UINT8:
+        return True
     scale, zero_point = quantization_of(tensor) or (1.0, 0)
     pixels = np.arange(256.0).reshape(1, 16, 16, 1).repeat(tensor.shape[-1], 3)
     return bool(np.abs(preprocessing(pixels) - scale * (pixels - zero_point)).max() <= 1.01 * scale)

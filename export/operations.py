@@ -96,8 +96,9 @@ def opened(call: Any) -> Any:
         args, kwargs = call.arguments.convert(lambda a, fresh=fresh: fresh.get(id(a), a))
         if "training" in inspect.signature(layer.call).parameters:
             kwargs["training"] = False
+        inputs = [fresh[id(t)] for t in call.input_tensors]  # as often as the call has each
         try:
-            return keras.Function(list(fresh.values()), keras.tree.flatten(layer.call(*args, **kwargs)))
+            return keras.Function(inputs, keras.tree.flatten(layer.call(*args, **kwargs)))
         except Exception:  # what another's code raises on tensors without values is of any type
             continue
     return None

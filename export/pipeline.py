@@ -10,13 +10,13 @@ from ..errors import InputError
 from .calibration import Calibration, Ranges, by_tensor, ranges_of
 from .calibration.ranges import See, Step, unseen
 from .contents import operators
-from .corrections import Means, choose_kernels, corrected_biases, equalise, peaks
+from .corrections import Means, choose_kernels, chosen_images, corrected_biases, equalise, peaks
 from .emit import emit
 from .graph import Graph
 from .kernels import Kernel, write_kernels
 from .lowering.hard_swish import seen_ranges
 from .quantize import has_16_bits, kept_operators, quantize
-from .schemes import Estimator, Quantization
+from .schemes import Quantization
 from .sensitivity import costliest, layers, sensitivity
 
 PROBES = 32  # calibration images that tell which layers cost most
@@ -65,7 +65,7 @@ def _static(
             graph = equalise(graph, peaks(graph, data))
     means = Means(graph, len(data)) if options.biases_alone else None
     with phase("calibrate", len(data)) as step:  # first, so that its interpreter's memory is free for the file
-        ranges = file_ranges(graph, data, options.estimator or "min-max", learned, step, means.see if means else unseen)
+        ranges = file_ranges(graph, data, options, learned, step, means.see if means else unseen)
     kept = _kept(graph, options, ranges, data, phase)
     in_bits = partial(quantize, scheme=options, ranges=ranges, kept=kept, to_nearest=learned is not None)
     if means is not None:
@@ -78,7 +78,7 @@ def _static(
 def file_ranges(
     graph: Graph,
     data: Calibration,
-    estimator: Estimator = "min-max",
+    options: Quantization,
     learned: Ranges | None = None,
     step: Step = lambda images: None,
     see: See = unseen,
@@ -88,7 +88,7 @@ def file_ranges(
     Raises:
         InputError: infinite activations.
     """
-    ranges = ranges_of(graph, data, estimator, step, see)
+    ranges = ranges_of(graph, data, options.estimator or "min-max", step, see, options.levels)
     for name, limits in ranges.items():
         if not np.isfinite(limits).all():
             raise InputError(
@@ -113,8 +113,9 @@ def _kept(graph: Graph, options: Quantization, ranges: Ranges, data: Calibration
     kept = kept_operators(whole, options)
     if not options.auto_mixed:
         return kept
+    probes = data.inputs[chosen_images(len(data), graph.largest, PROBES)]
     with phase("sensitivity", len(layers(whole))) as step:
-        found = sensitivity(whole, ranges, data.inputs[:PROBES], None, options, step)
+        found = sensitivity(whole, ranges, probes, None, options, step)
     able = [e for e in found if e.name not in kept and (options.keep_in == "float32" or has_16_bits(e.kind))]
     return kept + costliest(able, options.auto_mixed)
 

@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..preprocessing import Preprocessing
 from ..preprocessing_layers import normalisation
 from .calibration import Calibration
+from .graph import functional
 
 if TYPE_CHECKING:
     import keras
@@ -20,32 +21,29 @@ def reads_pixels(model: "keras.Model", spec: Preprocessing) -> tuple["keras.Mode
     """The model with `spec`'s normalisation in front, and what is left to do before it: resize and crop.
 
     Args:
-        model: functional, one input of as many channels as `spec` has.
+        model: functional or sequential, one input.
         spec: what the model was trained on.
 
     Returns:
         A model of RGB pixels 0..255, and a spec that changes no pixel.
 
     Raises:
-        InputError: several inputs, or another number of channels.
+        InputError: several inputs, or one of pixels already, or neither functional nor sequential.
     """
     import keras
 
-    if len(model.inputs) != 1:
-        raise InputError(f"{model.name} has {len(model.inputs)} inputs; --pixels is for networks of one picture")
-    (image,) = model.inputs
-    if image.shape[-1] != len(spec.mean):
-        raise InputError(
-            f"{model.name} reads {image.shape[-1]} channels but its preprocessing has {len(spec.mean)}; give another "
-            "by --preprocess"
-        )
+    network = functional(model)
+    if len(network.inputs) != 1:
+        raise InputError(f"{model.name} has {len(network.inputs)} inputs; --pixels is for networks of one picture")
+    (image,) = network.inputs
+    spec = spec.for_channels(image.shape[-1])
     pixels = keras.Input(image.shape[1:], name=image.name)
     normalised = normalisation(spec, name="pixels_normalised")(pixels)
     names = {layer.name for layer in model.layers}
     if "pixels_normalised" in names:
         raise InputError(f"{model.name} reads pixels already; drop --pixels")
     plain = replace(spec, scale=1.0, mean=(0.0,) * len(spec.mean), std=(1.0,) * len(spec.mean), channels="rgb")
-    return keras.Model(pixels, model._run_through_graph(normalised, lambda layer: layer), name=model.name), plain
+    return keras.Model(pixels, network._run_through_graph(normalised, lambda layer: layer), name=model.name), plain
 
 
 def spanning(data: Calibration) -> Calibration:

@@ -72,16 +72,16 @@ def quantize(
 
 
 def kept_operators(content: bytes, options: Quantization) -> tuple[str, ...]:
-    """The operators, by the names of their outputs, that any of the patterns of `keep` names.
+    """The operators, by the names of their outputs, that any of the patterns of `keep` names: a layer's all together.
 
     Raises:
         InputError: a pattern that names none, or an operator that `keep_in` does not have.
     """
     found = {operator.output: operator.name for operator in operators(content)}
     for pattern in options.keep:
-        if not fnmatch.filter(found, pattern):
+        if not any(_is_named(name, pattern) for name in found):
             raise InputError(f"keep={pattern!r}: no layer is named so; there are {', '.join(list(found)[:8])}, ...")
-    kept = tuple(name for name in found if any(fnmatch.fnmatchcase(name, pattern) for pattern in options.keep))
+    kept = tuple(name for name in found if any(_is_named(name, pattern) for pattern in options.keep))
     beyond = [] if options.keep_in == "float32" else [name for name in kept if not has_16_bits(found[name])]
     if beyond:
         raise InputError(
@@ -89,6 +89,11 @@ def kept_operators(content: bytes, options: Quantization) -> tuple[str, ...]:
             "other layers"
         )
     return kept
+
+
+def _is_named(operator: str, pattern: str) -> bool:
+    """Whether the pattern names the operator, or the layer that it is a step of ("layer/step")."""
+    return any(fnmatch.fnmatchcase(operator, each) for each in (pattern, f"{pattern}/*"))
 
 
 def has_16_bits(kind: str) -> bool:

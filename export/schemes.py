@@ -103,6 +103,11 @@ class Quantization:
         """The type of a static scheme's activations."""
         return "int16" if self.scheme == "int16" else "int8"
 
+    @property
+    def levels(self) -> int:
+        """How many values an activation of a static scheme has."""
+        return 1 << (16 if self.activation == "int16" else 8)
+
     def after_training(self) -> "Quantization":
         """The same where training has learned the ranges: unasked, nothing is mended after it."""
         return replace(self, corrections=self.corrections or ())

@@ -1,6 +1,7 @@
 """The MODEL of the command line: a network of the zoo, a Keras file, or a function of keras.applications."""
 
 import inspect
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..options import typed_options
-from ..preprocessing import PRESETS, Preprocessing
+from ..preprocessing import PRESETS
+from .graph import functional
+from .interpreter import first_line
 from .origin import Origin, State
 
 if TYPE_CHECKING:
@@ -67,11 +70,13 @@ def _from_file(path: Path) -> "keras.Model":
 
     require_sound(path)
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{path}: truncated, or not a Keras model ({str(error).splitlines()[0][:300]}); save it again by model.save"
+            f"{path}: truncated, or not a Keras model ({first_line(error)}); save it again by model.save"
         ) from error
+    functional(model)
+    return model
 
 
 def _from_applications(source: str, weights: str, settings: Sequence[str]) -> tuple["keras.Model", Origin]:
@@ -90,7 +95,10 @@ def _from_applications(source: str, weights: str, settings: Sequence[str]) -> tu
     if weights != "random":
         load_weights(model, weights)
     known = PREPROCESSING.get(build.__module__.rpartition(".")[2])
-    return model, Origin(_trained(weights), source, options, PRESETS[known] if known else None)
+    if not options.get("include_preprocessing", True):
+        known = None
+    state: State = "random" if weights == "random" else "trained"
+    return model, Origin(state, source, options, PRESETS[known] if known else None)
 
 
 def _from_zoo(source: str, weights: str, settings: Sequence[str]) -> tuple["keras.Model", Origin]:
@@ -101,20 +109,19 @@ def _from_zoo(source: str, weights: str, settings: Sequence[str]) -> tuple["kera
     variant = info(source)
     options = {"classifier_activation": None} | typed_options(builder_of(source), settings, variant.name)
     if weights == "random":
-        known: Preprocessing | None = PRESETS[variant.preprocess]
-        model = create(source, **options)
-    else:
-        known = preprocessing_of(weights, variant.name)
+        return create(source, **options), Origin("random", variant.name, options, PRESETS[variant.preprocess])
+    known = preprocessing_of(weights, variant.name)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
         model = create(source, weights=weights, **options)
-    return model, Origin(_trained(weights), variant.name, options, known)
+    for each in said:
+        warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+    partly = any("keeps its random initialisation" in str(each.message) for each in said)  # the classifier, of Adapted
+    return model, Origin("partly untrained" if partly else "trained", variant.name, options, known)
 
 
 def _built(build: Callable[..., Any], options: dict[str, Any]) -> "keras.Model":
     try:
         return build(**options)
     except (ValueError, TypeError) as error:
-        raise InputError(f"{build.__name__}: {str(error).splitlines()[0][:300]}") from error
-
-
-def _trained(weights: str) -> State:
-    return "random" if weights == "random" else "trained"
+        raise InputError(f"{build.__name__}: {first_line(error)}") from error

@@ -25,7 +25,9 @@ import numpy as np
 from ..by_name import create
 from ..files import write
 from ..registry import VARIANTS, info, list_models
+from .answers import answers_of
 from .sweep_rows import LEAST_SQNR, Format, Row, lines, read
+from .targets import SELECT
 
 if TYPE_CHECKING:
     import keras
@@ -54,15 +56,17 @@ def sweep(
         formats: to convert to.
         executor: runs one job a network: processes, threads, or another machine's.
         size: of the inputs; None for each network's own. No network is built larger than its own.
-        record: a file of JSON lines; what stands in it is not done again, but what failed is.
+        record: a file of JSON lines; what stands in it is not done again, but what failed of the networks asked for is.
         folder: keeps the files.
     """
-    known = {row.key: row for row in read(record) if row.ok}
-    if record is not None:  # without what failed, and without a line that was cut short
+    own = {name: VARIANTS[name].size for name in networks}
+    sides = own if size is None else {name: min(size, side) for name, side in own.items()}
+    asked = {(name, f, side) for name, side in sides.items() for f in formats}
+    known = {row.key: row for row in read(record) if row.ok or row.key not in asked}
+    if record is not None:  # without what is tried again, and without a line that was cut short
         write(record, lines(known.values()))
     jobs = {}
-    for name in networks:
-        side = VARIANTS[name].size if size is None else min(size, VARIANTS[name].size)
+    for name, side in sides.items():
         missing = [f for f in formats if (name, f, side) not in known]
         done = [known[name, f, side] for f in formats if f not in missing]
         if missing:
@@ -89,7 +93,7 @@ def convert(name: str, formats: Sequence[Format], size: int, folder: Path | None
         model = create(name, input_shape=shape, classifier_activation=None)
         calibrate(model, pictures(IMAGES, shape, seed=0))
         held_out = pictures(IMAGES, shape, seed=1)
-        expected = _outputs(model(held_out, training=False))
+        expected = answers_of(model, [held_out])
     except Exception as error:
         return [Row(name, f, size, False, f"not built: {_words(error)}") for f in formats]
     rows = [_converted(model, f, name, size, held_out, expected, folder) for f in formats]
@@ -211,7 +215,7 @@ def compare(expected: list[np.ndarray], answers: list[np.ndarray]) -> tuple[floa
     """The largest difference as a share of the largest output, and the SQNR of what varies between the images."""
     signal = noise = difference = 0.0
     for e, a in zip(expected, answers, strict=True):
-        difference = max(difference, float(np.abs(e - a).max() / np.abs(e).max()))
+        difference = float(np.maximum(difference, np.abs(e - a).max() / np.abs(e).max()))  # NaN stays
         varying = e - e.mean(0)
         signal += float(np.square(varying, dtype=np.float64).mean())
         noise += float(np.square(varying - (a - a.mean(0)), dtype=np.float64).mean())
@@ -229,7 +233,7 @@ def _verdict(kind: str, expected: list[np.ndarray], difference: float, sqnr: flo
 
 def _unwanted(operators: dict[str, int], path: Path, kind: Format) -> dict[str, int]:
     """What there must not be: Flex and custom operators, float ones among integers, Transposes in ONNX."""
-    found = {name: n for name, n in operators.items() if name.startswith(("FLEX", "CUSTOM")) or name == "Transpose"}
+    found = {name: n for name, n in operators.items() if name.startswith(SELECT) or name == "Transpose"}
     if kind in ("int8", "int16"):
         from .contents import histogram
         from .contents import operators as of_file
@@ -237,14 +241,6 @@ def _unwanted(operators: dict[str, int], path: Path, kind: Format) -> dict[str, 
         floats = histogram([operator for operator in of_file(path.read_bytes()) if operator.is_float])
         found |= {f"float {name}": count for name, count in floats.items()}
     return found
-
-
-def _outputs(outputs: Any) -> list[np.ndarray]:
-    if isinstance(outputs, dict):
-        outputs = list(outputs.values())
-    from keras import ops
-
-    return [ops.convert_to_numpy(o) for o in (outputs if isinstance(outputs, list | tuple) else [outputs])]
 
 
 def _words(error: BaseException) -> str:

@@ -84,8 +84,9 @@ def markdown(rows: Sequence[Row], formats: Sequence[str] = FORMATS) -> str:
         int8 = found.get("int8", Row(name, "int8", size, False))
         outside = ", ".join(f"{count} {kind}" for kind, count in int8.outside.items()) or "-"
         operators = ", ".join(f"{count} {kind}" for kind, count in int8.operators.items())
+        partitions = "-" if int8.partitions is None else str(int8.partitions)
         cells = [name, str(size), *(_figure(found.get(f)) for f in formats)]
-        lines.append("| " + " | ".join([*cells, str(int8.partitions), outside, operators]) + " |")
+        lines.append("| " + " | ".join([*cells, partitions, outside, operators]) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import InputError
 from .contents import Operator, operators
 
-SELECT = ("FLEX", "CUSTOM")
+SELECT = ("FLEX", "CUSTOM")  # how the names of operators begin that are no builtin ones
 
 
 @dataclass(frozen=True)

@@ -94,18 +94,11 @@ def to_tflite(
     check(path, options, calibration, inputs, outputs, batch, force)
     inputs, outputs = inputs or options.activation, outputs or options.activation
     data = None if calibration is None or not options.static else representative(calibration)
-    if data is not None and data.inputs.shape[1:] != tuple(model.inputs[0].shape[1:]):
-        raise InputError(
-            f"the model reads {tuple(model.inputs[0].shape[1:])} but calibration has {data.inputs.shape[1:]}; scale "
-            "the images, or build it with their input_shape"
-        )
     passes = choose(lower, options.scheme, costs_of)
     with phase("lower", None):
-        plain = from_keras(model)
-        if len(plain.inputs) != 1:
-            raise InputError(f"{model.name} has {len(plain.inputs)} inputs; networks of one are exported")
+        plain = _readable(model, data)
         check_labels(model, origin.labels)
-        gate = _gate(model, data, accuracy) if options.scheme == "int8" and accuracy is not None else None
+        gate = None if accuracy is None or options.scheme != "int8" else _gate(model, options, data, accuracy)
         lowered = lower_under(plain, passes, Parity.of(model, data), gate)
     graph = lowered.graph
     missing = missing_rules(graph)
@@ -136,7 +129,7 @@ def to_tflite(
     card = replace(card, target=placed, quantization=found)
     with replacing(path, force=force) as temporary:
         temporary.write_bytes(content)
-        card.write(path)  # before the file takes its place: neither stands without the other
+        card.write(path)  # before the file takes its place, so that no file stands without the card that is its own
     return card
 
 
@@ -180,6 +173,19 @@ def check_labels(model: "keras.Model", labels: Sequence[str] | None) -> None:
         )
 
 
+def _readable(model: "keras.Model", data: Calibration | None) -> Graph:
+    """The graph of a model of one input, which reads what it is calibrated with."""
+    graph = from_keras(model)
+    if len(graph.inputs) != 1:
+        raise InputError(f"{model.name} has {len(graph.inputs)} inputs; networks of one are exported")
+    if data is not None and data.inputs.shape[1:] != graph.inputs[0].shape:
+        raise InputError(
+            f"the model reads {graph.inputs[0].shape} but calibration has {data.inputs.shape[1:]}; scale the images, "
+            "or build it with their input_shape"
+        )
+    return graph
+
+
 def emitted(
     graph: Graph, scheme: Scheme | Quantization, data: Calibration | None = None, learned: Ranges | None = None
 ) -> bytes:
@@ -189,12 +195,12 @@ def emitted(
     return content
 
 
-def _gate(model: "keras.Model", data: Calibration | None, accuracy: Accuracy) -> AccuracyGate:
+def _gate(model: "keras.Model", options: Quantization, data: Calibration | None, accuracy: Accuracy) -> AccuracyGate:
     """Compares int8 files of before and after a pass, by their first output."""
     import keras
 
     expected = np.asarray(keras.tree.flatten(model.predict(accuracy.inputs, verbose=0))[0])
-    return AccuracyGate(accuracy, expected, lambda graph: emitted(graph, "int8", data))
+    return AccuracyGate(accuracy, expected, lambda graph: emitted(graph, options, data))
 
 
 def _card(

@@ -24,10 +24,10 @@ def survive(path: str | PathLike[str]) -> None:
     Raises:
         InputError: the process died of it, or did not come back.
     """
-    command = [sys.executable, "-W", "ignore", *([] if getattr(sys.flags, "safe_path", True) else ["-P"])]
+    command = [sys.executable, "-P", "-W", "ignore", "-m", __name__, str(path)]
     runtime = "LiteRT" if Path(path).suffix == ".tflite" else "ONNX Runtime"
     try:
-        done = subprocess.run([*command, "-m", __name__, str(path)], capture_output=True, timeout=SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
         raise InputError(f"{path}: {runtime} did not answer a picture within {SECONDS} s; export it again") from error
     if done.returncode == -signal.SIGKILL:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..images import Folder, Images, none_readable
+from ..images import Encoded, Images, none_readable
 from .runners import Runner, as_runner
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ SHARES = "agreement", "top1_model", "top1_file", "top5_model", "top5_file"
 Z = 1.959964  # of a 95 % interval
 Interval = tuple[float, float]
 Prepare = Callable[[np.ndarray], np.ndarray]
-Pictures = Images | Folder
+Pictures = Images | Encoded
 
 
 @dataclass(frozen=True)

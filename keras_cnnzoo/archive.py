@@ -1,8 +1,11 @@
 """What a stranger's archive, HDF5 file or folder may not do: unpack beyond memory, or lead to files outside of it."""
 
+import lzma
 import os
+import tokenize
 import zipfile
 import zlib
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -12,8 +15,17 @@ if TYPE_CHECKING:
     import h5py
 
 TEXT = 2**28  # bytes of a .json in an archive, at most
-UNREADABLE = (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error)
-"""What numpy raises over a file that is no .npz, or is broken."""
+UNREADABLE = (
+    AttributeError, EOFError, IndexError, KeyError, MemoryError, NotImplementedError, OSError, OverflowError,
+    RecursionError, RuntimeError, TypeError, ValueError, lzma.LZMAError, tokenize.TokenError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
+"""What numpy, h5py, zipfile and json raise over broken files."""
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, in one short line."""
+    return " ".join(str(error).split())[:200]
 
 
 def memory() -> int:
@@ -29,18 +41,16 @@ def require_sound(path: Path) -> None:
     """
     import h5py
 
-    try:
-        if path.suffix == ".h5":
-            with h5py.File(path) as store:
-                require_own_data(store, path)
-            return
+    zipped = path.suffix != ".h5"
+    if zipped:
         require_sound_zip(path)
-        with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as file, h5py.File(file) as store:
-            require_own_data(store, path)
-    except InputError:
-        raise
-    except Exception:  # h5py raises whatever a broken file makes it
-        return
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(zipfile.ZipFile(path)).open("model.weights.h5") if zipped else path
+            store = opened.enter_context(h5py.File(file))
+        except Exception:  # h5py raises whatever a broken file makes it
+            return
+        require_own_data(store, path)
 
 
 def require_sound_zip(path: Path) -> None:
@@ -71,14 +81,18 @@ def require_own_data(store: "h5py.File", path: Path) -> None:
     """Looks at an HDF5 file's data sets before they are read.
 
     Raises:
-        InputError: one lies in another file, or all together take more than this machine's memory.
+        InputError: one lies in another file or is broken, or all together take more than this machine's memory.
     """
     import h5py
 
-    whole = 0
+    whole, visited = 0, set[int]()
 
     def visit(group: "h5py.Group", depth: int) -> None:
         nonlocal whole
+        address = h5py.h5o.get_info(group.id).addr
+        if address in visited:  # hard links may lead to one group by 2^64 ways
+            return
+        visited.add(address)
         for name in group:
             place = f"{group.name.rstrip('/')}/{name}"
             if isinstance(group.get(name, getlink=True), h5py.ExternalLink | h5py.SoftLink):
@@ -93,7 +107,14 @@ def require_own_data(store: "h5py.File", path: Path) -> None:
             elif not depth:
                 raise InputError(f"{path}: {place} lies too deep for a network's weights; it is not opened")
 
-    visit(store, 64)
+    try:
+        visit(store, 64)
+    except InputError:
+        raise
+    except Exception as error:  # h5py raises whatever a broken file makes it
+        raise InputError(
+            f"{path}: a broken HDF5 file ({reason(error)}), not opened; write or fetch it again"
+        ) from error
     if whole > memory():
         raise InputError(
             f"{path}: its data take {_size(whole)}, this machine has {_size(memory())} of memory; it is not opened"
@@ -104,9 +125,13 @@ def require_inside(file: Path, folder: Path) -> Path:
     """The file of a data folder.
 
     Raises:
-        InputError: it is a symbolic link that leads out of the folder.
+        InputError: it is a symbolic link that leads out of the folder, or in a circle.
     """
-    if file.is_symlink() and not file.resolve().is_relative_to(folder.resolve()):
+    try:
+        inside = not file.is_symlink() or file.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError) as error:  # Python 3.11 and 3.12 raise over a circle
+        raise InputError(f"{file}: a symbolic link that leads nowhere ({error}); remove it") from error
+    if not inside:
         raise InputError(
             f"{file}: a symbolic link that leads out of {folder}, where a data set has no business; copy what it leads "
             f"to (cp -rL {folder} COPY)"

@@ -4,8 +4,7 @@ from typing import Any
 
 from keras import layers
 
-from .errors import InputError
-from .kit import Kit, he_normal
+from .kit import Kit, at_least_one, he_normal
 from .layers import AdaptiveAverage2D
 
 
@@ -16,7 +15,6 @@ def squeeze_excite(
     activation: str = "relu",
     gate: str = "sigmoid",
     name: str,
-    parts: tuple[str, str] = ("fc1", "fc2"),
 ) -> Any:
     """Mean over the map, 1x1 to `reduced` channels, activation, 1x1 back, gate; times x.
 
@@ -24,11 +22,10 @@ def squeeze_excite(
     written as 1x1 convolutions with bias, as their author did.
     """
     channels = x.shape[-1]
-    squeezed, excited = (f"{name}_{part}" for part in parts)
     y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_avgpool")(x)
-    y = layers.Conv2D(reduced, 1, kernel_initializer=he_normal(), name=squeezed)(y)
-    y = layers.Activation(activation, name=f"{squeezed}_act")(y)
-    y = layers.Conv2D(channels, 1, kernel_initializer=he_normal(), name=excited)(y)
+    y = layers.Conv2D(reduced, 1, kernel_initializer=he_normal(), name=f"{name}_fc1")(y)
+    y = layers.Activation(activation, name=f"{name}_fc1_act")(y)
+    y = layers.Conv2D(channels, 1, kernel_initializer=he_normal(), name=f"{name}_fc2")(y)
     y = layers.Activation(gate, name=f"{name}_gate")(y)
     return layers.Multiply(name=f"{name}_scale")([x, y])
 
@@ -43,13 +40,9 @@ def reduced(channels: int, ratio: int | None) -> int:
     """Channels that a gate squeezes to, at least one; 0 for no gate.
 
     Raises:
-        InputError: a ratio below 1.
+        InputError: a ratio that is no count of at least 1.
     """
-    if ratio is None:
-        return 0
-    if ratio < 1:
-        raise InputError(f"se_ratio={ratio}: expected a reduction of at least 1, or None for no gate")
-    return max(1, channels // ratio)
+    return 0 if ratio is None else max(1, channels // at_least_one("se_ratio", ratio))
 
 
 def resized(x: Any, size: int, *, name: str) -> Any:

@@ -12,7 +12,7 @@ from .app import tune_cli
 from .app.lab import cli as lab
 from .by_name import create
 from .complexity import millions
-from .console import Settings, print_json, progress, run, terminal
+from .console import AsJson, Quiet, Settings, print_json, progress, run, terminal
 from .errors import InputError
 from .registry import builder_of, info, list_models
 from .training import cli as training
@@ -36,7 +36,6 @@ app.command(epilog=training.EXAMPLE)(training.train)
 app.command(epilog=training.SHARD_EXAMPLE)(training.shard)
 app.command(epilog=lab.EXAMPLE)(lab.lab)
 app.command(epilog=tune_cli.EXAMPLE)(tune_cli.tune)
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 class Order(StrEnum):
@@ -57,6 +56,8 @@ def list_(
 ) -> None:
     """Lists the networks: parameters, MACs and activations at the default size, year and paper."""
     variants = [info(name) for name in list_models(pattern)]
+    if not variants:
+        raise InputError(f"{pattern!r} matches no network of the zoo; `cnnzoo list` shows them all")
     if sort is not None:
         variants.sort(key=lambda variant: getattr(variant, sort))
     if as_json:
@@ -76,9 +77,10 @@ def summary(
     name: Annotated[str, typer.Argument(help="A network of `cnnzoo list`.")],
     settings: Settings = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Shows a network by stage: output shape, parameters and MACs."""
-    with progress(f"build {info(name).name}", shown=not as_json):
+    with progress(f"build {info(name).name}", shown=not quiet):
         from .complexity import complexity
 
         cost = complexity(_built(name, settings))
@@ -94,7 +96,7 @@ def plot(
     output: Annotated[Path, typer.Option("--output", "-o", help="The .svg file.")],
     settings: Settings = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Draws a network's macro-architecture: its stages, their blocks and what each stage costs."""
     from .files import refuse_overwrite, write
@@ -109,13 +111,13 @@ def plot(
 
         model = _built(name, settings)
         write(output, to_svg(stages(model), complexity(model)), force=force)
-    terminal().print(str(output))
+    print(output)
 
 
 @app.command("compare-block", epilog="**Example:** `cnnzoo compare-block --json`")
-def compare_block(as_json: AsJson = False) -> None:
+def compare_block(as_json: AsJson = False, quiet: Quiet = False) -> None:
     """What the first Inception block costs, and what a single 3x3 or 5x5 convolution in its place would."""
-    with progress("build", shown=not as_json):
+    with progress("build", shown=not quiet):
         from .families.googlenet import alternatives
 
         costs = {title: _totals(cost) for title, cost in alternatives().items()}
@@ -151,7 +153,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of split, initialisation and order.", min=0, max=2**31 - 1)] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """The main job in two minutes: trains a small ShuffleNetV2, exports it twice, verifies and measures both files."""
     prefer_onednn()
@@ -162,7 +164,7 @@ def demo(
         print_json(result.to_dict())
     else:
         terminal().print(result.table())
-        terminal().print(f"artifacts, cards and report: {result.folder / 'report.html'}")
+        print(f"artifacts, cards and report: {result.folder / 'report.html'}")
 
 
 @app.command(
@@ -179,7 +181,7 @@ def from_tflite(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Reads a .tflite classifier's weights, dequantized, for a network of the zoo built without normalisation.
 
@@ -205,7 +207,7 @@ def from_tflite(
         )
         return
     flags = " ".join(f"--set {key}={_as_setting(value)}" for key, value in options.items())
-    terminal().print(f"{output}\nit loads by: {info(network).name} --weights {output} {flags}", highlight=False)
+    print(f"{output}\nit loads by: {info(network).name} --weights {output} {flags}")
 
 
 def _built(name: str, settings: list[str] | None) -> "keras.Model":

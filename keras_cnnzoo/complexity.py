@@ -109,19 +109,18 @@ def _trainable(layer: Any) -> int:
 
 
 def _macs_of(layer: Any, inputs: list[Any], shape: tuple[int, ...]) -> int:
-    """An output value of a convolution costs one MAC for each weight that makes it."""
+    """Each weight of a convolution costs one MAC at each position of its output's map (transposed: its input's)."""
     kind = {base.__name__ for base in type(layer).__mro__}
     if not kind & {"BaseConv", "BaseDepthwiseConv", "BaseSeparableConv", "BaseConvTranspose", "Dense"}:
         return 0
     if None in shape or any(None in tensor.shape[1:] for tensor in inputs):
         raise InputError(f"{layer.name}: its size is not known; build the model with an input_shape of numbers")
-    if "BaseConvTranspose" in kind:
-        return math.prod(inputs[0].shape[1:-1]) * math.prod(layer.kernel.shape)
-    if "BaseSeparableConv" in kind:
-        return math.prod(shape[:-1]) * (
-            math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
-        )
-    return math.prod(shape[:-1]) * math.prod(layer.kernel.shape)
+    map_shape = tuple(inputs[0].shape[1:]) if "BaseConvTranspose" in kind else shape
+    first = getattr(layer, "data_format", None) == "channels_first"
+    positions = math.prod(map_shape[1:] if first else map_shape[:-1])
+    separable = "BaseSeparableConv" in kind
+    kernels = (layer.depthwise_kernel, layer.pointwise_kernel) if separable else (layer.kernel,)
+    return positions * sum(math.prod(kernel.shape) for kernel in kernels)
 
 
 def _by_stage(calls: list[Call], costs: list[Cost]) -> Iterator[Cost]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -24,6 +25,8 @@ from .errors import InputError
 from .surroundings import lack_of, run_apart_where_frameworks_die
 
 BAD_INPUT, FAILED_GATE = 2, 3  # exit codes; 0 is success, 1 a fault of ours
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder, e.g. classes=10; repeatable."),
@@ -52,7 +55,7 @@ quiet_line = False  # whether --quiet stands on this process's command line
 
 
 def terminal(*, stderr: bool = False) -> Console:
-    """Standard output (or error) as rich sees it; piped output is as wide as its longest line needs."""
+    """Standard output (or error) as rich sees it; where that is no terminal, tables are 160 characters wide."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(stderr=stderr, width=None if stream.isatty() else 160, soft_wrap=False)
 
@@ -62,6 +65,7 @@ def run(app: typer.Typer) -> None:
 
     `--debug` anywhere on the line (or CNNZOO_DEBUG=1) shows the traceback instead.
     """
+    _open_what_is_closed()
     try:
         run_apart_where_frameworks_die()
     except InputError as death:
@@ -83,7 +87,8 @@ def run(app: typer.Typer) -> None:
         say_error(str(error))
         sys.exit(BAD_INPUT)
     except Interrupted as interrupt:
-        terminal(stderr=True).print(str(interrupt) or "interrupted; nothing half-written was left behind")
+        words = str(interrupt) or "interrupted; nothing half-written was left behind"
+        terminal(stderr=True).print(words, markup=False, soft_wrap=True)
         sys.exit(130)
     except Exception as error:
         lack = lack_of(error)
@@ -108,9 +113,17 @@ def _telling(invoke: Callable[..., Any]) -> Callable[..., Any]:
 def _mute_native_libraries() -> None:
     """Python keeps standard error; what TensorFlow and LiteRT write to its descriptor is dropped."""
     sys.stderr.flush()
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123  a device
         os.dup2(nowhere.fileno(), 2)
+
+
+def _open_what_is_closed() -> None:
+    """Standard output and error that the caller has closed (2>&-) lead nowhere, and no file gets their number."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
 
 
 def print_json(value: Any) -> None:
@@ -126,7 +139,7 @@ def hidden(shown: bool) -> bool:
 @contextmanager
 def progress(description: str, total: float | None = None, *, shown: bool = True) -> Iterator[Step]:
     """A bar on standard error for work over two seconds; yields the function that advances it."""
-    counted = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    counted = SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
     timed = TimeElapsedColumn(), TimeRemainingColumn()
     with Progress(*counted, *timed, console=terminal(stderr=True), disable=hidden(shown)) as bar:
         task = bar.add_task(description, total=total)
@@ -136,5 +149,4 @@ def progress(description: str, total: float | None = None, *, shown: bool = True
 
 def say_error(sentence: str) -> None:
     """On standard error, as every error is said."""
-    escaped = sentence.replace("[", r"\[")
-    terminal(stderr=True).print(f"[red]error:[/] {escaped}", highlight=False, soft_wrap=True)
+    terminal(stderr=True).print(f"[red]error:[/] {escape(sentence)}", highlight=False, soft_wrap=True)

@@ -49,20 +49,28 @@ def replacing(path: str | os.PathLike[str], *, force: bool = True) -> Iterator[P
 
 
 def write(path: str | os.PathLike[str], content: str | bytes, *, force: bool = True) -> Path:
-    """Writes `content` to `path` whole or not at all, and returns the path. Errors are those of `replacing`."""
+    """Writes `content` to `path` whole or not at all, and returns the path. Errors are those of `replacing`.
+
+    Text is UTF-8, with "?" for what of a file's name is none.
+    """
     with replacing(path, force=force) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.write_bytes(content.encode(errors="replace") if isinstance(content, str) else content)
     return Path(path)
 
 
 def refuse_overwrite(path: str | os.PathLike[str], *, force: bool) -> None:
     """Raises InputError where `path` could not be written; ask before work that takes long."""
     path = Path(path)
-    if path.is_dir() or (path.exists() and not force):
-        what = "is a folder; name a file" if path.is_dir() else "exists already; give --force to replace it"
+    try:
+        folder, there = path.is_dir(), path.exists()
+        above = next(parent for parent in path.absolute().parents if parent.exists())
+        open_above = above.is_dir() and os.access(above, os.W_OK)
+    except OSError as error:  # a name too long, or a folder of another user's
+        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another name or folder") from error
+    if folder or (there and not force):
+        what = "is a folder; name a file" if folder else "exists already; give --force to replace it"
         raise InputError(f"{path}: {what}")
-    above = next(parent for parent in path.absolute().parents if parent.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
+    if not open_above:
         raise InputError(f"{path}: {above} cannot be written to; choose another folder")
 
 

@@ -1,5 +1,6 @@
 """Labelled images from a folder or an .npz file. Needs numpy and Pillow alone."""
 
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .archive import UNREADABLE, require_inside, require_sound_zip
+from .archive import require_inside
 from .errors import InputError
+from .image_archive import read_archive
 from .preprocessing import PRESETS, Preprocessing
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm"}
@@ -66,8 +68,8 @@ class Images:
 
 
 @dataclass(frozen=True)
-class Folder:
-    """Pictures as files, decoded part by part, so that memory holds a part however many there are.
+class Encoded:
+    """Pictures as files or the bytes of these, decoded part by part: memory holds the pixels of a part.
 
     Args:
         files: each with its class index, or None.
@@ -77,7 +79,7 @@ class Folder:
         source: where they came from, in words.
     """
 
-    files: tuple[tuple[Path, int | None], ...]
+    files: tuple[tuple[Path | bytes, int | None], ...]
     shape: tuple[int, int, int]
     fit: Preprocessing
     classes: tuple[str, ...] | None
@@ -92,16 +94,16 @@ class Folder:
         labels = [label for _, label in self.files]
         return None if None in labels else np.array(labels)
 
-    def labelled(self, labels: np.ndarray) -> "Folder":
+    def labelled(self, labels: np.ndarray) -> "Encoded":
         """The same pictures with other labels."""
         paired = zip(self.files, labels, strict=True)
         return replace(self, files=tuple((file, int(label)) for (file, _), label in paired))
 
-    def take(self, count: int | None, seed: int | None = None) -> "Folder":
+    def take(self, count: int | None, seed: int | None = None) -> "Encoded":
         """The first `count`, or so many drawn by `seed`."""
         return replace(self, files=tuple(self.files[i] for i in _order(len(self), seed)[:count]))
 
-    def parts(self, size: int) -> Iterator["Folder"]:
+    def parts(self, size: int) -> Iterator["Encoded"]:
         """Consecutive ones of at most `size` files."""
         for start in range(0, len(self), size):
             yield replace(self, files=self.files[start : start + size])
@@ -135,39 +137,42 @@ def open_images(
     fit: Preprocessing = PRESETS["none"],
     count: int | None = None,
     seed: int | None = None,
-) -> Images | Folder:
-    """The pictures of an .npz file (`images` uint8 NHWC, optionally `labels` and `classes`) or of a folder.
+) -> Images | Encoded:
+    """The pictures of an .npz file or of a folder.
 
+    An .npz file holds `images` (uint8 NHWC), or JPEG and PNG files as `bytes` and `offsets`, optionally `labels` and
+    `classes`.
     A folder holds one folder a class (their sorted names are the classes), or pictures side by side with an optional
     `labels.json` that maps each file's name to a class index (at the top or under "files").
 
     Args:
         source: the file or folder.
-        size: (height, width, channels) that the network reads. Folders are resized and cropped to it, npz images must
-            have it; None takes an .npz file's own.
+        size: (height, width, channels) that the network reads. Files are resized and cropped to it, an .npz file's
+            `images` must have it; None takes an .npz file's own.
         fit: the resize and crop.
         count: at most so many.
         seed: drawn with this seed, else the first ones.
 
     Raises:
-        InputError: nothing there, wrong size or dtype, or a symbolic link that leads out of the folder.
+        InputError: nothing there, wrong size or dtype, a folder without `size`, or a symbolic link that leads out.
     """
     path = Path(source)
-    if path.is_dir() and size is not None:
+    if path.is_dir():
+        if size is None:
+            raise InputError(f"{path}: a folder's pictures are resized; give size=(HEIGHT, WIDTH, CHANNELS)")
         files, classes = _labelled_files(path)
-        if size[2] not in (1, 3):
-            raise InputError(
-                f"{path}: pictures have 1 or 3 channels but the network reads {size[2]}; give an .npz file"
-            )
+        _require_depth(path, size[2])
         if not files:
             raise InputError(
                 f"{path}: no pictures in it ({', '.join(sorted(SUFFIXES))}), nor in folders by class; give another"
             )
-        return Folder(tuple(files), size, fit, classes, path.name).take(count, seed)
+        return Encoded(tuple(files), size, fit, classes, path.name).take(count, seed)
     if path.suffix == ".npz" and path.is_file():
-        images = _from_npz(path, size)
+        images = _from_npz(path, size, fit)
         return images if count is None else images.take(count, seed)
-    raise InputError(f"{path}: expected a folder of pictures or an .npz file with `images` (uint8, NHWC)")
+    raise InputError(
+        f"{path}: expected a folder of pictures, or an .npz file of `images` (uint8, NHWC) or of JPEG files"
+    )
 
 
 def read_images(
@@ -197,39 +202,32 @@ def none_readable(source: str | PathLike[str], count: int) -> InputError:
     return InputError(f"{source}: none of its {count} pictures can be read; fetch them again, or give others")
 
 
-def _from_npz(path: Path, size: tuple[int, int, int] | None) -> Images:
-    require_sound_zip(path)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in ("images", "labels", "classes") if key in file.files}
-    except UNREADABLE as error:
-        raise InputError(f"{path}: not a readable .npz file ({error}); write it again by numpy.savez") from error
-    pixels, labels = arrays.get("images"), arrays.get("labels")
-    if pixels is None or pixels.dtype != np.uint8 or pixels.ndim != 4:
-        found = "no `images`" if pixels is None else f"`images` of {pixels.dtype} {pixels.shape}{_range_of(pixels)}"
-        raise InputError(f"{path}: {found}; expected uint8 pixels of shape (images, height, width, channels)")
-    if not len(pixels):
-        raise InputError(f"{path}: holds no images; give at least one")
-    if size is not None and pixels.shape[1:] != size:
+def _from_npz(path: Path, size: tuple[int, int, int] | None, fit: Preprocessing) -> Images | Encoded:
+    found = read_archive(path)
+    if found.encoded is not None:
+        labels = [None] * len(found.encoded) if found.labels is None else found.labels.tolist()
+        shape = size or _shape_of(path, found.encoded[0])
+        _require_depth(path, shape[2])
+        return Encoded(tuple(zip(found.encoded, labels, strict=True)), shape, fit, found.classes, path.name)
+    assert found.pixels is not None
+    if size is not None and found.pixels.shape[1:] != size:
         raise InputError(
-            f"{path}: images are {'x'.join(map(str, pixels.shape[1:]))} but the network reads "
+            f"{path}: images are {'x'.join(map(str, found.pixels.shape[1:]))} but the network reads "
             f"{'x'.join(map(str, size))}; scale them, or build the network for their size "
             "(--set input_shape=HEIGHT,WIDTH,CHANNELS)"
         )
-    if labels is not None and (labels.shape != pixels.shape[:1] or labels.dtype.kind not in "iu"):
-        raise InputError(f"{path}: `labels` are {labels.dtype} {labels.shape}; expected {len(pixels)} integers")
-    classes = tuple(map(str, arrays["classes"])) if "classes" in arrays else None
-    return Images(pixels, labels, classes, 0, path.name)
+    return Images(found.pixels, found.labels, found.classes, 0, path.name)
 
 
-def _range_of(pixels: np.ndarray) -> str:
-    """What floats seem to be instead of pixels 0..255."""
-    if pixels.dtype.kind != "f" or not pixels.size:
-        return ""
-    low, high = float(pixels.min()), float(pixels.max())
-    if low >= 0 and high <= 1:
-        return " in 0..1 (multiply by 255, round, and store as uint8)"
-    return f" from {low:.3g} to {high:.3g}"
+def _shape_of(path: Path, first: bytes) -> tuple[int, int, int]:
+    """Of the first picture of an archive."""
+    try:
+        with Image.open(io.BytesIO(first)) as picture:
+            return picture.height, picture.width, 1 if picture.mode == "L" else 3
+    except UNDECODABLE as error:
+        raise InputError(
+            f"{path}: its first picture cannot be decoded ({error}); expected whole JPEG or PNG files as `bytes`"
+        ) from error
 
 
 def _labelled_files(path: Path) -> tuple[list[tuple[Path, int | None]], tuple[str, ...] | None]:
@@ -263,26 +261,40 @@ def _label_index(path: Path) -> dict[str, int]:
     try:
         entries = json.loads(path.read_text())
         return {name: int(index) for name, index in entries.get("files", entries).items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: expected an object of file names and class indices ({error})") from error
 
 
+def _require_depth(source: str | PathLike[str], channels: int) -> None:
+    if channels not in (1, 3):
+        raise InputError(
+            f"{source}: pictures have 1 or 3 channels but the network reads {channels}; give an .npz file of `images`"
+        )
+
+
+def of_channels(picture: Image.Image, channels: int) -> Image.Image:
+    """A picture as RGB, or for one channel as grey; of 16 bits the upper eight count, as to TensorFlow."""
+    if picture.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip at 255
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    return picture.convert("RGB" if channels == 3 else "L")
+
+
 def read_picture(
-    path: str | PathLike[str], size: tuple[int, int, int], fit: Preprocessing = PRESETS["none"]
+    file: str | PathLike[str] | bytes, size: tuple[int, int, int], fit: Preprocessing = PRESETS["none"]
 ) -> np.ndarray:
-    """One picture as uint8 pixels of `size` (height, width, 1 or 3 channels).
+    """One picture, as a file or its bytes, as uint8 pixels of `size` (height, width, 1 or 3 channels).
 
     Raises:
-        InputError: it cannot be decoded.
+        InputError: it cannot be decoded, or is so narrow that it would be resized to more pixels than memory holds.
     """
     height, width, channels = size
-    if channels not in (1, 3):
-        raise InputError(f"{path}: a picture has 1 or 3 channels but the network reads {channels}; give an .npz file")
+    name = "bytes" if isinstance(file, bytes) else file
+    _require_depth(name, channels)
     try:
-        with Image.open(path) as picture:
-            converted = picture.convert("RGB" if channels == 3 else "L")
+        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as picture:
+            converted = of_channels(picture, channels)
     except UNDECODABLE as error:
-        raise InputError(f"{path}: not a readable picture ({error}); fetch it again, or leave it out") from error
+        raise InputError(f"{name}: not a readable picture ({error}); fetch it again, or leave it out") from error
     same = (converted.height, converted.width) == (height, width)
     pixels = np.asarray(converted if same else fit.fit(converted, (height, width)))
     return pixels.reshape(size)

@@ -18,8 +18,8 @@ from .errors import InputError
 from .layers import GroupedConv2D
 
 Norm = Literal["batch", "sync_batch", "group", "layer", "none"]
-NORMS = get_args(Norm)
 Padding = Literal["torch", "same"]
+Variant = Literal["torch", "keras"]  # whose conventions: torchvision's or timm's, or keras.applications'
 Kernel = int | tuple[int, int]
 
 PARTS = ("conv", "bn", "relu")  # torchvision's BasicConv2d
@@ -53,8 +53,8 @@ class Kit:
     gamma: bool = True
 
     def __post_init__(self) -> None:
-        choose("norm", self.norm, NORMS)
-        choose("padding", self.padding, ("torch", "same"))
+        choose("norm", self.norm, get_args(Norm))
+        choose("padding", self.padding, get_args(Padding))
         choose("activation", self.activation, _activations())
 
     def conv(
@@ -190,7 +190,7 @@ class Kit:
         if padding == "valid":
             return layers.MaxPooling2D(size, stride, "valid", name=name)(x)
         if padding == "ceil":
-            return self._ceil_pool(x, size, stride, name)
+            return self._ceil_pool(x, size, stride, signed, name)
         if self.padding == "same":
             return layers.MaxPooling2D(size, stride, "same", name=name)(x)
         if self.activation in NONNEGATIVE and not signed:
@@ -200,14 +200,15 @@ class Kit:
         x = layers.MaxPooling2D(size, 1, "same", name=f"{name}_dense")(x)
         return layers.MaxPooling2D(1, stride, name=name)(x)
 
-    def ceil_pool(self, x: Any, size: int = 3, stride: int = 2, *, name: str) -> Any:
+    def ceil_pool(self, x: Any, size: int = 3, stride: int = 2, *, signed: bool = False, name: str) -> Any:
         """max_pool of a network whose torch reference has ceil_mode; with "same" padding it is TensorFlow's."""
-        return self.max_pool(x, size, stride, padding=None if self.padding == "same" else "ceil", name=name)
+        padding: Literal["ceil"] | None = None if self.padding == "same" else "ceil"
+        return self.max_pool(x, size, stride, padding=padding, signed=signed, name=name)
 
-    def _ceil_pool(self, x: Any, size: int, stride: int, name: str) -> Any:
+    def _ceil_pool(self, x: Any, size: int, stride: int, signed: bool, name: str) -> Any:
         if size <= stride:  # "same" then pads below and to the right alone
             return layers.MaxPooling2D(size, stride, "same", name=name)(x)
-        if self.activation in NONNEGATIVE:
+        if self.activation in NONNEGATIVE and not signed:
             x = layers.ZeroPadding2D(((0, stride - 1), (0, stride - 1)), name=f"{name}_pad")(x)
             return layers.MaxPooling2D(size, stride, "valid", name=name)(x)
         x = layers.MaxPooling2D(size, 1, "same", name=f"{name}_dense")(x)

@@ -1,6 +1,7 @@
 """What all builders share: the image that comes in, the head, the stages' end points, the finished model."""
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -35,7 +36,7 @@ ARGUMENTS = """\
     input_shape: (height, width, channels); height and width may be None.
     pooling: without the classifier, "avg", "max" or None for the last stage's map.
     classes: the classifier's outputs.
-    classifier_activation: "softmax", or None for logits.
+    classifier_activation: "softmax", "sigmoid", or None or "linear" for logits.
     name: the model's.
     features: return the stages' outputs instead.
 """
@@ -70,9 +71,7 @@ def documented(builder: B) -> B:
     return builder
 
 
-def image_input(
-    input_tensor: Any, input_shape: tuple[int | None, ...] | None, *, size: int, minimum: int, name: str = "image"
-) -> Any:
+def image_input(input_tensor: Any, input_shape: tuple[int | None, ...] | None, *, size: int, minimum: int) -> Any:
     """The tensor that a network reads, (batch, height, width, channels).
 
     Args:
@@ -101,7 +100,7 @@ def image_input(
         raise InputError(f"input_shape={input_shape!r}: expected (height, width, channels), e.g. ({size}, {size}, 3)")
     shape = (size, size, 3) if input_shape is None else tuple(input_shape)
     _check_shape(shape, minimum)
-    return keras.Input(shape, name=name)
+    return keras.Input(shape, name="image")
 
 
 def _check_shape(shape: tuple[int | None, ...], minimum: int) -> None:
@@ -170,10 +169,10 @@ def widened(name: str, width: float) -> str:
     """The registry's name of a network at a width: mobilenet_v2 and 0.35 give mobilenet_v2_x0_35, 1.0 adds nothing.
 
     Raises:
-        InputError: no positive width.
+        InputError: no positive, finite width.
     """
-    if not width > 0:
-        raise InputError(f"width={width!r}: expected a number above 0")
+    if not 0 < width < math.inf:
+        raise InputError(f"width={width!r}: expected a finite number above 0")
     return name if width == 1 else at_width(name, width)
 
 

@@ -49,7 +49,7 @@ def typed_options(
 def _typed(text: str, hint: Any, setting: str) -> Any:
     try:
         value = ast.literal_eval(re.sub(r"\b(true|false|none)\b", lambda word: word[0].capitalize(), text))
-    except (ValueError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # what literal_eval may raise
         value = text
     for candidate in (text, value) if text in _words(hint) else (value, text):
         if fits(candidate, hint):

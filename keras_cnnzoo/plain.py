@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from .complexity import functional_of
 from .errors import InputError
 from .layers import ChannelShuffle, GroupedConv2D
 
@@ -18,20 +19,30 @@ def to_plain_keras(model: keras.Model) -> keras.Model:
     GroupedConv2D becomes Conv2D, which trains far slower on a CPU under TensorFlow.
 
     Args:
-        model: a functional model of known height and width, where it shuffles channels.
+        model: a functional or Sequential model, nested ones in it, of known height and width where it shuffles
+            channels.
 
     Raises:
-        InputError: a channel shuffle of a map whose size is not known.
+        InputError: a subclassed model, or a channel shuffle of a map whose size is not known.
     """
-    plain = keras.models.clone_model(model, clone_function=_without_our_class, call_function=_call)
+    functional = functional_of(model)
+    if not hasattr(functional, "_nodes_by_depth"):
+        raise InputError(
+            f"{model.name}: only a functional model can be copied; build it by keras.Model(inputs, outputs), or begin "
+            "keras.Sequential with a keras.Input"
+        )
+    plain = keras.models.clone_model(functional, clone_function=_without_our_class, call_function=_call)
+    plain.name = model.name
     weighted = {layer.name: layer for layer in plain.layers if layer.weights}
-    for layer in model.layers:
+    for layer in functional.layers:
         if layer.weights:
             weighted[layer.name].set_weights(layer.get_weights())
     return plain
 
 
 def _without_our_class(layer: Any) -> Any:
+    if isinstance(layer, keras.Model):
+        return to_plain_keras(layer)
     kind = layers.Conv2D if isinstance(layer, GroupedConv2D) else type(layer)
     return kind.from_config(layer.get_config())
 

@@ -1,4 +1,4 @@
-"""A network of mixed precision as one of float32, which is what leaves the house."""
+"""A network of half or mixed precision as one of float32, which is what leaves the house."""
 
 import json
 
@@ -12,7 +12,7 @@ def in_float32(model: keras.Model) -> keras.Model:
         model: of any dtype policy; fine-tuning may have frozen its normalisations.
     """
     config = json.dumps(keras.saving.serialize_keras_object(model))
-    for policy in ("mixed_float16", "mixed_bfloat16"):
+    for policy in ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16"):
         config = config.replace(f'"{policy}"', '"float32"')
     described = json.loads(config)
     described.pop("compile_config", None)

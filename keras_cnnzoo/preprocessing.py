@@ -1,19 +1,23 @@
 """Preprocessing as data: a spec that travels with weights and artifacts. Needs numpy and Pillow alone."""
 
 import json
+import math
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from PIL import Image
 
 from .errors import InputError
 
+Channels = Literal["rgb", "bgr"]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
+LEAST_CROP = 0.01
+LARGEST = 2**27  # pixels of a resized picture, of which the centre is cut
 ROUNDING = 1e-6  # of a pixel, by which a float product may miss a whole number
 
 
@@ -23,35 +27,39 @@ class Preprocessing:
 
     Args:
         scale: multiplies the pixel values 0..255.
-        mean: subtracted per channel, after scaling, in the order of `channels`.
-        std: divides per channel.
+        mean: subtracted per channel, after scaling, in the order of `channels`; see `for_channels` for other counts.
+        std: divides per channel, likewise.
         channels: "rgb" or "bgr".
-        crop: the share of the shorter side that the central crop keeps, as in 224 of 256; the rest is cut away.
+        crop: the share of the shorter side that the central crop keeps, as in 224 of 256, at least 0.01; the rest is
+            cut away.
         interpolation: of the resize.
     """
 
     scale: float = 1.0
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    channels: Literal["rgb", "bgr"] = "rgb"
+    channels: Channels = "rgb"
     crop: float = 0.875
     interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
-        if self.channels not in ("rgb", "bgr") or self.interpolation not in ("nearest", "bilinear", "bicubic"):
+        if self.channels not in get_args(Channels) or self.interpolation not in get_args(Interpolation):
             raise InputError(
                 f"preprocessing {self}: expected channels rgb or bgr, and interpolation nearest, bilinear or bicubic"
             )
-        if not 0 < self.crop <= 1 or len(self.mean) != len(self.std) or not all(self.std):
+        finite = all(map(math.isfinite, (self.scale, *self.mean, *self.std)))
+        alike = len(self.mean) == len(self.std) > 0
+        if not LEAST_CROP <= self.crop <= 1 or not alike or not all(self.std) or not finite:
             raise InputError(
-                f"preprocessing {self}: expected crop in (0, 1], mean and std equally long, and no std of 0"
+                f"preprocessing {self}: expected crop from {LEAST_CROP} to 1, mean and std equally long, finite "
+                "numbers, and no std of 0"
             )
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Normalises pixels 0..255; floats that all lie in 0..1 are taken as they are, with a warning.
 
         Args:
-            images: (n, height, width, channels), uint8 or float; not changed.
+            images: (n, height, width, channels), whole numbers or floats; not changed.
 
         Returns:
             float32 of the same shape.
@@ -59,10 +67,16 @@ class Preprocessing:
         if self.normalises and images.dtype.kind == "f" and images.size and 0 <= images.min() < images.max() <= 1:
             warnings.warn("floats in 0..1 where pixels 0..255 are read: multiply them by 255", stacklevel=2)
         ordered = images[..., ::-1] if self.channels == "bgr" else images
-        mean, std = np.asarray(self.mean, np.float64), np.asarray(self.std, np.float64)
-        if len(mean) != images.shape[-1]:
-            mean, std = np.full(images.shape[-1], mean.mean()), np.full(images.shape[-1], std.mean())
-        return (ordered * np.float32(self.scale) - mean.astype(np.float32)) / std.astype(np.float32)
+        fitting = self.for_channels(images.shape[-1])
+        mean, std = np.asarray(fitting.mean, np.float32), np.asarray(fitting.std, np.float32)
+        return ((ordered * np.float32(self.scale) - mean) / std).astype(np.float32, copy=False)
+
+    def for_channels(self, channels: int) -> "Preprocessing":
+        """The spec for a network of so many channels: itself, or one with the averages of mean and std in each."""
+        if len(self.mean) == channels:
+            return self
+        mean, std = (float(np.mean(side)) for side in (self.mean, self.std))
+        return replace(self, mean=(mean,) * channels, std=(std,) * channels)
 
     @property
     def normalises(self) -> bool:
@@ -77,10 +91,18 @@ class Preprocessing:
         """Resizes the shorter side to size / crop and cuts the centre out: a picture of `size` (height, width).
 
         To the pixel what torchvision's Resize and CenterCrop do: the longer side is rounded down, half a pixel to even.
+
+        Raises:
+            InputError: a picture so narrow that it would be resized to more than 2^27 pixels.
         """
         (height, width), (tall, wide) = size, self.enlarged(size)
         enlarge = max(tall / picture.height, wide / picture.width)
         across, down = (int(side * enlarge + ROUNDING) for side in picture.size)
+        if across * down > LARGEST:
+            raise InputError(
+                f"a picture of {picture.width}x{picture.height} pixels would be resized to {across}x{down}, more than "
+                f"{LARGEST} pixels, for its centre; cut it, or leave it out"
+            )
         picture = picture.resize((across, down), getattr(Image.Resampling, self.interpolation.upper()))
         left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
         return picture.crop((left, top, left + width, top + height))
@@ -102,7 +124,7 @@ class Preprocessing:
         convert: dict[str, Callable[[Any], Any]] = {"mean": _floats, "std": _floats, "scale": float, "crop": float}
         try:
             arguments: dict[str, Any] = {key: convert.get(key, str)(value) for key, value in spec.items()}
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(
                 f"preprocessing {spec!r}: expected numbers as scale and crop, lists of them as mean and std ({error})"
             ) from error
@@ -110,6 +132,8 @@ class Preprocessing:
 
 
 def _floats(values: Any) -> tuple[float, ...]:
+    if not isinstance(values, list | tuple):
+        raise TypeError(f"{values!r} is no list")
     return tuple(map(float, values))
 
 
@@ -131,10 +155,10 @@ def preprocessing(spec: str | PathLike[str]) -> Preprocessing:
         return PRESETS[str(spec)]
     try:
         data = json.loads(Path(spec).read_text())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"preprocess {str(spec)!r}: give {', '.join(PRESETS)} or a JSON file of such a spec"
         ) from error
     return Preprocessing.from_dict(
-        data["preprocessing"] if isinstance(data, dict) and data.get("preprocessing") else data
+        data["preprocessing"] if isinstance(data, dict) and "preprocessing" in data else data
     )

@@ -17,7 +17,8 @@ def preprocessing_layers(spec: Preprocessing, size: tuple[int, int] | None = Non
     shift by less than one. Pass float32; (x * scale - mean) / std is exact to its rounding.
 
     Args:
-        spec: of the network; its `channels` are reversed inside for "bgr".
+        spec: of the network; its `channels` are reversed inside for "bgr". Of as many channels as the network reads:
+            `spec.for_channels(1)` for a grey one.
         size: (height, width) that the network reads; None leaves resize and crop to the caller.
     """
     layers = [] if size is None else _fitting(spec, size)

@@ -6,6 +6,7 @@ The table is registry.toml. Reading it costs nothing: neither keras nor a family
 import difflib
 import fnmatch
 import importlib
+import re
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -100,4 +101,5 @@ def at_width(name: str, width: float) -> str:
 
 
 def _plain(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "")
+    """In lower case without "-" and "_", but for a pattern's ranges such as "[1-6]"."""
+    return re.sub(r"[-_](?![^\[]*\])", "", name.lower())

@@ -178,11 +178,9 @@ def stem(
     kit, (conv, norm, act, maxpool) = units.kit, units.names.stem
     x = kit.conv(image, filters, 3 if small_input else 7, stride=1 if small_input else 2, bias=bias, name=conv)
     x = _steps(kit, x, units.order.stem, norm, act)
-    if not small_input and ceil:
-        x = kit.ceil_pool(x, name=maxpool)
-    elif not small_input:
+    if not small_input:
         signed = "act" not in units.order.stem if signed is None else signed
-        x = kit.max_pool(x, signed=signed, name=maxpool)
+        x = (kit.ceil_pool if ceil else kit.max_pool)(x, signed=signed, name=maxpool)
     return end_point(x, "stem")
 
 

@@ -10,6 +10,7 @@ from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
 from .complexity import Call, Cost, complexity, ordered_calls
+from .errors import InputError
 
 if TYPE_CHECKING:
     import keras
@@ -48,7 +49,7 @@ def stages(model: "keras.Model") -> list[Stage]:
     """The stages of a functional model, the head last.
 
     Raises:
-        InputError: a subclassed model, or one whose height and width are None.
+        InputError: a subclassed model, one whose height and width are None, or one whose branches do not meet again.
     """
     costs = complexity(model).stages
     blocks: list[list[Block]] = [[]]
@@ -56,7 +57,12 @@ def stages(model: "keras.Model") -> list[Stage]:
         blocks[-1].append(_block(segment))
         if type(segment[-1][0]).__name__ == "Identity":
             blocks.append([])
-    return [Stage(cost, tuple(_runs(found))) for cost, found in zip(costs, blocks, strict=False)]
+    if len(blocks) != len(costs):
+        raise InputError(
+            f"{model.name}: an end point (Identity layer) of it stands in a branch that meets no other behind it; a "
+            "network of one answer can be drawn, so leave auxiliary heads out (aux_heads=false)"
+        )
+    return [Stage(cost, tuple(_runs(found))) for cost, found in zip(costs, blocks, strict=True)]
 
 
 def _segments(calls: list[Call]) -> Iterator[list[Call]]:
@@ -127,12 +133,12 @@ def _runs(blocks: list[Block]) -> Iterator[Block]:
 
 def _words(call: Call) -> str:
     """One operation as a paper's figure has it; "" for what such figures leave out."""
-    layer, _, outputs = call
+    layer, *_ = call
     kind = type(layer).__name__
     if kind in ("Conv2D", "GroupedConv2D", "DepthwiseConv2D", "SeparableConv2D"):
         height, width = layer.kernel_size
         groups = f", {layer.groups} groups" if getattr(layer, "groups", 1) > 1 else ""
-        filters = " depthwise" if kind == "DepthwiseConv2D" else f", {outputs[0].shape[-1]}"
+        filters = " depthwise" if kind == "DepthwiseConv2D" else f", {layer.filters}"
         return f"{height}×{width}{filters}{groups}{_stride(layer)}"
     if kind in ("MaxPooling2D", "AveragePooling2D"):
         return f"{'max' if kind[0] == 'M' else 'avg'} {layer.pool_size[0]}×{layer.pool_size[1]}{_stride(layer)}"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..images import Folder, Images, none_readable, open_images
+from ..images import Encoded, Images, none_readable, open_images
 from .artifact import Artifact, read_artifact
 from .child import CrashError, answer, ask
 from .order import Configuration, Order
@@ -45,12 +45,13 @@ def accuracy(configuration: Configuration, data: Path, count: int | None = None)
         count: at most so many pictures, drawn with a fixed seed.
 
     Raises:
-        InputError: no card that tells how to feed it, an input that is no picture, classes that do not fit, a crash.
+        InputError: no card that tells how to feed it, an input that is no picture, classes that do not fit, answers of
+            NaN or infinity, a crash.
     """
     subject = f"{configuration.artifact}: no accuracy"
-    question = {"order": Order((configuration,)).to_json(), "data": str(data), "count": count}
+    question = {"order": asdict(Order((configuration,))), "data": data, "count": count}
     try:
-        return Accuracy(**ask(__name__, json.dumps(question)))
+        return Accuracy(**ask(__name__, json.dumps(question, default=str)))
     except CrashError as error:
         raise InputError(
             f"{subject}: {configuration.runner} did not survive the pictures ({error}); try another --runner"
@@ -73,7 +74,7 @@ def check_data(data: Path, count: int | None) -> None:
 
 
 def _answer(question: dict[str, Any]) -> dict[str, Any]:
-    (configuration,) = Order.from_json(question["order"]).configurations
+    (configuration,) = Order.from_fields(question["order"]).configurations
     artifact = read_artifact(configuration.artifact)
     if artifact.preprocessing is None:
         raise InputError(
@@ -86,6 +87,11 @@ def _answer(question: dict[str, Any]) -> dict[str, Any]:
 def measured(runner: Runner, artifact: Artifact, data: Path, count: int | None = None) -> Accuracy:
     """See `accuracy`; in this process."""
     assert artifact.preprocessing is not None
+    if not runner.inputs:
+        raise InputError(
+            f"{artifact.path}: its runner takes no pictures and tells no outputs; leave --data out, or name another "
+            "--runner"
+        )
     if len(runner.inputs) != 1 or len(runner.inputs[0].shape) != 4:
         raise InputError(
             f"{artifact.path}: its inputs are {[t.shape for t in runner.inputs]}, not one of pictures; leave --data out"
@@ -97,6 +103,8 @@ def measured(runner: Runner, artifact: Artifact, data: Path, count: int | None =
         images = part.read()
         if len(images):
             scores = _scores(runner, tensor, artifact, images)
+            if not np.isfinite(scores).all():
+                raise InputError(f"{artifact.path} answers NaN or infinity; check its weights, or the range of float16")
             right += _right(scores, outputs_of(np.asarray(images.labels), pictures, artifact, scores.shape[1]))
             asked += len(images)
     if not asked:
@@ -111,7 +119,7 @@ def _size(tensor: Tensor, artifact: Artifact) -> tuple[int, int, int]:
     return (second, third, first) if artifact.channels_first else (first, second, third)
 
 
-def outputs_of(labels: NDArray, pictures: Images | Folder, artifact: Artifact, outputs: int) -> NDArray:
+def outputs_of(labels: NDArray, pictures: Images | Encoded, artifact: Artifact, outputs: int) -> NDArray:
     """The network's output for each label: by the classes' names where the card has them all, else by number.
 
     A background class is believed in where the card tells of one, and in the 1,001 outputs of ImageNet.

@@ -11,9 +11,9 @@ from typing import Any
 
 from ..errors import InputError
 from ..preprocessing import Preprocessing
+from .events import LARGEST
 
 CARD_SCHEMA = 1  # the newest that is understood here
-LARGEST = 1 << 62  # beyond any number that a card may hold
 SIGNS = {".tflite": (b"TFL3", 4), ".keras": (b"PK", 0), ".onnx": (b"\x08", 0)}
 """By suffix, bytes that such a file holds and where: of .onnx only the tag of its first field is fixed."""
 
@@ -158,11 +158,6 @@ class _Card:
             return None if spec is None else Preprocessing.from_dict(spec)
         except InputError as error:
             raise InputError(f"{self.path}: its {error}") from error
-        except OverflowError as error:
-            raise InputError(
-                f"{self.path}: its preprocessing holds a number without end ({error}); delete the card or export the "
-                "model again"
-            ) from error
 
     def _find(self, keys: tuple[str, ...]) -> Any:
         value = self.fields

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -18,7 +18,10 @@ from .measure import DISCARDED, plan
 from .order import Configuration, Option, Order
 from .result import Report, Settings, assemble
 from .runners import RUNNERS, default_runner
+from .session import ROUNDS_APART
 from .taken import Taken
+
+LONGEST = 1_000_000  # seconds of a budget
 
 Watch = Callable[[float, float], None]
 """Told the work done and the work in all, in blocks or in seconds; never while something is timed."""
@@ -28,7 +31,7 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C in the middle; `report` holds what was measured until then."""
 
     def __init__(self, report: Report) -> None:
-        super().__init__("interrupted; what was measured until then is shown")
+        super().__init__()
         self.report = report
 
 
@@ -79,12 +82,15 @@ def benchmark(
     _check(settings, paths)
     if data is not None:
         check_data(Path(data), images)
+    elif images is not None:
+        raise InputError(f"--images {images}: they are pictures of --data; name these too, or leave it out")
     found = [places.target(address, connection) for address in dict.fromkeys(targets)]
     here = environment()
     names = short_names(dict.fromkeys(map(Path, paths)))
     artifacts = {path: replace(read_artifact(path), named=name) for path, name in names.items()}
     configurations = tuple(_configurations([Path(path) for path in paths], settings.threads, runners, options or {}))
     _check_places(configurations, settings.targets)
+    _check_connection(connection or places.Settings(), configurations, settings.targets)
     order = Order(configurations, runs, seconds, block, seed, tuple(cpus), profile)
     taken = [Taken() for _ in found]
     hashes = [artifact.sha256 for artifact in artifacts.values()]
@@ -94,10 +100,10 @@ def benchmark(
         with Journal(None if journal is None else Path(journal), targets, order, hashes) as kept:
             kept.replay(lambda index, event: taken[index].add(event))
             _measure(found, order, taken, kept, _Progress(order, len(found), watch))
-        return report({} if data is None else _accuracies(configurations, taken, Path(data), images))
+        return report(None if data is None else _accuracies(configurations, taken, Path(data), images))
     except KeyboardInterrupt as interrupt:
         if any(t.blocks for t in taken):
-            raise Interrupted(report({})) from interrupt
+            raise Interrupted(report(None)) from interrupt
         raise
 
 
@@ -114,6 +120,9 @@ def _measure(
         except KeyboardInterrupt:
             taken[index].add(Failed(None, "it was interrupted"))
             raise
+        except InputError as error:  # of the journal; what was measured until then is worth a report
+            taken[index].add(Failed(None, str(error)))
+            return
 
 
 def _accuracies(
@@ -140,6 +149,10 @@ def _events(place: places.Target, order: Order, taken: Taken) -> Iterator[Event]
     if left is not None and left <= 0:
         return
     taken.failed.clear()  # what failed before is tried again
+    rounds = len(plan(order.runs, order.block))
+    indices = range(len(order.configurations))
+    if left is None and all(len(taken.blocks.get(index, ())) >= rounds for index in indices):
+        return  # a journal holds all of it: the target is not even asked whether it is there
     try:
         yield from place.measure(replace(order, seconds=left, done=taken.done()))
     except InputError as error:
@@ -182,12 +195,20 @@ def _check(settings: Settings, paths: Sequence[str | os.PathLike[str]]) -> None:
         raise InputError("no files to measure; name at least one .tflite, .onnx or .keras file")
     if settings.runs < 1:
         raise InputError(f"{settings.runs} runs cannot be measured; give at least 1")
-    if settings.seconds is not None and not 0 < settings.seconds < 1e6:
-        raise InputError(f"a budget of {settings.seconds} s cannot be measured in; give more than 0, as in 60s")
+    if settings.seconds is not None and not 0 < settings.seconds < LONGEST:
+        raise InputError(
+            f"a budget of {settings.seconds:g} s cannot be measured in; give more than 0 and less than {LONGEST:,}, as "
+            "in 60s"
+        )
     if settings.block <= DISCARDED:
         raise InputError(
             f"a block of {settings.block} calls leaves none, since its first {DISCARDED} are discarded; "
             f"give at least {DISCARDED + 1}"
+        )
+    if settings.runs > ROUNDS_APART * (settings.block - DISCARDED):
+        raise InputError(
+            f"{settings.runs} runs in blocks of {settings.block} calls are more than {ROUNDS_APART:,} rounds; give at "
+            f"most {ROUNDS_APART * (settings.block - DISCARDED):,}"
         )
     if not settings.threads or min(settings.threads) < 1:
         raise InputError(f"{min(settings.threads, default=0)} threads cannot run a model; give at least 1")
@@ -201,6 +222,22 @@ def _check_places(configurations: Sequence[Configuration], targets: Sequence[str
     elsewhere = [address for address in targets if address != "local"]
     if elsewhere and any(configuration.runner == "web" for configuration in configurations):
         raise InputError(f"--runner web: it needs this machine's browser; leave it out, or --target {elsewhere[0]}")
+
+
+def _check_connection(
+    connection: places.Settings, configurations: Sequence[Configuration], targets: Sequence[str]
+) -> None:
+    """Raises InputError where something is told of targets that none of these takes."""
+    schemes = {address.partition("://")[0] for address in targets}
+    for name, value in asdict(connection).items():
+        used = schemes & places.TAKERS[name] or any(name in c.options for c in configurations)
+        if value and not used:
+            raise InputError(
+                f"--{name.replace('_', '-')}: no target of {', '.join(targets)} has a use for it; leave it out, or "
+                f"give a --target {' or '.join(f'{scheme}://' for scheme in sorted(places.TAKERS[name]))}"
+            )
+    if connection.benchmark_model and connection.remote_python and "ssh" not in schemes:
+        raise InputError("--remote-python: --benchmark-model does without one; leave either out")
 
 
 class _Progress:

@@ -25,7 +25,7 @@ class CrashError(Exception):
 
 def command(module: str) -> list[str]:
     """Runs a module in this Python; what lies in the working folder is not imported (boards' Python 3.10 has no -P)."""
-    return [sys.executable, *([] if getattr(sys.flags, "safe_path", True) else ["-P"]), "-m", module]
+    return [sys.executable, *(["-P"] if hasattr(sys.flags, "safe_path") else []), "-m", module]
 
 
 def ask(module: str, question: str, *, seconds: float | None = None) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def ask(module: str, question: str, *, seconds: float | None = None) -> dict[str
         _end(process)
     if process.returncode != 0:
         said = errors.strip().splitlines() or [f"exit code {process.returncode}"]
-        raise CrashError(said[-1], max(0, -process.returncode))
+        raise CrashError(printable(said[-1]), max(0, -process.returncode))
     told: dict[str, Any] = json.loads(output.splitlines()[-1])
     if "refused" in told:
         raise (InputError if told["sentence"] else RuntimeError)(told["refused"])
@@ -62,9 +62,18 @@ def answer(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     try:
         told = work(json.loads(sys.stdin.read()))
     except BROKEN as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        told = {"refused": reason, "sentence": isinstance(error, InputError)}
+        told = {"refused": reason_of(error), "sentence": isinstance(error, InputError)}
     print(f"\n{json.dumps(told)}")
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error says, or else its name."""
+    return printable(str(error)) or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """On one line and without control characters: a file may be quoted in it, and a terminal would obey them."""
+    return "".join(filter(str.isprintable, " ".join(text.split())))
 
 
 def end_in_order() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .events import Health
-from .statistics import Rounds
+from .statistics import Rounds, p10
 
 OUTLYING = 3.5  # modified z-score of Iglewicz and Hoaglin, "How to Detect and Handle Outliers" (1993)
 SCALE = 0.6745  # of the median absolute deviation to a normal's standard deviation
@@ -31,8 +31,8 @@ def slowdown(rounds_of_each: Sequence[Rounds]) -> float:
     for rounds in rounds_of_each:
         third = len(rounds) // 3
         if third >= 2:
-            p10 = [float(np.quantile(block, 0.1)) for block in rounds]
-            factors.append(float(np.median(p10[-third:]) / np.median(p10[:third])))
+            fast = p10(rounds)
+            factors.append(float(np.median(fast[-third:]) / np.median(fast[:third])))
     return float(np.median(factors)) if factors else 1.0
 
 

@@ -47,7 +47,7 @@ def environment() -> Environment:
         cpu=cpu_model(),
         cores=available_cores(),
         load_average=round(os.getloadavg()[0], 2),
-        governor=_text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+        governor=text_of(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")) or None,
     )
 
 
@@ -58,18 +58,19 @@ def available_cores() -> int:
 
 def cpu_model() -> str:
     """The processor's name; its architecture where Linux gives no name (most ARM boards)."""
-    for line in (_text(Path("/proc/cpuinfo")) or "").splitlines():
+    for line in text_of(Path("/proc/cpuinfo")).splitlines():
         key, _, value = line.partition(":")
         if key.strip() == "model name":
             return value.strip()
     return platform.machine()
 
 
-def _text(path: Path) -> str | None:
+def text_of(path: Path) -> str:
+    """What a file of the system says; nothing where it cannot be read."""
     try:
         return path.read_text().strip()
     except OSError:
-        return None
+        return ""
 
 
 def package_version(package: str) -> str | None:

@@ -39,11 +39,15 @@ class Probed:
 
 @dataclass(frozen=True)
 class Warmed:
-    """How many calls it took until a configuration was steady, or that it was not within the limit."""
+    """How many calls it took until a configuration was steady, or that it was not within the limit.
+
+    Attributes:
+        steady: None where nobody looked.
+    """
 
     configuration: int
     calls: int
-    steady: bool
+    steady: bool | None
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Health:
 
     Attributes:
         time_ns: Unix time.
-        frequency_mhz: of the fastest core in use.
+        frequency_mhz: of the fastest core that the process may use.
         temperature_c: of the hottest sensor.
         others: cores' worth of work that other processes had since the last time.
         pulse_ns: what a small fixed piece of work took.
@@ -110,9 +114,17 @@ KINDS: dict[str, type] = {
 
 
 def encode(event: Event) -> str:
-    """One line of JSON, without its end."""
-    content = {"event": type(event).__name__.lower()} | asdict(event)
+    """One line of JSON, without its end; texts as `decode` takes them, without control characters and cut."""
+    content = {"event": type(event).__name__.lower()} | _plain(asdict(event))
     return json.dumps(content, default=lambda array: array.tolist(), allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return CONTROL.sub("", value)[:LONGEST_TEXT]
+    if isinstance(value, dict):
+        return {_plain(key): _plain(child) for key, child in value.items()}
+    return [_plain(child) for child in value] if isinstance(value, list | tuple) else value
 
 
 def decode(line: str, configurations: int) -> Event:
@@ -128,7 +140,7 @@ def decode(line: str, configurations: int) -> Event:
     try:
         if len(line) > LONGEST_LINE:
             raise ValueError(f"a line of {len(line)} characters")
-        content = json.loads(line, parse_constant=_refuse)
+        content = json.loads(line, parse_constant=refuse_constant)
         _check_values(content)
         kind = KINDS[content.pop("event")]
         names = {field.name for field in fields(kind)}
@@ -167,7 +179,8 @@ def _check_together(event: Event, configurations: int) -> None:
         raise ValueError("a block has as many starts as durations, and at least one")
 
 
-def _refuse(constant: str) -> Any:
+def refuse_constant(constant: str) -> Any:
+    """For json.loads: NaN and the infinities, which Python reads, are no JSON."""
     raise ValueError(f"{constant} is not a number")
 
 
@@ -253,7 +266,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "layers": _layers,
     "missing": lambda value: None if value is None else _text(value),
     "calls": _whole,
-    "steady": _truth,
+    "steady": lambda value: None if value is None else _truth(value),
     "round": _whole,
     "starts_ns": _times,
     "durations_ns": _durations,

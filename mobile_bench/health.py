@@ -1,7 +1,4 @@
-"""What disturbs a measurement, as far as Linux tells: clock frequency, temperature, other processes, energy.
-
-Needs nothing but Python.
-"""
+"""What disturbs a measurement, as far as Linux tells: clock frequency, temperature, other processes, energy."""
 
 import os
 import time
@@ -9,6 +6,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
+from .environment import text_of
 from .events import Health
 
 CPUS = Path("/sys/devices/system/cpu")
@@ -28,9 +26,10 @@ class HealthMeter:
         """The state now; the load of others since the last time."""
         now = (time.perf_counter(), _busy_seconds(), _own_seconds())
         before, self.last = self.last, now
+        clocks = (CPUS / f"cpu{number}" / "cpufreq" / "scaling_cur_freq" for number in os.sched_getaffinity(0))
         return Health(
             time_ns=time.time_ns(),
-            frequency_mhz=_highest(CPUS.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"), 1e3),
+            frequency_mhz=_highest(clocks, 1e3),
             temperature_c=_highest(SENSORS.glob("thermal_zone*/temp"), 1e3),
             others=_others(before, now),
             pulse_ns=_pulse(),
@@ -113,7 +112,7 @@ class EnergyMeter:
         readings = [_number(path) for path in self.counters]
         known = [reading for reading in readings if reading is not None]
         discharging = (
-            path for path in SUPPLIES.glob("*/power_now") if _text(path.with_name("status")) == "Discharging"
+            path for path in SUPPLIES.glob("*/power_now") if text_of(path.with_name("status")) == "Discharging"
         )
         power = None if known else _highest(discharging, 1e6)
         return time.perf_counter(), sum(known) / 1e6 if known else None, power
@@ -126,18 +125,11 @@ def _highest(paths: Iterable[Path], divisor: float) -> float | None:
 
 def _is_package(zone: Path) -> bool:
     """A processor as a whole: its cores are zones of their own, and psys is all of the machine, it included."""
-    return _text(zone / "name").startswith("package-")
+    return text_of(zone / "name").startswith("package-")
 
 
 def _number(path: Path) -> float | None:
     try:
-        return float(_text(path))
+        return float(text_of(path))
     except ValueError:
         return None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""

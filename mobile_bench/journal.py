@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
@@ -55,30 +55,39 @@ class Journal(AbstractContextManager["Journal"]):
     def _tell(self, whole: bytes, torn: bytes, add: Callable[[int, Event], None]) -> None:
         try:
             header, *lines = whole.decode().split("\n")[:-1] or [torn.decode()]
-            if header != self.header and not (not whole and self.header.startswith(header)):
-                raise InputError(
-                    f"{self.path}: {self._other(header)}; name a new file, or repeat the command that made it"
-                )
-            for line in lines:
-                target, _, event = line.partition("\t")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self.path}: it is no journal ({error}); name a new file") from error
+        if header != self.header and not (not whole and self.header.startswith(header)):
+            raise InputError(f"{self.path}: {self._other(header)}; name a new file, or repeat the command that made it")
+        for number, line in enumerate(lines, 2):
+            target, _, event = line.partition("\t")
+            try:
                 add(int(target), decode(event, self.configurations))
-        except (ValueError, IndexError) as error:
-            raise (
-                error
-                if isinstance(error, InputError)
-                else InputError(f"{self.path}: not a journal ({error}); name a new file")
-            ) from error
+            except (ValueError, IndexError) as error:
+                raise InputError(f"{self.path}: its line {number} is damaged ({error}); name a new file") from error
 
     def _other(self, header: str) -> str:
         return "a journal of another measurement" if header.startswith('{"journal": ') else "it is no journal"
 
     def add(self, target: int, event: Event) -> None:
-        """Writes a line and sees it to the system."""
-        if self.file is not None:
+        """Writes a line and sees it to the system.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        if self.file is None:
+            return
+        try:
             print(target, encode(event), sep="\t", file=self.file, flush=True)
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: it cannot be written any more ({error.strerror}); make room there and repeat the "
+                "command, which goes on from it"
+            ) from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.file is not None:
-            self.file.close()
+            with suppress(OSError):  # a line of which `add` has told that it cannot be written
+                self.file.close()

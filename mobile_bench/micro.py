@@ -130,7 +130,7 @@ def write_inside(path: Path, target: Path, *, force: bool = True) -> Path:
 def _run(report: MicroReport, path: Path, graph: Graph, seed: int) -> MicroReport:
     try:
         inputs = _stacked([random_inputs(graph.inputs, seed + number) for number in range(COMPARED)])
-        done = run(path, inputs, graph=graph)
+        done = run(path, inputs, graph)
         reference = reference_outputs(path, inputs)
     except (RefusalError, ValueError) as error:
         return replace(report, refused=str(error))

@@ -65,7 +65,7 @@ class Measurement:
         energy_j: of the machine per call, median over the blocks; None where it does not tell.
         layers: the time of each operator, where it was asked for.
         accuracy: on labelled pictures, where they were given.
-        failure: why it was not measured to the end; None if it was.
+        failure: why it was not measured to the end, or has no accuracy though pictures were given; else None.
     """
 
     target: str
@@ -138,9 +138,17 @@ def assemble(
     artifacts: Mapping[Path, Artifact],
     order: Order,
     taken: Mapping[str, Taken],
-    accuracies: Mapping[int, Accuracy | InputError],
+    accuracies: Mapping[int, Accuracy | InputError] | None,
 ) -> Report:
     """What the targets told as a report.
+
+    Args:
+        settings: what was asked for.
+        here: this machine.
+        artifacts: by path.
+        order: of the measurement, the same for all targets.
+        taken: by address, what each target told.
+        accuracies: by configuration, or why there is none; None where no pictures were given.
 
     Raises:
         InputError: nothing was measured at all.
@@ -149,12 +157,8 @@ def assemble(
     for address, told in taken.items():
         for index in range(len(order.configurations)):
             if told.blocks.get(index) and index in told.probed and index in told.warmed:
-                found = accuracies.get(index)
-                measurements.append(
-                    _measurement(
-                        address, artifacts, order, told, index, None if isinstance(found, InputError) else found
-                    )
-                )
+                found = (accuracies or {}).get(index)
+                measurements.append(_measurement(address, artifacts, order, told, index, found))
             else:
                 unmeasured.append(_unmeasured(address, artifacts, order, told, index))
     failures = [entry.reason for entry in unmeasured if entry.reason is not None]
@@ -166,7 +170,7 @@ def assemble(
         settings,
         here,
         tuple(measurements),
-        (*_warnings(measurements, taken), *(str(e) for e in accuracies.values() if isinstance(e, InputError))),
+        (*_warnings(measurements, taken), *(_unasked(unmeasured) if accuracies is not None else ())),
         tuple(unmeasured),
         {address: told.environment for address, told in taken.items()},
         {address: tuple(told.health) for address, told in taken.items()},
@@ -174,10 +178,16 @@ def assemble(
 
 
 def _measurement(
-    address: str, artifacts: Mapping[Path, Artifact], order: Order, told: Taken, index: int, accuracy: Accuracy | None
+    address: str,
+    artifacts: Mapping[Path, Artifact],
+    order: Order,
+    told: Taken,
+    index: int,
+    found: Accuracy | InputError | None,
 ) -> Measurement:
     configuration, first = order.configurations[index], references(order.configurations)[index]
     samples, seed = _samples(told, index), order.seed
+    accuracy, why = (None, str(found)) if isinstance(found, InputError) else (found, None)
     common = sorted(told.blocks[index].keys() & told.blocks.get(first, {}).keys())
     pair = [[told.blocks[i][n].durations_ns / 1e6 for n in common] for i in (index, first)] if common else None
     return Measurement(
@@ -195,7 +205,7 @@ def _measurement(
         energy_j=_energy(told, index),
         layers=tuple(Layer(**layer) for layer in told.profiled[index].layers) if index in told.profiled else (),
         accuracy=accuracy,
-        failure=told.failed.get(index, told.failed.get(None)),
+        failure=told.failed.get(index, told.failed.get(None, why)),
     )
 
 
@@ -221,24 +231,32 @@ def _samples(told: Taken, index: int) -> Samples:
 
 def _warnings(measurements: Sequence[Measurement], taken: Mapping[str, Taken]) -> Iterator[str]:
     for address, told in taken.items():
+        here = "" if len(taken) == 1 else f"{address}: "
+        own = [m for m in measurements if m.target == address]
         cores = told.environment.get("cores")
-        for threads in sorted({m.threads for m in measurements if m.target == address}):
+        for threads in sorted({m.threads for m in own}):
             if isinstance(cores, int) and threads > cores:
                 yield (
-                    f"{threads} threads on {cores} cores wait for each other; "
+                    f"{here}{threads} threads on {cores} cores wait for each other; "
                     f"their latency is not that of {threads} cores"
                 )
-    for m in measurements:
-        if not m.warm_up.steady:
-            yield (
-                f"{m.artifact.path} with {m.threads} threads was not steady after {m.warm_up.calls} calls of warm-up; "
-                "other work on this machine may disturb it"
-            )
-    for address, told in taken.items():
-        here = "" if len(taken) == 1 else f"{address}: "
+        for m in own:
+            if m.warm_up.steady is False:
+                yield (
+                    f"{here}{m.label} was not steady after {m.warm_up.calls} calls of warm-up; other work on this "
+                    "machine may disturb it"
+                )
         yield from (f"{here}{p.missing}" for p in told.profiled.values() if p.missing is not None)
-        rounds = {m.label: m.samples.rounds for m in measurements if m.target == address}
+        rounds = {m.label: m.samples.rounds for m in own}
         yield from (f"{here}{sentence}" for sentence in disturbances(rounds, told.health))
+
+
+def _unasked(unmeasured: Sequence[Unmeasured]) -> list[str]:
+    """A sentence for each that runs and has no latency; the same at all targets."""
+    labels = dict.fromkeys(entry.label for entry in unmeasured if entry.reason is None)
+    return [
+        f"{label}: it has no accuracy either, for only what was timed is asked for the pictures" for label in labels
+    ]
 
 
 def _energy(told: Taken, index: int) -> float | None:

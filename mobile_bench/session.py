@@ -6,10 +6,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-import numpy as np
-
 from ..errors import InputError
-from .child import BROKEN
+from .child import BROKEN, reason_of
 from .environment import environment
 from .events import Block, Event, Failed, Probed, Profiled, Seen, Warmed
 from .health import EnergyMeter, HealthMeter
@@ -30,8 +28,10 @@ from .order import Configuration, Order
 from .probe import probe
 from .profile import profile
 from .runners import Runner, check, open_runner
+from .statistics import p10
 
 SHIFT = 16  # configurations that are loaded at a time; more of them measure each other's memory
+LOOKS = 16  # of a budget's rounds so far, the part that goes by between two looks at who needs most
 ROUNDS_APART = 1_000_000  # so that rounds of two shifts have different numbers: they are not side by side
 
 
@@ -59,7 +59,7 @@ def pin(cpus: Sequence[int]) -> None:
         return
     try:
         os.sched_setaffinity(0, cpus)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         allowed = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
         raise InputError(
             f"--cpus {','.join(map(str, cpus))}: this process may use {allowed}; choose of these"
@@ -184,8 +184,11 @@ class _Shift:
         kept = kept_in_budget(self.seconds or 0, calls_ns, self.order.block)
         done = [number for index in self.members for number in self._done(index)]
         first = number = 1 + max(done, default=self.first_round - 1)
+        chosen, again = set(self.loaded), first
         while self.loaded and (number < first + FEWEST_ROUNDS or time.perf_counter() < self.deadline):
-            chosen = set(self.loaded) if number - first < MIN_ROUNDS else self._neediest()
+            if number >= again or not chosen <= self.loaded.keys():
+                chosen = set(self.loaded) if number - first < MIN_ROUNDS else self._neediest()
+                again = number + 1 + (number - first) // LOOKS  # a look at each would cost ever more
             yield number, {index: kept[index] for index in chosen}
             number += 1
 
@@ -206,7 +209,7 @@ class _Shift:
         except BROKEN as error:
             return self._dropped(index, error)
         joules = self.energy.joules()
-        self.p10[index][number] = float(np.quantile(durations[DISCARDED:], 0.1, method="inverted_cdf"))
+        self.p10[index][number] = float(p10([durations[DISCARDED:]])[0])
         offset = time.time_ns() - time.perf_counter_ns()
         return Block(
             index,
@@ -236,5 +239,5 @@ class _Shift:
         if index in self.loaded:
             self.loaded.pop(index).runner.close()
         path = self.order.configurations[index].artifact
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = reason_of(error)
         return Failed(index, reason if isinstance(error, InputError) else f"{path}: it cannot be run ({reason})")

@@ -5,9 +5,9 @@ share its luck (clock frequency, cache, neighbours), so the rounds are resampled
 T. Kalibera and R. Jones, "Rigorous Benchmarking in Reasonable Time" (ISMM 2013).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +74,8 @@ def compare(rounds: Rounds, reference: Rounds, *, seed: int = 0) -> Estimate:
     """How long a configuration takes relative to a reference measured in the same rounds; below 1 is faster.
 
     The ratio is the median over rounds of p10 / p10 of the reference: what slows a whole round cancels, and the tenth
-    percentile of a block is what the machine's other work disturbs least.
+    percentile of a block is what the machine's other work disturbs least. Of the longer block of a round as many calls
+    are taken as the other has: of few calls the tenth percentile is their minimum, of one that call.
 
     Rounds are drawn as if they were independent; those that share a load of the model are less so, and the interval of
     a model that is dear to load is narrower for it.
@@ -84,7 +85,8 @@ def compare(rounds: Rounds, reference: Rounds, *, seed: int = 0) -> Estimate:
     """
     if len(rounds) != len(reference):
         raise ValueError(f"{len(rounds)} rounds are compared with {len(reference)} of the reference; give as many")
-    ratios = p10(rounds) / p10(reference)
+    lengths = [min(len(own), len(other)) for own, other in zip(rounds, reference, strict=True)]
+    ratios = p10(_cut(rounds, lengths)) / p10(_cut(reference, lengths))
     if len(ratios) < MIN_ROUNDS:
         return Estimate(float(np.median(ratios)), None, None)
     return Estimate(float(np.median(ratios)), *_interval(_medians(ratios, np.random.default_rng(seed))))
@@ -93,9 +95,11 @@ def compare(rounds: Rounds, reference: Rounds, *, seed: int = 0) -> Estimate:
 def compare_apart(rounds: Rounds, reference: Rounds, *, seed: int = 0) -> Estimate:
     """The same where the two were not measured in the same rounds: the ratio of the medians of p10.
 
-    The rounds of each are drawn by themselves, so what the machine did between the two is in the interval's value.
+    The rounds of each are drawn by themselves, so what the machine did between the two is in the interval's value. Of
+    each round as many calls are taken as the shortest has.
     """
-    own, other = p10(rounds), p10(reference)
+    shortest = min(map(len, (*rounds, *reference)))
+    own, other = (p10(_cut(side, [shortest] * len(side))) for side in (rounds, reference))
     value = float(np.median(own) / np.median(other))
     if min(len(own), len(other)) < MIN_ROUNDS:
         return Estimate(value, None, None)
@@ -118,9 +122,14 @@ def p10(rounds: Rounds) -> NDArray[np.float64]:
     return np.array([np.quantile(block, QUANTILES["p10"], method="inverted_cdf") for block in rounds], float)
 
 
+def _cut(rounds: Rounds, lengths: Sequence[int]) -> list[NDArray[Any]]:
+    return [block[:length] for block, length in zip(rounds, lengths, strict=True)]
+
+
 def _medians(values: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
     """RESAMPLES medians of values drawn with replacement."""
-    return np.median(values[rng.integers(0, len(values), (RESAMPLES, len(values)))], axis=1)
+    draws = (rng.integers(0, len(values), (rows, len(values))) for rows in _chunks(len(values)))
+    return np.concatenate([np.median(values[chosen], axis=1) for chosen in draws])
 
 
 def _resampled_quantiles(rounds: Rounds, seed: int) -> NDArray[np.float64]:
@@ -128,12 +137,15 @@ def _resampled_quantiles(rounds: Rounds, seed: int) -> NDArray[np.float64]:
     values = np.concatenate([np.asarray(block, float) for block in rounds])
     order = np.argsort(values, kind="stable")
     owner = np.repeat(np.arange(len(rounds)), [len(block) for block in rounds])[order]
-    draws = np.random.default_rng(seed).multinomial(len(rounds), np.full(len(rounds), 1 / len(rounds)), RESAMPLES)
-    quantiles = [
-        _weighted_quantiles(values[order], chunk[:, owner])
-        for chunk in np.array_split(draws, -(-RESAMPLES * len(values) // _CHUNK))
-    ]
-    return np.concatenate(quantiles)
+    ascending, rng, even = values[order], np.random.default_rng(seed), np.full(len(rounds), 1 / len(rounds))
+    draws = (rng.multinomial(len(rounds), even, rows) for rows in _chunks(len(values)))
+    return np.concatenate([_weighted_quantiles(ascending, weights[:, owner]) for weights in draws])
+
+
+def _chunks(length: int) -> Iterator[int]:
+    """RESAMPLES rows of so many numbers in parts that hold at most _CHUNK of them, or a row."""
+    rows = max(1, _CHUNK // length)
+    yield from (min(rows, RESAMPLES - start) for start in range(0, RESAMPLES, rows))
 
 
 def _weighted_quantiles(ascending: NDArray[np.float64], weights: NDArray[np.int64]) -> NDArray[np.float64]:

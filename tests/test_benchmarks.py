@@ -70,6 +70,36 @@ def test_kept_figures_say_where_and_when_they_were_measured(conversion: ModuleTy
     assert conversion.speeds(kept, [], [1], 1)["where"] == "a board, 2026-01-02"
 
 
+def test_a_kill_while_facts_are_kept_leaves_those_that_were_there(
+    conversion: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def killed(*paths: Path) -> None:
+        raise KeyboardInterrupt
+
+    facts = tmp_path / "net_facts.json"
+    conversion.keep_facts(facts, None, {"int8": {}}, [])
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        conversion.keep_facts(facts, None, {"int8": {"sqnr": 1}}, [])
+    assert conversion.kept_facts(facts, None)["int8"] == {}
+
+
+def test_of_files_that_are_not_measured_nothing_is_kept(
+    conversion: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    report = SimpleNamespace(unmeasured=[SimpleNamespace(label="plain.tflite", reason="out of memory")])
+    monkeypatch.setattr("keras_cnnzoo.mobile_bench.benchmark", lambda files, **settings: report)
+    with pytest.raises(SystemExit, match=r"plain\.tflite: not measured \(out of memory\)"):
+        conversion.speeds(tmp_path / "net_int8.json", [], [1], 1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_comparison_with_arm64_wants_files(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["arm64.py"])
+    with pytest.raises(SystemExit, match=r"usage: .* FILE\.tflite"):
+        load("arm64").main()
+
+
 def test_tensorflow_s_own_int8_file_reads_and_returns_integers(conversion: ModuleType) -> None:
     import keras
     import tensorflow as tf

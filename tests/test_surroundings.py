@@ -59,6 +59,17 @@ def test_what_is_lacking_is_said_and_what_needs_none_of_it_works(fault: str, wor
     assert re.search(words, line), line
 
 
+@pytest.mark.parametrize("closed", ["exec 2>&-", "exec >&- 2>&-"])
+def test_closed_outputs_do_not_disturb(closed: str) -> None:
+    assert under(closed, "list").returncode == 0
+
+
+def test_an_error_is_said_of_a_path_of_any_bytes() -> None:
+    done = under("true", r"plot resnet20 -o $'[/v2]\\[x]\xff.png'")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: [/v2]\\[x]\\udcff.png: the picture is an SVG file; name it so"), done.stderr
+
+
 PATIENT = """
     import signal, sys, time, typer
     from keras_cnnzoo.console import run

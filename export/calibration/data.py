@@ -1,6 +1,6 @@
 """Representative inputs of a network, and where they came from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from os import PathLike
@@ -21,7 +21,7 @@ class Calibration:
     """Representative inputs of a model and where they came from.
 
     Args:
-        inputs: (n, height, width, channels) float32, preprocessed as in use.
+        inputs: (n, height, width, channels), preprocessed as in use; kept as float32.
         source: in words, for the card.
         random: noise, good for latency work alone.
 
@@ -36,6 +36,7 @@ class Calibration:
     def __post_init__(self) -> None:
         if not len(self.inputs):
             raise InputError("the representative dataset is empty; give at least one image")
+        object.__setattr__(self, "inputs", self.inputs.astype(np.float32, copy=False))
         channels = self.inputs.reshape(-1, self.inputs.shape[-1])
         low, high = channels.min(axis=0), channels.max(axis=0)
         if not np.isfinite([low, high]).all():
@@ -100,26 +101,37 @@ def representative(data: "Calibration | np.ndarray | Iterable[Any]") -> Calibrat
             f"Calibration.of({str(data)!r}, preprocessing=..., size=...)"
         )
     if isinstance(data, np.ndarray):
-        return Calibration(data.astype(np.float32, copy=False), "array")
-    return Calibration(_collected(data, None).astype(np.float32, copy=False), "batches")
+        return Calibration(data, "array")
+    return Calibration(_collected(data, None), "batches")
 
 
 def _collected(batches: Iterable[Any], count: int | None) -> np.ndarray:
     """The images of an iterable, no more of it read than `count` needs."""
     found: list[np.ndarray] = []
     for batch in batches:
-        images = np.asarray(batch[0] if isinstance(batch, tuple | list) else batch)
+        images = batch[0] if isinstance(batch, tuple | list) else batch
+        if isinstance(images, Mapping):
+            raise InputError(
+                f"the representative dataset's batches are dictionaries of {', '.join(map(str, images))}; give arrays "
+                "of images, or pairs of images and labels"
+            )
+        images = np.asarray(images)
         found.extend(islice(images, None if count is None else count - len(found)))
         if count is not None and len(found) >= count:
             break
     if not found:
         raise InputError("the representative dataset is empty; give at least one image")
+    if len(shapes := dict.fromkeys(image.shape for image in found)) > 1:
+        one, other, *_ = shapes
+        raise InputError(
+            f"the representative dataset holds images of {one} and {other}; scale them to what the network reads"
+        )
     return np.stack(found)
 
 
 def _refuse_scaled(pixels: np.ndarray, preprocessing: Preprocessing) -> None:
     """Float pixels of 0..1 or -1..1 where the preprocessing expects 0..255."""
-    if pixels.dtype.kind != "f" or not len(pixels) or preprocessing == PRESETS["none"]:
+    if pixels.dtype.kind != "f" or not len(pixels) or not preprocessing.normalises:
         return
     low, high = float(pixels.min()), float(pixels.max())
     if low >= -1.01 and high <= 1.01:

@@ -7,6 +7,7 @@ Sources: mean squared error, Banner et al. 2019 (arXiv 1810.05723); entropy, Mig
 inference with TensorRT, 2017; moving average, Jacob et al. 2018 (arXiv 1712.05877).
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -22,7 +23,7 @@ class Histogram:
     """Counts of values in equal bins between two bounds; what lies beyond falls into the outer ones."""
 
     def __init__(self, low: float, high: float, bins: int = BINS) -> None:
-        self.low, self.high = low, max(high, low + 1e-12)
+        self.low, self.high = low, max(high, low + 1e-12, math.nextafter(low, math.inf))
         self.counts = np.zeros(bins, np.int64)
 
     def add(self, values: np.ndarray) -> None:
@@ -83,22 +84,23 @@ def mean_squared_error(histogram: Histogram, levels: int = LEVELS) -> Range:
     return best
 
 
-def entropy(histogram: Histogram, levels: int = LEVELS // 2) -> Range:
+def entropy(histogram: Histogram, levels: int = LEVELS) -> Range:
     """The symmetric range whose quantized distribution tells least from the whole one (Kullback-Leibler)."""
     reach = max(abs(histogram.low), abs(histogram.high))
     magnitudes = np.zeros(BINS)
     index = np.minimum((np.abs(histogram.centres) / reach * BINS).astype(int), BINS - 1)
     np.add.at(magnitudes, index, histogram.counts)
-    divergences = [_divergence(magnitudes, int(bins), levels) for bins in ENTROPY_BINS]
+    divergences = [_divergence(magnitudes, int(bins), levels // 2) for bins in ENTROPY_BINS]
     limit = reach * float(ENTROPY_BINS[int(np.argmin(divergences))]) / BINS
     return max(histogram.low, -limit), min(histogram.high, limit)
 
 
-ESTIMATE: dict[str, Callable[[Histogram], Range]] = {
-    "percentile": percentile,
+ESTIMATE: dict[str, Callable[..., Range]] = {
+    "percentile": lambda histogram, levels=LEVELS: percentile(histogram),
     "mse": mean_squared_error,
     "entropy": entropy,
 }
+"""From a histogram and the levels of the integers."""
 
 
 def _squared_errors(histogram: Histogram, low: np.ndarray, high: np.ndarray, levels: int) -> np.ndarray:

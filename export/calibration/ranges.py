@@ -16,7 +16,7 @@ from ..graph import Graph
 from ..interpreter import threads
 from ..schemes import Estimator
 from .data import Calibration
-from .estimators import ESTIMATE, Histogram, MovingAverage
+from .estimators import ESTIMATE, LEVELS, Histogram, MovingAverage
 
 Ranges = dict[str, tuple[float, float]]
 Step = Callable[[float], object]
@@ -86,8 +86,9 @@ def ranges_of(
     estimator: Estimator = "min-max",
     step: Step = lambda images: None,
     see: See = unseen,
+    levels: int = LEVELS,
 ) -> Ranges:
-    """The range in which each tensor is to be quantized; `see` is shown once what `watch` shows.
+    """The range in which each tensor is to be quantized to so many levels; `see` is shown once what `watch` shows.
 
     The histograms of all but "min-max" and "moving-average" span what min-max finds, so the data is run twice.
     """
@@ -104,7 +105,7 @@ def ranges_of(
         return {name: average.range for name, average in averages.items()}
     histograms = {name: Histogram(low, high) for name, (low, high) in min_max(graph, data, see=see).items()}
     watch(graph, data, lambda name, values: histograms[name].add(values), step)
-    return {name: ESTIMATE[estimator](histogram) for name, histogram in histograms.items()}
+    return {name: ESTIMATE[estimator](histogram, levels) for name, histogram in histograms.items()}
 
 
 def by_tensor(ranges: Ranges, graph: Graph, known: Ranges) -> Ranges:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -14,9 +15,10 @@ Row = tuple[str, str]
 
 def card_table(card: "Card", path: Path) -> Table:
     """What the file at `path` is, holds and reaches."""
-    table = Table(title=f"{path}  ({card.artifact['bytes'] / 1e6:.2f} MB)", show_header=False, title_justify="left")
-    for name, words in (*_made(card), *_placed(card), *_proven(card.verification)):
-        table.add_row(name, words)
+    title = f"{path}  ({card.artifact['bytes'] / 1e6:.2f} MB)"
+    table = Table(title=escape(title), show_header=False, title_justify="left")
+    for row in (*_made(card), *_placed(card), *_proven(card.verification)):
+        table.add_row(*map(escape, row))
     return table
 
 
@@ -62,8 +64,9 @@ def _proven(proof: dict[str, Any] | None) -> Iterator[Row]:
     if proof and "images" in proof:
         yield "verified on", f"{proof['images']} images of {proof['source']}"
         if proof["top1_model"] is not None:
-            low, high = proof["interval"]
             yield "top-1", f"{proof['top1_model']:.2%} model, {proof['top1_file']:.2%} file"
+        if proof["interval"] is not None:
+            low, high = proof["interval"]
             yield "difference", f"{proof['top1_difference']:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}"
         yield "agreement", f"{proof['agreement']:.2%}"
         yield "largest difference", f"{proof['largest_difference']:.3g} of {proof['largest_output']:.3g}"

@@ -50,10 +50,16 @@ def check_qdq(
 def _read(file: Path) -> "onnx.ModelProto":
     import onnx
 
+    from ..interpreter import first_line
+
     try:
         model = onnx.load(file)
     except Exception as error:  # protobuf's, which has no stubs, or the system's
         raise InputError(f"{file}: not a readable .onnx file ({error}); name one that is") from error
     if not model.graph.node:
         raise InputError(f"{file}: not an ONNX model (no node in it); export it again")
+    try:
+        onnx.checker.check_model(file)  # by its place, so that it may be larger than protobuf's 2 GB
+    except onnx.checker.ValidationError as error:
+        raise InputError(f"{file}: not a valid ONNX model ({first_line(error)}); export it again") from error
     return model

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ...images import Images
     from ..calibration import Calibration
     from ..origin import Origin
-    from ..tflite import Phase
+    from ..pipeline import Phase
     from ..verify import Pictures
 
 
@@ -87,9 +87,19 @@ def with_classes(
     if images.classes and classes is not None and len(images.classes) + offset != classes:
         raise InputError(
             f"{images.source}: holds {len(images.classes)} classes but {answers} answers {classes}; name its folders "
-            "as the classes are (--labels, or the card's), or give a labels.json of indices (to verify, --label-offset)"
+            "as the classes are in the card or the export's --labels, or give a labels.json of indices (to verify, "
+            "--label-offset)"
         )
-    return images.labelled(images.labels + offset)
+    return images.labelled(images.labels.astype(np.int64) + offset)
+
+
+def require_labels(option: str, images: "Pictures") -> None:
+    """Raises InputError where an option needs labels and the pictures have none."""
+    if images.labels is None:
+        raise InputError(
+            f"{images.source}: {option} needs labels; give a folder of pictures by class, a labels.json, or `labels` "
+            "in the .npz file"
+        )
 
 
 def classes_of(network: "keras.Model") -> int | None:
@@ -122,7 +132,7 @@ def calibration_of(
     size = size_of(network)
     if source.startswith("random:"):
         number = source.removeprefix("random:")
-        if not number.isdigit() or not int(number):
+        if not number.isdecimal() or not int(number):
             raise InputError(f"--calibration {source}: write random:N with N of at least 1")
         data = Calibration.noise(int(number), size, seed)
     else:
@@ -183,4 +193,5 @@ def images_of(
 def say_skipped(source: str | PathLike[str], count: int) -> None:
     """A line on standard error where pictures could not be read."""
     if count:
-        terminal(stderr=True).print(f"{source}: {count} pictures could not be read and were skipped")
+        words = f"{source}: {count} pictures could not be read and were skipped"
+        terminal(stderr=True).print(words, markup=False)

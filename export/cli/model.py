@@ -1,7 +1,7 @@
 """`cnnzoo-export MODEL`: a Keras network to a small file and its card."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +11,7 @@ import typer
 from ...console import Settings, print_json, terminal
 from ...errors import InputError
 from ...preprocessing import Preprocessing
+from ..classifier import require_classifier
 from ..onnx.options import SUFFIXES, Format, Layout, OnnxBoundary
 from ..schemes import CORRECTIONS, Boundary, Correction, Estimator, Kept, Quantization, Scheme
 from ..web import ARTIFACT, write_site
@@ -22,6 +23,7 @@ from .inputs import (
     classes_of,
     images_of,
     phases,
+    require_labels,
     size_of,
     spec_of,
     verification_of,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from ..lowering.accuracy import Accuracy
 
+OF_A_PAGE = {"model", "output", "to", "install", "force", "as_json", "quiet"}  # what a ready file's page is made by
 MEMORY = 1e9  # bytes of images, at most, by which passes are declined
 EXAMPLE = """
 **Examples**
@@ -54,6 +57,7 @@ EXAMPLE = """
 
 
 def export(
+    context: typer.Context,
     model: Annotated[
         str,
         typer.Argument(
@@ -170,7 +174,10 @@ def export(
 
     if to == "web":
         check_site(output, install=install, force=force)
+    else:
+        _refuse(context, "is of pages; drop it, or give --to web", ("install",))
     if model.endswith(".tflite"):
+        _refuse(context, f"is of networks; {model} is ready as it is: drop it", context.params.keys() - OF_A_PAGE)
         show_site(Path(model), output, to, force=force, as_json=as_json)
         return
     path = output / ARTIFACT if to == "web" else artifact_path(output, model, quantize, SUFFIXES[to])
@@ -186,12 +193,11 @@ def export(
         if to == "web":
             own = options.activation if options.static else "float32"
             check_classifier((inputs or own, outputs or own), batch)
-        _refuse("is of ONNX files; give --to onnx", {"--opset": opset})
+        _refuse(context, "is of ONNX files; drop it, or give --to onnx", ("opset", "layout", "io"))
     else:
         check_onnx(to, path, options, calibration, opset, layout, batch, io, force)
-        chosen = {"--lower": None if passes == "auto" else passes, "--max-drop": max_drop}
-        chosen |= {"--costs-of": costs_of, "--target": target, "--inputs": inputs, "--outputs": outputs}
-        _refuse("is of .tflite files; drop it, or --to tflite", chosen)
+        chosen = "passes", "max_drop", "costs_of", "target", "inputs", "outputs"
+        _refuse(context, "is of .tflite files; drop it, or --to tflite", chosen)
     names, phase = class_names(labels), phases(not quiet)
     with phase("build", None):
         network, origin = load(model, weights, settings or [])
@@ -199,6 +205,9 @@ def export(
     spec = spec_of(origin, preprocess, model)
     if pixels:
         network, spec = reads_pixels(network, spec)
+    if to == "web":
+        reads, returns = ([batch, *tensor.shape[1:]] for tensor in (network.inputs[0], network.outputs[0]))
+        require_classifier(network.name, reads, returns)
     proof = verification_of(verify, network, spec, names, phase, None if as_tflite else layout)
     source = calibration if options.static or not as_tflite else None  # ONNX files are compared over it
     data = calibration_of(source, network, spec, count, seed, spans=pixels)
@@ -245,11 +254,14 @@ def _check_tflite(
     check(path, options, calibration, *border, batch, force)
 
 
-def _refuse(words: str, options: dict[str, Any]) -> None:
-    """Raises InputError where one of the options, None where it was not given, is of another format."""
-    for name, value in options.items():
-        if value is not None:
-            raise InputError(f"{name} {value} {words}")
+def _refuse(context: typer.Context, words: str, names: Collection[str]) -> None:
+    """Raises InputError where one of the parameters stands on the command line; it is of another format."""
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name in names and source is not None and source.name == "COMMANDLINE":
+            value = context.params[option.name]
+            said = "" if isinstance(value, bool) else f" {' '.join(value) if isinstance(value, list) else value}"
+            raise InputError(f"{option.opts[0]}{said} {words}")
 
 
 def _correction_names(text: str | None) -> tuple[Correction, ...] | None:
@@ -276,5 +288,6 @@ def _accuracy(
 
     size = size_of(network)
     opened = images_of(source, size, spec, int(MEMORY / (4 * math.prod(size))), 0)
+    require_labels("--max-drop", opened)
     images = with_classes(opened, names, classes_of(network), network.name).read()
     return Accuracy(spec(images.pixels), images.labels, max_drop)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..card import Card
     from ..onnx.tensorrt import Prepared
     from ..origin import Origin
-    from ..tflite import Phase
+    from ..pipeline import Phase
 
 
 def export_onnx(
@@ -71,14 +71,14 @@ def check_onnx(
 ) -> None:
     """Refuses what can be refused before the network is built."""
     from ...errors import InputError
-    from ..onnx.conversion import INT4_OPSET, OPSET, check
+    from ..onnx.conversion import check, opset_of
     from ..onnx.tensorrt import require_scheme
 
     if to == "tensorrt":
         require_scheme(options.scheme)
         if layout != "NCHW":
             raise InputError(f"--layout {layout}: TensorRT's convolutions are channels first; leave it away")
-    form = Form(opset or (INT4_OPSET if options.scheme == "int4" else OPSET), batch or None, layout)
+    form = Form(opset_of(options.scheme, opset), batch or None, layout)
     check(path, options, calibration, form, io, io, force)
 
 

@@ -93,7 +93,7 @@ def _measured(
     if missing:
         raise InputError(f"{model}: no rule of ours for {', '.join(missing)}; its layers cannot be told apart")
     whole = emit(graph)
-    ranges = file_ranges(graph, Calibration(inputs, images.source))
+    ranges = file_ranges(graph, Calibration(inputs, images.source), options)
     with progress("sensitivity", len(layers(whole)), shown=not quiet) as step:
         return sensitivity(whole, ranges, inputs, images.labels, options, step)
 

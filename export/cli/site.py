@@ -7,7 +7,7 @@ from ...errors import InputError
 from ...litertjs import find_modules
 from ..classifier import DTYPES
 from ..onnx.options import SUFFIXES, Format
-from ..web import refuse_site, write_site
+from ..web import read_runtime, refuse_site, write_site
 
 
 def check_site(output: Path, *, install: bool, force: bool) -> None:
@@ -15,7 +15,7 @@ def check_site(output: Path, *, install: bool, force: bool) -> None:
     if output.suffix in SUFFIXES.values():
         raise InputError(f"-o {output}: --to web writes several files; name a folder")
     refuse_site(output, force=force)
-    find_modules(install=install)
+    read_runtime(find_modules(install=install))
 
 
 def check_classifier(boundary: tuple[str, str], batch: int) -> None:
@@ -35,4 +35,5 @@ def show_site(artifact: Path, output: Path, to: Format, *, force: bool, as_json:
     if as_json:
         print_json({"index": str(index)})
     else:
-        terminal().print(f"{index}\nto look at it: python -m http.server -d {output}", highlight=False, soft_wrap=True)
+        words = f"{index}\nto look at it: python -m http.server -d {output}"
+        terminal().print(words, markup=False, highlight=False, soft_wrap=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from ...console import FAILED_GATE, print_json, progress, terminal
@@ -50,13 +51,12 @@ def sweep(
     wanted = [f for f in FORMATS if f in formats.split(",")]
     if unknown := set(formats.split(",")) - set(FORMATS):
         raise InputError(f"--formats {formats}: {unknown.pop()!r} is no format; choose of {', '.join(FORMATS)}")
-    if size != "default" and not size.isdigit():
+    if size != "default" and not size.isdecimal():
         raise InputError(f"--size {size}: write a number of pixels, or default")
-    if markdown is not None:
-        refuse_overwrite(markdown, force=True)
+    record = output / "rows.jsonl"
+    for place in (record, *([] if markdown is None else [markdown])):
+        refuse_overwrite(place, force=True)
     networks = work.chosen(only)
-    write(output / ".writable", b"")
-    (output / ".writable").unlink()
     rows: list[Row] = []
     with executor(jobs, scheduler) as pool, progress("sweep", len(networks), shown=not quiet) as step:
         for done in work.sweep(
@@ -64,7 +64,7 @@ def sweep(
             wanted,
             pool,
             size=None if size == "default" else int(size),
-            record=output / "rows.jsonl",
+            record=record,
             folder=None if discard else output.absolute(),
         ):
             rows += done
@@ -84,7 +84,7 @@ def _table(rows: list) -> Table:
     for row in rows:
         figures = ("", "") if row.difference is None else (f"{row.difference:.1e}", f"{row.sqnr_db:.1f}")
         unwanted = ", ".join(f"{count} {kind}" for kind, count in row.notes.items())
-        state = "yes" if row.ok else row.reason
+        state = "yes" if row.ok else escape(row.reason)
         partitions = "" if row.partitions is None else str(row.partitions)
         table.add_row(
             row.network, row.format, str(row.size), state, *figures, f"{row.megabytes:.2f}", partitions, unwanted

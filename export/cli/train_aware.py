@@ -14,18 +14,26 @@ from ...errors import InputError
 from ..compress.methods import Method
 from ..schemes import STATIC, Boundary, Quantization, Scheme
 from .card_table import card_table
-from .inputs import artifact_path, class_names, images_of, phases, size_of, spec_of, verification_of
+from .inputs import (
+    artifact_path,
+    class_names,
+    classes_of,
+    images_of,
+    phases,
+    size_of,
+    spec_of,
+    verification_of,
+    with_classes,
+)
 from .onnx_file import check_onnx
 
 if TYPE_CHECKING:
-    import keras
-
     from ...images import Images
     from ..calibration import Calibration
     from ..card import Card
     from ..compress.aware import Trained
     from ..origin import Origin
-    from ..tflite import Phase
+    from ..pipeline import Phase
 
 EXAMPLE = """
 **Examples**
@@ -121,9 +129,10 @@ def train_aware(
     with phase("build", None):
         network, origin = load(model, weights, settings or [])
     spec = spec_of(origin, preprocess, model)
-    images = images_of(data, size_of(network), spec, count, seed)
-    truth, pixels, names = _labels(images, network, data), spec(images.pixels), names or images.classes
+    opened = images_of(data, size_of(network), spec, count, seed)
     check_labels(network, names)
+    images = with_classes(opened, names, classes_of(network), network.name).read()
+    truth, pixels, names = _labels(images, data), spec(images.pixels), names or images.classes
     proof = verification_of(verify, network, spec, names, phase, "NCHW" if to == "onnx" else None)
     how: dict[str, Any] = {
         "epochs": epochs,
@@ -216,16 +225,10 @@ def _scheme(method: str, quantize: Scheme | None) -> Scheme:
     return quantize or ("int8" if aware else "float32")
 
 
-def _labels(images: "Images", network: "keras.Model", source: str) -> np.ndarray:
+def _labels(images: "Images", source: str) -> np.ndarray:
     if images.labels is None:
         raise InputError(
             f"{source}: no labels in it; training needs `labels` in the .npz file, or a folder for each class"
-        )
-    classes = network.outputs[0].shape[-1]
-    if images.classes is not None and len(images.classes) != classes:
-        raise InputError(
-            f"{source}: {len(images.classes)} classes but {network.name} has {classes} outputs; build it with "
-            f"--set classes={len(images.classes)}, or give the images that it was trained on"
         )
     return images.labels
 

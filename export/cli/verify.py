@@ -6,14 +6,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
+from rich.markup import escape
 from rich.table import Table
 
-from ...console import FAILED_GATE, print_json, progress, terminal
+from ...console import FAILED_GATE, Settings, print_json, progress, terminal
 from ...errors import InputError
 from ...preprocessing import Preprocessing, preprocessing
-from .inputs import say_skipped, with_classes
+from .inputs import require_labels, say_skipped, with_classes
 
 if TYPE_CHECKING:
     from ..card import Card
@@ -51,10 +51,7 @@ def verify(
         ),
     ],
     weights: Annotated[str | None, typer.Option(help="Those of a network given by name.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Its builder's options, as in the export; repeatable."),
-    ] = None,
+    settings: Settings = None,
     preprocess: Annotated[
         str | None, typer.Option(help="torch, tf, caffe, none or a JSON file, instead of what the file's card says.")
     ] = None,
@@ -101,7 +98,10 @@ def verify(
     --no-card. Ties at the top score 1/k. Exit codes: 0 compared, 2 bad input, 3 a gate failed.
     """
     from ...images import open_images
+    from ..card import card_path
     from ..comparison import Comparison
+    from ..divergence import as_tflite
+    from ..divergence import layers as compare_layers
     from ..runners import read_artifact, runner
     from ..trial import survive
     from ..verify import verify as compare
@@ -111,6 +111,9 @@ def verify(
     content, card = read_artifact(file)
     survive(file)
     artifact = runner(file, content, card)
+    noted = None if no_card else card
+    if noted is not None:
+        _refuse_unwritable(card_path(file))
     with progress("build", shown=not quiet):
         reference, known = _reference(against, weights, settings or [])
     spec = _spec(file, card, preprocess, known)
@@ -119,23 +122,23 @@ def verify(
     opened = open_images(data.absolute(), artifact.shape, fit=spec, count=count, seed=seed)  # type: ignore[arg-type]
     names = None if card is None else card.labels
     images = with_classes(opened, names, artifact.classes, artifact.name, label_offset)
-    if max_drop is not None and images.labels is None:
-        raise InputError(
-            f"{data}: --max-drop needs labels; give a folder of pictures by class, a labels.json, or `labels` in the "
-            ".npz file"
-        )
+    if max_drop is not None:
+        require_labels("--max-drop", images)
+    inner = as_tflite(against, reference) if layers else None
     named = _anywhere(against), weights and _anywhere(weights), tuple(settings or ())
     job = Comparison(file.absolute(), *named, spec, known)
     with progress("compare", len(images), shown=not quiet) as step, _elsewhere(job, jobs, scheduler) as elsewhere:
         found = compare(artifact, reference, images, step=step, prepare=spec, prepare_model=known, **elsewhere)
     say_skipped(data, found.skipped)
-    traced = (
-        _layers(content, against, reference, images.read(layer_images).pixels, (spec, known), quiet) if layers else None
-    )
+    traced = None
+    if inner is not None:
+        pixels = images.read(layer_images).pixels
+        with progress("compare layers", shown=not quiet):
+            traced = compare_layers(content, inner, spec(pixels), known(pixels))
     gates = _gates(found, max_drop, min_agreement)
     result = {"source": images.source, "against": against} | found.to_dict() | ({"gates": gates} if gates else {})
-    if card is not None and not no_card:
-        replace(card, verification=result).write(file)
+    if noted is not None:
+        replace(noted, verification=result).write(file)
     if as_json:
         print_json(result | ({} if traced is None else {"layers": [asdict(layer) for layer in traced]}))
     else:
@@ -193,33 +196,13 @@ def _spec(file: Path, card: "Card | None", preprocess: str | None, reference: Pr
     return reference
 
 
-def _layers(
-    content: bytes,
-    against: str,
-    reference: "Runner",
-    pixels: np.ndarray,
-    specs: tuple[Preprocessing, Preprocessing],
-    quiet: bool,
-) -> "list[Layer]":
-    """The file's tensors beside those of the reference as a .tflite file."""
-    from ..divergence import layers
-    from ..runners import KerasRunner
+def _refuse_unwritable(card: Path) -> None:
+    from ...files import refuse_overwrite
 
-    inputs = [spec(pixels) for spec in specs]
-    with progress("compare layers", shown=not quiet):
-        if not isinstance(reference, KerasRunner):
-            if not against.endswith(".tflite"):
-                raise InputError(f"{against}: --layers compares with a Keras network or a .tflite file; drop it")
-            return layers(content, Path(against).read_bytes(), *inputs)
-        from ..emit import emit, missing_rules
-        from ..graph import from_keras
-        from ..lowering import lower
-
-        graph = lower(from_keras(reference.model))
-        missing = missing_rules(graph)
-        if missing:
-            raise InputError(f"{against}: --layers needs a rule for {', '.join(missing)}; compare without it")
-        return layers(content, emit(graph), *inputs)
+    try:
+        refuse_overwrite(card, force=True)
+    except InputError as error:
+        raise InputError(f"{card}: cannot be replaced; give --no-card, or move the file to another folder") from error
 
 
 def _gates(found: "Verification", max_drop: float | None, min_agreement: float | None) -> list[dict[str, Any]]:
@@ -265,7 +248,7 @@ def _show(
 
 
 def _table(title: str, found: "Verification") -> Table:
-    table = Table(title=title, show_header=False, title_justify="left")
+    table = Table(title=escape(title), show_header=False, title_justify="left")
 
     def share(name: str) -> str:
         low, high = found.shares[name]
@@ -294,8 +277,8 @@ def _show_layers(traced: "list[Layer]", threshold: float) -> None:
         column.justify = "right"
     for layer in traced:
         numbers = f"{layer.sqnr_db:.1f}", f"{layer.largest_difference:.3g}", f"{layer.largest_value:.3g}"
-        table.add_row(layer.name, layer.op, layer.dtype, *numbers)
+        table.add_row(escape(layer.name), layer.op, layer.dtype, *numbers)
     terminal().print(table)
     first = first_below(traced, threshold)
     where = f"first tensor below {threshold:g} dB: {first.name}" if first else f"no tensor is below {threshold:g} dB"
-    terminal().print(where, highlight=False)
+    terminal().print(where, markup=False, highlight=False)

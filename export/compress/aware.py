@@ -8,7 +8,7 @@ Each stage keeps what the one before made: zeros stay zero, clusters stay cluste
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,9 @@ from ..calibration import Ranges
 from ..graph import Graph, Node, from_keras
 from ..lowering.activation import separate_activations
 from ..lowering.batch_norm import fold_batch_norm, normalize_by_depthwise
+from ..pipeline import Phase
 from ..rebuild import to_keras
-from ..tflite import Phase, silent
+from ..tflite import silent
 from .methods import Method, check_method
 
 if TYPE_CHECKING:
@@ -101,15 +102,7 @@ def train_aware(
     for index, stage in enumerate(stages):
         share = epochs // len(stages) + (index >= len(stages) - epochs % len(stages))
         trained, ranges = run.stage(stage, trained, stages[:index], replace(recipe, epochs=share))
-    how = {
-        "epochs": epochs,
-        "images": len(images),
-        "batch": batch,
-        "learning_rate": learning_rate,
-        "weight_decay": weight_decay,
-        "augment": augment,
-        "seed": seed,
-    }
+    how = asdict(recipe) | {"images": len(images)}
     zeros, values = facts(trained, stages, clusters)
     return Trained(to_keras(trained), method, ranges, zeros, values, how)
 

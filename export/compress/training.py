@@ -28,19 +28,19 @@ class Recipe:
         seed: of order, augmentation and initial centroids.
     """
 
-    epochs: int = 3
-    batch: int = 64
-    learning_rate: float = 0.01
-    weight_decay: float = 1e-4
-    augment: bool = True
-    seed: int = 0
+    epochs: int
+    batch: int
+    learning_rate: float
+    weight_decay: float
+    augment: bool
+    seed: int
 
     def __post_init__(self) -> None:
         for name, value in (("epochs", self.epochs), ("batch", self.batch)):
             if value < 1:
                 raise InputError(f"{name}={value}: at least 1")
         if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"learning_rate={self.learning_rate}: expected a number above 0, 0.01 for example")
+            raise InputError(f"learning_rate={self.learning_rate}: expected a number above 0, 0.003 for example")
 
 
 class Batches(tf_keras.utils.Sequence):

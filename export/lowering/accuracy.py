@@ -62,6 +62,8 @@ class AccuracyGate:
 
 
 def sqnr(expected: np.ndarray, answers: np.ndarray) -> float:
-    """Signal-to-quantization-noise ratio of outputs in dB; infinite where they are equal."""
-    noise = float(np.square(expected - answers, dtype=np.float64).sum())
-    return 10 * math.log10(float(np.square(expected, dtype=np.float64).sum()) / noise) if noise else math.inf
+    """Signal-to-quantization-noise ratio of outputs in dB; infinite where equal, -infinite without a signal."""
+    noise, signal = (float(np.square(each, dtype=np.float64).sum()) for each in (expected - answers, expected))
+    if not noise:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal else -math.inf

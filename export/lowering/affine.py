@@ -30,7 +30,7 @@ def scale_and_shift(node: Node) -> tuple[np.ndarray, np.ndarray]:
         weights = [w.astype(np.float64) for w in node.weights]
         gamma = weights.pop(0) if node.config["scale"] else np.ones_like(weights[-1])
         beta = weights.pop(0) if node.config["center"] else np.zeros_like(weights[-1])
-        mean, variance = weights
+        mean, variance = weights[:2]  # renorm keeps three more, which training alone reads
         scale = gamma / np.sqrt(variance + node.config["epsilon"])
         return scale, beta - mean * scale  # as long as its own axis, which need not be the last
     return np.broadcast_to(scale, (channels,)), np.broadcast_to(shift, (channels,))

@@ -90,7 +90,7 @@ def _into_readers(graph: Graph, name: str, declined: Declined) -> Graph:
         return graph
     changed = [reads_scaled(node, scale, shift) for node in convs]
     if any(node is None for node in changed):
-        declined(name, "its shift does not pass the padding of what reads it")
+        declined(name, "its shift does not pass a reader's padding, or its channels differ and a reader has groups")
         return graph
     return graph.update(*(node for node in changed if node is not None)).bypass(name)
 

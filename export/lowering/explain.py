@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...errors import InputError
 from ..calibration import Calibration
 from ..contents import histogram, operators
 from ..emit import missing_rules
 from ..graph import Graph, from_keras
 from ..schemes import STATIC, Quantization, Scheme
-from . import lower
 from .guard import Lowered, lower_under
 from .lint import Lint, beyond_graph, lint
 from .parity import Parity
-from .passes import Pass, expected_step
+from .passes import CANONICAL, Pass, expected_step
 
 if TYPE_CHECKING:
     import keras
@@ -69,8 +69,13 @@ def explanation(
         scheme: of the files; int8, int16 and int4 are calibrated with noise.
         costs_of: the machine whose measured costs make the expected gain.
         seed: of the noise.
+
+    Raises:
+        InputError: a network of several inputs.
     """
     graph = from_keras(model)
+    if len(graph.inputs) != 1:
+        raise InputError(f"{model.name} has {len(graph.inputs)} inputs; networks of one are exported")
     lowered = lower_under(graph, passes, Parity.of(model, seed=seed))
     gain = _gain(lowered.passes, scheme, costs_of)
     missing = tuple(missing_rules(lowered.graph))
@@ -78,7 +83,7 @@ def explanation(
         return Explanation(model.name, lowered, missing, None, None, {}, {}, {}, gain)
     data = Calibration.noise(CALIBRATION, tuple(model.inputs[0].shape[1:]), seed) if scheme in STATIC else None
     options = Quantization(scheme, corrections=())  # nor do they depend on its kernels
-    plain, final = (_file(g, options, data) for g in (lower(graph), lowered.graph))
+    plain, final = (_file(g, options, data) for g in (lower_under(graph, CANONICAL).graph, lowered.graph))
     return Explanation(
         model.name,
         lowered,

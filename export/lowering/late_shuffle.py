@@ -49,21 +49,14 @@ def _is_depthwise(node: Node) -> bool:
 
 def _moved(graph: Graph, shuffle: Node, chain: list[Node]) -> Graph:
     order = shuffled(shuffle.config["groups"], shuffle.shape[-1])
-    last = chain[-1]
-    # the last of the chain keeps its name for the shuffle, so that its readers need not be told
-    renamed = {last.name: f"{last.name}/unshuffled"}
     graph = graph.bypass(shuffle.name)
-    for node in chain:
-        node = graph.nodes[node.name]
-        inputs = tuple(renamed.get(i, i) for i in node.inputs)
-        weights = _ordered(node.weights, order) if _is_depthwise(node) else node.weights
-        node = replace(node, inputs=inputs, weights=weights)
-        if node.name == last.name:
-            inner = replace(node, name=renamed[last.name])
-            outer = replace(shuffle, name=last.name, inputs=(inner.name,), shapes=node.shapes)
-            return graph.splice(last.name, inner, outer)
-        graph = graph.update(node)
-    raise AssertionError("the chain ends with its last node")
+    for name in [node.name for node in chain if _is_depthwise(node)]:
+        node = graph.nodes[name]  # as rewired
+        graph = graph.update(replace(node, weights=_ordered(node.weights, order)))
+    last = graph.nodes[chain[-1].name]
+    # the last of the chain keeps its name for the shuffle, so that its readers need not be told
+    inner = replace(last, name=f"{last.name}/unshuffled")
+    return graph.splice(last.name, inner, replace(shuffle, name=last.name, inputs=(inner.name,), shapes=last.shapes))
 
 
 def _ordered(weights: tuple[np.ndarray, ...], order: np.ndarray) -> tuple[np.ndarray, ...]:

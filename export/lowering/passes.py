@@ -99,7 +99,7 @@ def choose(
             that were measured and costs on none.
 
     Raises:
-        InputError: a name that no pass has, or a machine that was not measured.
+        InputError: a name that no pass has, or a machine that was not measured or that "auto" does not ask for.
     """
     names = [name.strip() for name in spec.split(",")] if isinstance(spec, str) else list(spec)
     unknown = [name for name in names if name not in (*NAMES, "auto", "none")]
@@ -107,6 +107,8 @@ def choose(
         raise InputError(f"--lower {unknown[0] if unknown else ''}: choose auto, none, or of {', '.join(NAMES)}")
     if "none" in names and len(names) > 1:
         raise InputError("--lower none goes alone; drop it, or the other passes")
+    if costs_of is not None and "auto" not in names:
+        raise InputError(f"--costs-of {costs_of}: only auto goes by costs; add auto to --lower, or drop it")
     taken = {p.name for p in PASSES if p.canonical} | set(names)
     if "auto" in names:
         known = [p for p in PASSES if costs_of or not p.here]

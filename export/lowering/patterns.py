@@ -8,7 +8,23 @@ import numpy as np
 from ..graph import Graph, Node, Shape
 
 CLAMPS = ("relu", "relu6")  # what fuses into the operator before it
-FUSING = {"Conv2D", "DepthwiseConv2D", "Dense", "MaxPooling2D", "AveragePooling2D", "Add", "Multiply", "Rescaling"}
+FUSING = {  # of which the emitter's rules return options, however they are configured
+    "Add",
+    "Average",
+    "AveragePooling2D",
+    "Conv2D",
+    "Conv2DTranspose",
+    "Dense",
+    "DepthwiseConv2D",
+    "LayerNormalization",
+    "MapScale",
+    "MaxPooling2D",
+    "Multiply",
+    "Rescaling",
+    "Subtract",
+    "keras.src.ops.numpy.Divide",
+    "keras.src.ops.numpy.TrueDivide",
+}
 
 NOT_NEGATIVE = (*CLAMPS, "sigmoid", "hard_sigmoid", "softplus", "exponential")
 

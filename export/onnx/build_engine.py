@@ -102,11 +102,19 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--force", action="store_true", help="replace an engine that exists")
     arguments = parser.parse_args()
+    if not arguments.onnx.is_file():
+        parser.error(f"{arguments.onnx}: no such file; name an .onnx file that is there")
+    for name in ("batch", "runs"):
+        if (number := getattr(arguments, name)) < 1:
+            parser.error(f"--{name} {number}: at least 1")
     engine = arguments.engine or arguments.onnx.with_suffix(".engine")
     if engine.exists() and not arguments.force:
         parser.error(f"{engine} exists already; give --force to replace it, or another --engine")
-    build(arguments.onnx, engine, arguments.batch)
-    taken = measure(engine, arguments.runs, batch=arguments.batch)
+    try:
+        build(arguments.onnx, engine, arguments.batch)
+        taken = measure(engine, arguments.runs, batch=arguments.batch)
+    except (RuntimeError, ImportError) as error:
+        sys.exit(f"{error}; this needs the tensorrt and cuda-python modules, and a file that TensorRT takes")
     json.dump({"engine": str(engine), "median_ms": statistics.median(taken), "runs": len(taken)}, sys.stdout)
     print()
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from .qdq import WEIGHTED
 
@@ -68,11 +68,9 @@ class _Checker:
         self.opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
         self.constants |= {
-            node.output[0]: attribute.t
+            node.output[0]: value
             for node in self.nodes
-            if node.op_type == "Constant"
-            for attribute in node.attribute
-            if attribute.name == "value"
+            if node.op_type == "Constant" and (value := _constant(node)) is not None
         }
         self.makers = {output: node for node in self.nodes for output in node.output}
         self.readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
@@ -182,17 +180,19 @@ class _Checker:
             yield self._at(node, "bias", "its bias is quantized")
         if kernel is None:
             return
-        scale = self._value(kernel.input[1])
-        if scale is not None and scale.size == 1 and self._channels(kernel) != 1:
+        scale, shape = self._value(kernel.input[1]), self._shape(kernel)
+        wanted, axis = self._wanted_axis(node), self._axis_of(kernel)
+        if scale is not None and scale.size == 1 and shape[wanted : wanted + 1] != (1,):
             yield self._at(node, "weight-per-channel", "one scale for the whole kernel")
-        elif scale is not None and scale.size > 1 and self._axis_of(kernel) != self._wanted_axis(node):
-            yield self._at(node, "weight-axis", f"scales along axis {self._axis_of(kernel)}")
+        elif scale is not None and scale.size > 1 and (axis % len(shape) if shape else axis) != wanted:
+            yield self._at(node, "weight-axis", f"scales along axis {axis}")
 
-    def _channels(self, kernel: onnx.NodeProto) -> int:
+    def _shape(self, kernel: onnx.NodeProto) -> tuple[int, ...]:
+        """Of the constant that a DQ is of; none where it is computed."""
         name = kernel.input[0]
-        while name not in self.constants and name in self.makers:
+        while name not in self.constants and name in self.makers and self.makers[name].input:
             name = self.makers[name].input[0]
-        return int(self.constants[name].dims[0]) if name in self.constants else 0
+        return tuple(self.constants[name].dims) if name in self.constants else ()
 
     def _axis_of(self, kernel: onnx.NodeProto) -> int:
         return next((int(a.i) for a in kernel.attribute if a.name == "axis"), 1)
@@ -224,3 +224,13 @@ class _Checker:
         if quantize is None or quantize.op_type != "QuantizeLinear":
             return None
         return self.makers.get(quantize.input[0])
+
+
+def _constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
+    """The value of a Constant, in whichever attribute it stands; None of words and sparse ones."""
+    (attribute,) = node.attribute
+    value = helper.get_attribute_value(attribute)
+    if attribute.name.startswith(("value_float", "value_int")):
+        kind = np.float32 if attribute.name.startswith("value_float") else np.int64
+        return numpy_helper.from_array(np.array(value, kind))
+    return value if attribute.name == "value" else None

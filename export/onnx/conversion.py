@@ -1,6 +1,7 @@
 """Keras model -> .onnx file and card: graph, passes, emitter, Q/DQ, checks."""
 
-from collections.abc import Callable, Collection, Iterable
+import math
+from collections.abc import Callable, Iterable
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from ..answers import answers_of
 from ..calibration import Calibration, Ranges, representative
 from ..card import Card, calibration_facts, card_path
 from ..graph import Graph, from_keras
+from ..interpreter import first_line
 from ..lowering.guard import Lowered, lower_under
 from ..lowering.passes import PASSES
 from ..origin import UNKNOWN, Origin
@@ -23,7 +25,6 @@ from .card import described
 from .emitter import emit, missing_rules
 from .options import LAYOUTS, ONNX_BOUNDARIES, ONNX_SCHEMES, Form, Layout, OnnxBoundary, OnnxScheme
 from .parity import FLOAT16, FLOAT32, Parity, compare, images_of
-from .qdq import quantized
 from .quantize import Source, resolved
 from .quantize import quantize as in_few_bits
 from .runtime import OnnxRuntime
@@ -34,7 +35,14 @@ if TYPE_CHECKING:
 OPSETS, OPSET = range(13, 22), 17  # 13: a scale per channel; 21: int4; 17: TensorRT 8.5, ONNX Runtime 1.12 and later
 INT4_OPSET = 21
 PARITY_IMAGES = 4
-WANTED = ("split-separable", "remove-identities", "recognise-shuffle", "separate-activations", "fold-batch-norm")
+WANTED = (
+    "split-separable",
+    "regular-pool",
+    "remove-identities",
+    "recognise-shuffle",
+    "separate-activations",
+    "fold-batch-norm",
+)
 
 
 def lower(graph: Graph) -> Graph:
@@ -45,29 +53,6 @@ def lower(graph: Graph) -> Graph:
 def _lowered(graph: Graph) -> Lowered:
     """Compared is the file, later: here a pass that raises is left out."""
     return lower_under(graph, [each for each in PASSES if each.name in WANTED])
-
-
-def from_graph(
-    graph: Graph,
-    *,
-    opset: int = OPSET,
-    batch: int | None = 1,
-    layout: Layout = "NCHW",
-    ranges: Ranges | None = None,
-    keep: Collection[str] = (),
-) -> onnx.ModelProto:
-    """The float32 model of a lowered graph; with ranges, its Q/DQ model: the way in for what training has found.
-
-    Args:
-        graph: lowered by this module's `lower`; every layer has a rule.
-        opset: 13 to 21.
-        batch: images a call; None leaves it open.
-        layout: of the maps that the file reads and returns.
-        ranges: least and largest value of each tensor that `qdq.plan` names (by the node that makes it).
-        keep: names of the layers that stay in float.
-    """
-    model = emit(graph, opset=opset, batch=batch, layout=layout)
-    return model if ranges is None else quantized(model, ranges, keep=keep)
 
 
 def to_onnx(
@@ -90,7 +75,8 @@ def to_onnx(
 ) -> Card:
     """Writes a functional Keras model as an .onnx file, its JSON card beside it, and returns the card.
 
-    The file is checked by onnx.checker and against the model in ONNX Runtime before it is written.
+    The file is checked by onnx.checker and against the model in ONNX Runtime before it is written. Of int8 and int4 it
+    is the float32 file that they are made of which must answer alike; how far they are from the model, the card says.
 
     Args:
         model: functional or sequential, inputs of known sizes; softmax is exported where the model has it.
@@ -121,7 +107,7 @@ def to_onnx(
             nothing is then written.
     """
     options = quantization(quantize)
-    form = Form(opset or (INT4_OPSET if options.scheme == "int4" else OPSET), batch, layout)
+    form = Form(opset_of(options.scheme, opset), batch, layout)
     check(path, options, calibration, form, inputs, outputs, force)
     with phase("lower", None):
         lowered = _lowered(from_keras(model))
@@ -147,6 +133,8 @@ def to_onnx(
         small, kept = in_few_bits(source, options, data, learned or {}, phase)
     approval(small)
     content = checked(small)
+    if options.static:  # its own, which is told and not limited
+        parity = _parity(small, expected, samples, layout, math.inf)
     proof = {"parity": parity.to_dict()} | ({} if verification is None else verification(content))
     scheme = options.to_dict() | {"calibration": calibration_facts(data), "kept": list(kept)}
     card = described(model, small, content, Path(path).name, scheme, layout, origin, missing, lowered, proof)
@@ -154,6 +142,13 @@ def to_onnx(
         temporary.write_bytes(content)
         card.write(path)  # before the file takes its place: neither stands without the other
     return card
+
+
+def opset_of(scheme: str, given: int | None) -> int:
+    """As given, else the least that serves the scheme well."""
+    if given is not None:
+        return given
+    return INT4_OPSET if scheme == "int4" else OPSET
 
 
 def check(
@@ -202,7 +197,7 @@ def checked(model: onnx.ModelProto) -> bytes:
         return model.SerializeToString()
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
         raise InputError(
-            f"{model.graph.name}: not a valid ONNX model ({str(error).splitlines()[0][:300]}); nothing is written, "
+            f"{model.graph.name}: not a valid ONNX model ({first_line(error)}); nothing is written, "
             "export a .tflite file"
         ) from error
 
@@ -258,6 +253,7 @@ def _parity(
     if found.largest_difference > limit:
         raise InputError(
             f"{file.graph.name}: ONNX Runtime answers {found.largest_difference:.2g} of the largest output away from "
-            f"Keras, and {limit:g} is allowed; nothing is written"
+            f"Keras, and {limit:g} is allowed; nothing is written: give calibration images of the range that the "
+            "network reads, or export a .tflite file"
         )
     return found

@@ -7,7 +7,7 @@ import onnx
 
 from ...errors import InputError
 from ..graph import Graph, Node, Shape
-from .layout import explicit_padding, flatten_channels_first
+from .layout import explicit_padding, flatten_channels_first, of_one_rank
 from .options import Layout
 from .rules import RULES, has_rule
 from .rules.registry import Call
@@ -58,7 +58,7 @@ def emit(
     """
     if len(set(graph.outputs)) < len(graph.outputs):
         raise InputError(f"{graph.name} returns one tensor twice; list each of its outputs once")
-    graph = flatten_channels_first(explicit_padding(graph))
+    graph = flatten_channels_first(explicit_padding(of_one_rank(graph)))
     writer = Writer(opset, dtype)
     border = _Border(writer, "batch" if batch is None else batch, layout)
     tensors = {node.name: border.read(node, inputs) for node in graph.inputs}

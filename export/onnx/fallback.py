@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from ...errors import InputError
+from ..interpreter import first_line
 from .emitter import TO_FIRST
 from .options import Layout
 
@@ -58,9 +59,7 @@ def convert(model: "keras.Model", missing: list[str], opset: int, batch: int | N
         with contextlib.redirect_stdout(io.StringIO()):
             found, _ = tf2onnx.convert.from_function(function, specs, opset=opset, inputs_as_nchw=maps)
     except Exception as error:  # whatever its optimiser trips over, of many types
-        raise InputError(
-            f"{reason} refuses it ({(str(error) or repr(error)).splitlines()[0][:300]}); export a .tflite file"
-        ) from error
+        raise InputError(f"{reason} refuses it ({first_line(error)}); export a .tflite file") from error
     finally:
         logging.getLogger("tf2onnx").setLevel(level)
     return _named(found, model, layout)

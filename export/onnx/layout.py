@@ -1,4 +1,5 @@
-"""Passes that make a graph fit for channels first: explicit padding, and a flattening that needs no Transpose.
+"""Passes that make a graph fit for channels first: merges of one rank, explicit padding, and a flattening that needs no
+Transpose.
 
 ZeroPadding2D goes into the windows that read it, as torch's exporter has them, so that no runtime copies a map for its
 border. A convolution takes any, an average pool counts the zeros, a max pool must read nothing negative: its own border
@@ -12,12 +13,28 @@ import numpy as np
 from ..graph import Graph, Node, Shape
 from ..lowering.padding import extent, pads_of, same_pads
 from ..lowering.patterns import is_not_negative
+from .rules.arithmetic import MERGES
 
 CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D")
 POOLS = ("MaxPooling2D", "AveragePooling2D")
 
 Pads = tuple[int, int, int, int]
 """Top, left, bottom, right, as ONNX has them."""
+
+
+def of_one_rank(graph: Graph) -> Graph:
+    """Axes of 1 behind the batch for the smaller inputs of a merge, as Keras has them: channels first would not."""
+    for merge in [node for node in graph.nodes.values() if node.op in MERGES]:
+        shapes = [graph.shape_of(reference) for reference in merge.inputs]
+        rank, inputs, added = max(map(len, shapes)), list(merge.inputs), []
+        for place, shape in enumerate(shapes):
+            if len(shape) < rank:
+                whole = (*(1,) * (rank - len(shape)), *shape)
+                name = f"{merge.name}/{place}/reshaped"
+                added.append(Node(name, "Reshape", {"target_shape": whole}, (inputs[place],), shapes=(whole,)))
+                inputs[place] = name
+        graph = graph.splice(merge.name, *added, replace(merge, inputs=tuple(inputs)))
+    return graph
 
 
 def explicit_padding(graph: Graph) -> Graph:

@@ -48,12 +48,14 @@ def compare(expected: list[np.ndarray], found: list[np.ndarray]) -> Parity:
     """All outputs of both.
 
     Raises:
-        InputError: the network or the file answers NaN or infinity.
+        InputError: the network or the file answers NaN or infinity, or they answer in other shapes.
     """
     if not all(np.isfinite(output).all() for output in (*expected, *found)):
         raise InputError("the network or its file answers NaN or infinity; check the weights, or the float16 range")
     largest, varies = 0.0, True
     for e, f in zip(expected, found, strict=True):
+        if e.shape != f.shape:
+            raise InputError(f"the file answers {f.shape} where the network answers {e.shape}; export a .tflite file")
         scale = float(np.abs(e).max()) or 1.0
         largest = max(largest, float(np.abs(e - f).max()) / scale)
         varies &= float(np.ptp(e, axis=0).max()) >= VARIATION * scale

@@ -117,7 +117,7 @@ def quantized(
     """The model with Q/DQ.
 
     Args:
-        model: float32 or float16, of opset 13 (int8; 19 where float16) or 21 (int4).
+        model: float32, of opset 13 (int8) or 21 (int4).
         ranges: least and largest value of each tensor of `plan(model, keep)`; None leaves all activations in float.
         bits: of the kernels; None leaves them in float.
         keep: names of the layers that stay in float.
@@ -125,6 +125,7 @@ def quantized(
 
     Raises:
         KeyError: a tensor without a range.
+        InputError: a layer whose name makes two constants of one name.
     """
     found = plan(model, keep)
     result = onnx.ModelProto()
@@ -161,13 +162,12 @@ class _Pass:
 
     def quantize_activations(self, found: Plan, ranges: Ranges) -> None:
         """A pair for each tensor, which its quantized readers read."""
-        example = self.constants[self.nodes[found.layers[0]].input[1]] if found.layers else None
-        dtype = np.dtype(np.float32) if example is None else helper.tensor_dtype_to_np_dtype(example.data_type)
         zero = self._constant("zero point", np.array(0, np.int8))
         for tensor in found.tensors:
-            scale = self._constant(f"{tensor}/scale", np.array(symmetric_scale(*ranges[tensor]), dtype))
-            self._add("QuantizeLinear", [tensor, scale, zero], f"{tensor}/quantized")
-            self._add("DequantizeLinear", [f"{tensor}/quantized", scale, zero], f"{tensor}/dequantized")
+            whole = f"{tensor}/quantized"
+            scale = self._constant(f"{whole}/scale", symmetric_scale(*ranges[tensor]))
+            self._add("QuantizeLinear", [tensor, scale, zero], whole)
+            self._add("DequantizeLinear", [whole, scale, zero], f"{tensor}/dequantized")
         for name in found.layers:
             self.nodes[name].input[0] += "/dequantized"
         for name, tensor in found.residual:
@@ -175,24 +175,38 @@ class _Pass:
             self.nodes[name].input[place] = f"{tensor}/dequantized"
 
     def quantize_kernel(self, layer: str, bits: Bits, chosen: Kernel | None) -> None:
-        """The kernel as whole numbers, and a DQ by its first axis."""
+        """The kernel as whole numbers, and a DQ by its first axis; one for all layers of the same kernel."""
         node = self.nodes[layer]
-        name = node.input[1]
-        kernel = numpy_helper.to_array(self.constants[name])
+        name, kernel = self._by_outputs(node)
+        node.input[1] = f"{name}/dequantized"
+        if any(node.input[1] in each.output for each in self.added):
+            return
         if chosen is None:
             chosen = nearest_kernel(to_rows(kernel), np.empty(0), bits)
         else:
-            self._constant(node.input[2], chosen.bias.astype(kernel.dtype))
+            self.constants[node.input[2]] = numpy_helper.from_array(chosen.bias, node.input[2])
         whole = from_rows(chosen.integers, kernel.shape)
         packed = pack_int4(whole) if bits == 4 else whole
         stored = f"{name}/int{bits}"
         self.constants[stored] = helper.make_tensor(stored, KERNEL_TYPES[bits], whole.shape, packed.tobytes(), raw=True)
-        inputs = [stored, self._constant(f"{name}/scale", chosen.scale.astype(kernel.dtype))]
-        self._add("DequantizeLinear", inputs, f"{name}/dequantized", axis=0)
-        node.input[1] = f"{name}/dequantized"
+        inputs = [stored, self._constant(f"{name}/scale", chosen.scale)]
+        self._add("DequantizeLinear", inputs, node.input[1], axis=0)
 
-    def _constant(self, name: str, value: np.ndarray) -> str:
-        self.constants[name] = numpy_helper.from_array(value, name)
+    def _by_outputs(self, node: onnx.NodeProto) -> tuple[str, np.ndarray]:
+        """A name and the kernel, its outputs first: tf2onnx writes a Gemm the other way, which is turned."""
+        name, kernel = node.input[1], numpy_helper.to_array(self.constants[node.input[1]])
+        given = [attribute for attribute in node.attribute if attribute.name == "transB"]
+        if node.op_type != "Gemm" or any(attribute.i for attribute in given):
+            return name, kernel
+        for attribute in given:
+            node.attribute.remove(attribute)
+        node.attribute.append(helper.make_attribute("transB", 1))
+        return f"{name}/transposed", np.ascontiguousarray(kernel.T)
+
+    def _constant(self, name: str, value: np.ndarray | np.float32) -> str:
+        tensor = numpy_helper.from_array(np.asarray(value), name)
+        if self.constants.setdefault(name, tensor) != tensor:
+            raise InputError(f"{name!r} would name two constants of the file; rename the layer that it begins with")
         return name
 
     def _add(self, op: str, inputs: list[str], output: str, **attributes: int) -> None:

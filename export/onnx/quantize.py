@@ -91,7 +91,8 @@ def quantize(
         The model, and the layers that were kept in float.
 
     Raises:
-        InputError: a pattern of `keep` that names nothing; corrections of a graph that is not ours.
+        InputError: a pattern of `keep` that names nothing; corrections of a graph that is not ours; no layer to
+            quantize.
     """
     if source.graph is None and options.mends:
         raise InputError(
@@ -103,6 +104,8 @@ def quantize(
             source = source.equalised(data)
     bits = kernel_bits(options.scheme)
     watched = source.open()
+    if not plan(watched).layers:
+        raise InputError(f"{watched.graph.name}: no Conv or Gemm in it that {options.scheme} is for; export float32")
     kept = kept_layers(watched, options.keep)
     ranges = _ranges(watched, source, options, data, learned, phase)
     if options.auto_mixed and data is not None:

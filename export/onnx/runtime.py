@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 
 from ...errors import InputError
-from ..interpreter import threads
+from ..interpreter import first_line, threads
 
 BATCH = 16  # images a call of a file that takes any number
 
@@ -40,7 +40,7 @@ class OnnxRuntime:
             )
         except Exception as error:  # of a dozen classes, which share no base but this
             raise InputError(
-                f"ONNX Runtime cannot read the file ({str(error).splitlines()[0][:300]}); export or fetch it again"
+                f"ONNX Runtime cannot read the file ({first_line(error)}); export or fetch it again"
             ) from error
         self.inputs = self._session.get_inputs()
         self.outputs = [output.name for output in self._session.get_outputs()]
@@ -74,9 +74,7 @@ class OnnxRuntime:
         try:
             return self._session.run(self.outputs, feeds)
         except Exception as error:  # as above
-            raise InputError(
-                f"ONNX Runtime cannot run the file ({str(error).splitlines()[0][:300]}); export it again"
-            ) from error
+            raise InputError(f"ONNX Runtime cannot run the file ({first_line(error)}); export it again") from error
 
 
 def exposing(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:

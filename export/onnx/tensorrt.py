@@ -25,7 +25,7 @@ from ..origin import UNKNOWN, Origin
 from ..schemes import Quantization, quantization
 from ..tflite import Phase, silent
 from .check import check_qdq
-from .conversion import OPSET, to_onnx
+from .conversion import to_onnx
 from .options import OnnxBoundary, OnnxScheme
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def to_tensorrt(
         path,
         quantize=quantize,
         calibration=calibration,
-        opset=opset or OPSET,
+        opset=opset,
         batch=batch,
         inputs=inputs,
         outputs=outputs,

@@ -3,14 +3,13 @@
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from ...preprocessing import Preprocessing
 from ..card import Card
 from ..classifier import read_classifier
 
 Language = Literal["python", "kotlin", "swift", "cpp"]
-LANGUAGES: tuple[Language, ...] = get_args(Language)
 SUFFIXES: dict[Language, str] = {"python": "py", "kotlin": "kt", "swift": "swift", "cpp": "cc"}
 LIMITS = {"float32": (None, None), "int8": (-128, 127), "uint8": (0, 255)}
 
@@ -40,9 +39,7 @@ def _facts(path: str | PathLike[str], card: Card, spec: Preprocessing) -> dict[s
     source, target = card.inputs[0], card.outputs[0]
     _, height, width, channels = source["shape"]
     least, most = LIMITS[source["dtype"]]
-    mean, std = (
-        tuple(side) if len(side) == channels else (sum(side) / len(side),) * channels for side in (spec.mean, spec.std)
-    )
+    fitting = spec.for_channels(channels)
     return {
         "file": Path(path).name,
         "height": height,
@@ -58,8 +55,8 @@ def _facts(path: str | PathLike[str], card: Card, spec: Preprocessing) -> dict[s
         "least": least,
         "most": most,
         "scale": spec.scale,
-        "mean": [float(value) for value in mean],
-        "std": [float(value) for value in std],
+        "mean": [float(value) for value in fitting.mean],
+        "std": [float(value) for value in fitting.std],
         "bgr": spec.channels == "bgr" and channels == 3,
         "crop": spec.crop,
         "interpolation": spec.interpolation,

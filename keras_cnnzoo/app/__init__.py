@@ -1,0 +1,1 @@
+"""What joins the zoo, export and the bench, which stay apart everywhere else."""

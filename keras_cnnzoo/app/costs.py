@@ -98,6 +98,8 @@ def main(
         refuse_overwrite(output, force=force)
     if prepare and files is None:
         raise InputError("--prepare builds files for later: name their place by --files FOLDER")
+    if not 0 < seconds < math.inf:
+        raise InputError(f"--seconds {seconds:g}: no time to measure a file in; give more than 0")
     parts: list[tuple[str, Scheme]] = [(name, scheme) for name in only.split(",") for scheme in SCHEMES]
     with _place(files) as folder:
         with progress("build", len(parts)) as step:
@@ -122,6 +124,7 @@ def main(
 @contextmanager
 def _place(files: Path | None) -> Iterator[Path]:
     if files is not None:
+        refuse_overwrite(files / "NETWORK_SCHEME.json", force=True)
         files.mkdir(parents=True, exist_ok=True)
         yield files
         return

@@ -30,19 +30,22 @@ def run_demo(data: str, folder: Path, *, epochs: int, size: int, seed: int, forc
         data: see `keras_cnnzoo.training.dataset`.
         folder: for everything that is written.
         epochs: of training.
-        size: height and width of the network's input; an .npz file's images keep their own.
+        size: height and width of the network's input, 16 or more.
         seed: of the split and the training.
         force: replace what stands there.
         shown: with progress bars.
 
     Raises:
-        InputError: no such data, or a folder that cannot be written.
+        InputError: no such data, pictures that the page cannot show, a folder that cannot be written, or a file that
+            could not be measured.
     """
     paths = [folder / f"{NETWORK}_{scheme}.tflite" for scheme in SCHEMES]
     for path in (*paths, folder / "weights.safetensors", folder / "report.html"):
         refuse_overwrite(path, force=force)
     with progress("read the data", shown=shown):
-        found = dataset(data, size=None if data.endswith(".npz") else size, seed=seed)
+        found = dataset(data, size=size, seed=seed)
+    if found.shape[2] not in (1, 3):
+        raise InputError(f"{found.name}: pictures of {found.shape[2]} channels; the demo shows those of 1 or 3")
     run = _trained(found, epochs, seed, shown)
     save_weights(run.model, folder / "weights.safetensors", preprocessing=PREPROCESSING, force=force)
     cards = [
@@ -59,9 +62,6 @@ def run_demo(data: str, folder: Path, *, epochs: int, size: int, seed: int, forc
 
 def _trained(data: Data, epochs: int, seed: int, shown: bool) -> Run:
     """A ShuffleNetV2 of half width that returns logits."""
-    height, width = data.shape[:2]
-    if min(height, width) < 16:
-        raise InputError(f"images of {height}x{width} are too small for {NETWORK}; scale them to 16 pixels or more")
     recipe = RECIPE.changed(epochs=epochs, batch=min(RECIPE.batch, len(data.train)))
     model = network(NETWORK, data, seed=seed, dropout=0.1)
     with progress("train", epochs * steps_per_epoch(data.train, recipe.batch), shown=shown) as step:
@@ -70,7 +70,11 @@ def _trained(data: Data, epochs: int, seed: int, shown: bool) -> Run:
 
 def _measured(paths: Sequence[Path], shown: bool) -> mobile_bench.Report:
     with progress("measure", shown=shown) as step:
-        return mobile_bench.benchmark(paths, threads=(1, 2), runs=RUNS, watch=_counted(step))
+        report = mobile_bench.benchmark(paths, threads=(1, 2), runs=RUNS, watch=_counted(step))
+    if report.unmeasured:
+        left = report.unmeasured[0]
+        raise InputError(f"{left.label}: not measured ({left.reason}); see cnnzoo-bench on it in {paths[0].parent}")
+    return report
 
 
 def _counted(step: Callable[[float], object]) -> Callable[[float, float], None]:

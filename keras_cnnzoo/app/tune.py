@@ -1,7 +1,6 @@
 """Tries combinations of lowering passes on this machine, a board or a phone: which file is the fastest."""
 
 import hashlib
-import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +31,7 @@ from ..mobile_bench.targets import target as target_at
 if TYPE_CHECKING:
     import keras
 
-COMPARED = 16  # calibration inputs that the int8 files answer
+COMPARED, RUNS = 16, 60  # calibration inputs that the int8 files answer, kept calls of each file
 Names = tuple[str, ...]
 Measure = Callable[[Sequence[Path]], list[Estimate]]
 """Latency of each file relative to the first, whose own is 1."""
@@ -76,29 +75,6 @@ class Tuned:
         return asdict(self)
 
 
-def seconds_of(budget: str) -> float:
-    """ "90", "90s" and "1.5m" as seconds.
-
-    Raises:
-        InputError: no such time.
-    """
-    number, unit = (budget[:-1], budget[-1]) if budget[-1:] in ("s", "m") else (budget, "s")
-    try:
-        seconds = float(number) * (60 if unit == "m" else 1)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < math.inf:
-        raise InputError(f"--budget {budget}: give a time such as 60s or 2m")
-    return seconds
-
-
-def load(source: str, weights: str | None, settings: Sequence[str]) -> tuple["keras.Model", Origin]:
-    """The network that the command line names, and what is known of it."""
-    from ..export import sources
-
-    return sources.load(source, weights, settings)
-
-
 def connected(target: str, remote_python: str | None, benchmark_model: str | None, ssh_config: str | None) -> Settings:
     """How a target is reached; refuses an address that is none before any work."""
     settings = Settings(False, remote_python, benchmark_model, ssh_config)
@@ -106,20 +82,17 @@ def connected(target: str, remote_python: str | None, benchmark_model: str | Non
     return settings
 
 
-def measuring(
-    target: str = "local", connection: Settings | None = None, *, threads: int = 1, runs: int = 60
-) -> Measure:
+def measuring(target: str = "local", connection: Settings | None = None, *, threads: int = 1) -> Measure:
     """Measures through the bench.
 
     Args:
         target: local, ssh://user@host[:port] or adb://serial.
         connection: for targets elsewhere.
         threads: of the interpreter.
-        runs: kept calls of each file.
     """
 
     def measure(paths: Sequence[Path]) -> list[Estimate]:
-        report = benchmark(paths, threads=(threads,), runs=runs, targets=(target,), connection=connection)
+        report = benchmark(paths, threads=(threads,), runs=RUNS, targets=(target,), connection=connection)
         if report.unmeasured:
             raise InputError(report.unmeasured[0].reason or f"{report.unmeasured[0].label} has no latency there")
         return [m.ratio or ITSELF for m in report.measurements]
@@ -132,28 +105,27 @@ def tune_model(
     *,
     budget: float,
     scheme: Scheme = "float32",
-    calibration: Calibration | None = None,
     measure: Measure | None = None,
     step: Callable[[float], object] = lambda seconds: None,
 ) -> Tuned:
     """Finds the passes that make the file fastest: none, auto and all first, then the best of them with one changed.
 
     A challenger takes the place only where the bench's verdict is "faster". Passes that change an answer in float32 are
-    undone by the guard, and an int8 file whose answers to the calibration inputs lose more than a decibel to those of
-    the file without passes takes no part. Of combinations that come to the same file one is measured.
+    undone by the guard, and an int8 file, calibrated with noise, whose answers to it lose more than a decibel to those
+    of the file without passes takes no part. Of combinations that come to the same file one is measured.
 
     Args:
         model: functional, one input, whose layers the emitter knows.
         budget: seconds of measuring, to which making the files is not counted; a measurement under way is finished.
         scheme: of the files.
-        calibration: for int8; noise unless given.
         measure: on which machine; this one unless given.
         step: told the seconds of measuring.
 
     Raises:
-        InputError: a layer that only TensorFlow's converter can write; a target that cannot be reached or is lost.
+        InputError: several inputs; a layer that only TensorFlow's converter can write; a target that cannot be reached
+            or is lost.
     """
-    search = _Search(model, scheme, calibration, measure or measuring(), budget, step)
+    search = _Search(model, scheme, measure or measuring(), budget, step)
     with tempfile.TemporaryDirectory() as folder:
         return search.run(Path(folder))
 
@@ -181,13 +153,14 @@ class _Search:
         self,
         model: "keras.Model",
         scheme: Scheme,
-        calibration: Calibration | None,
         measure: Measure,
         budget: float,
         step: Callable[[float], object],
     ) -> None:
-        self.graph, self.check, self.scheme = from_keras(model), Parity.of(model, calibration), scheme
-        self.data = calibration or _noise(model)
+        self.graph, self.scheme = from_keras(model), scheme
+        if len(self.graph.inputs) != 1:
+            raise InputError(f"{model.name} has {len(self.graph.inputs)} inputs; networks of one are tuned")
+        self.check, self.data = Parity.of(model), _noise(model)
         self.measure, self.left, self.step = measure, budget, step
         self.kept: Names = ()  # the best so far as it was asked for: some of it may find nothing to do
         self.seen: set[bytes] = set()  # digests of files

@@ -1,4 +1,4 @@
-"""`cnnzoo tune`."""
+"""`cnnzoo tune`, apart from the search: `--help` loads no framework."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +8,7 @@ from rich.table import Table
 
 from ..console import Settings, print_json, progress, terminal
 from ..errors import InputError
-from ..mobile_bench.cli.measure import BenchmarkModel, RemotePython, SshConfig
+from ..mobile_bench.cli.measure import BenchmarkModel, RemotePython, SshConfig, seconds
 
 if TYPE_CHECKING:
     from .tune import Tuned
@@ -46,19 +46,20 @@ def tune(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Tries combinations of lowering passes on a machine and names the fastest, for `cnnzoo-export --lower`."""
+    from ..export.sources import load
     from ..export.tflite import check
-    from .tune import connected, keep, load, measuring, seconds_of, tune_model
+    from .tune import connected, keep, measuring, tune_model
 
-    seconds, connection = seconds_of(budget), connected(target, remote_python, benchmark_model, ssh_config)
+    time, connection = seconds(budget), connected(target, remote_python, benchmark_model, ssh_config)
     if quantize not in ("float32", "int8"):
         raise InputError(f"--quantize {quantize}: choose float32 or int8, which passes are tuned for")
     if output is not None:
         check(output, "float32", None, None, None, 1, force)
     with progress(f"build {model}", shown=not quiet):
         network, origin = load(model, weights, settings or [])
-    with progress("tune", seconds, shown=not quiet) as step:
+    with progress("tune", time, shown=not quiet) as step:
         measure = measuring(target, connection, threads=threads)
-        found = tune_model(network, budget=seconds, scheme=quantize, measure=measure, step=step)  # type: ignore[arg-type]
+        found = tune_model(network, budget=time, scheme=quantize, measure=measure, step=step)  # type: ignore[arg-type]
     if output is not None:
         keep(network, found.passes, output, quantize, origin, force=force)  # type: ignore[arg-type]
     if as_json:

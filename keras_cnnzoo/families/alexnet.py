@@ -7,7 +7,7 @@ by torch's adaptive average. `small_input` is what CIFAR re-implementations (bea
 AlexNet. Layers are named after torchvision's module paths, with "_" for ".".
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import keras
 from keras import layers
@@ -63,7 +63,7 @@ def AlexNet(
         activation: a Keras activation's name.
         padding: of the first convolution, "torch" (the variant's own) or "same" (TensorFlow's).
     """
-    choose("variant", variant, tuple(FILTERS))
+    choose("variant", variant, get_args(Variant))
     choose("groups", groups, (None, 1, 2))
     kit = Kit(norm, activation, padding)
     head = Head(

@@ -6,13 +6,13 @@ halve the channels. Layers are named after torchvision's module paths, those of 
 gpleiss/efficient_densenet_pytorch's, with "_" for ".".
 """
 
-from typing import Any, Literal
+from typing import Any, get_args
 
 import keras
 from keras import layers
 
 from ..errors import InputError
-from ..kit import Kit, Norm, Padding, at_least_one, choose, drop
+from ..kit import Kit, Norm, Padding, Variant, at_least_one, choose, drop
 from ..model import CIFAR10, IMAGENET, Head, Pooling, Weights, assemble, documented, end_point, image_input, preset
 
 # variant: growth rate k (the stem has 2k channels), layers in each dense block
@@ -44,7 +44,7 @@ def densenet(
     *,
     features: bool = False,
     growth_rate: int | None = None,
-    variant: Literal["torch", "keras"] = "torch",
+    variant: Variant = "torch",
     drop_rate: float = 0.0,
     norm: Norm = "batch",
     activation: str = "relu",
@@ -57,11 +57,11 @@ def densenet(
         growth_rate: channels that a layer adds; None is the table's.
         variant: "torch" (torchvision's) or "keras", keras.applications' function.
         drop_rate: the share of what a layer adds that is dropped in training.
-        norm: "batch", "group", "layer" or "none".
+        norm: "batch", "sync_batch", "group", "layer" or "none".
         activation: a Keras activation's name.
         padding: "torch" (symmetric) or "same" (TensorFlow's).
     """
-    choose("variant", variant, tuple(CONVENTIONS))
+    choose("variant", variant, get_args(Variant))
     growth, blocks = VARIANTS[network]
     growth = growth if growth_rate is None else at_least_one("growth_rate", growth_rate)
     kit = Kit(norm, activation, padding, *CONVENTIONS[variant])
@@ -112,11 +112,11 @@ def DenseNetBC(
         depth: 6n + 4 for n layers in each block; the paper's are 100, 190 and 250.
         growth_rate: channels that a layer adds.
         drop_rate: the share of what a layer adds that is dropped in training; the paper's is 0.2 without augmentation.
-        norm: "batch", "group", "layer" or "none".
+        norm: "batch", "sync_batch", "group", "layer" or "none".
         activation: a Keras activation's name.
         padding: "torch" (symmetric) or "same" (TensorFlow's).
     """
-    if depth < 10 or depth % 6 != 4:
+    if at_least_one("depth", depth) < 10 or depth % 6 != 4:
         raise InputError(f"depth={depth!r}: expected 6n + 4, e.g. 40 or 100")
     kit = Kit(norm, activation, padding)
     head = Head(include_top, pooling, classes, classifier_activation, classifier="classifier")

@@ -7,7 +7,7 @@ response normalisation, they are those of Caffe's bvlc_googlenet. Deviations of 
 (kuangliu/pytorch-cifar) have. Layers are named after torchvision's module paths, with "_" for ".".
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import keras
 from keras import layers
@@ -81,7 +81,7 @@ def GoogLeNet(
         activation: a Keras activation's name.
         padding: "torch" (symmetric; max pools in ceil mode) or "same" (TensorFlow's).
     """
-    choose("variant", variant, ("torch", "paper"))
+    choose("variant", variant, get_args(Variant))
     paper = variant == "paper"
     kit = Kit(norm or ("none" if paper else "batch"), activation, padding, epsilon=1e-3)
     taps = AUXILIARY if aux_heads and include_top else {}

@@ -9,14 +9,14 @@ InceptionResNetV2.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, get_args
 
 import keras
 from keras import layers
 
 from ..blocks import gated
 from ..inception import Conv, branch, mixed, stem
-from ..kit import Kit, Norm, Padding, choose, drop
+from ..kit import Kit, Norm, Padding, Variant, choose, drop
 from ..model import IMAGENET, Head, Pooling, Weights, assemble, average, documented, end_point, image_input, preset
 
 Rows = tuple[tuple[Conv, ...], ...]
@@ -99,7 +99,7 @@ def inception_resnet(
     name: str | None = None,
     *,
     features: bool = False,
-    variant: Literal["torch", "keras"] = "torch",
+    variant: Variant = "torch",
     small_input: bool = False,
     se_ratio: int | None = None,
     dropout: float = 0.2,
@@ -115,12 +115,12 @@ def inception_resnet(
         small_input: for images of 32 to 64 pixels: the stem pads and does not subsample (strides 1, 1, 2, 4).
         se_ratio: reduction of a squeeze-and-excitation gate on each unit's branch, or None for no gate.
         dropout: before the head's dense layers, the share of features dropped in training.
-        norm: "batch", "group", "layer" or "none".
+        norm: "batch", "sync_batch", "group", "layer" or "none".
         activation: a Keras activation's name.
         padding: whether v2's average pool counts the padded zeros, "torch", or not, "same", as the references. What
             subsamples pads in neither.
     """
-    choose("variant", variant, ("torch", "keras") if network == "inception_resnet_v2" else ("torch",))
+    choose("variant", variant, get_args(Variant) if network == "inception_resnet_v2" else ("torch",))
     momentum, gamma = (0.99, False) if variant == "keras" else (0.9, True)
     kit = Kit(norm, activation, padding, epsilon=1e-3, momentum=momentum, gamma=gamma)
     v2, plan = network == "inception_resnet_v2", NETWORKS[network]

@@ -5,13 +5,13 @@ beside the one of two 3x3; the first 35x35 block has 256 channels; the 17x17 blo
 are named after torchvision's module paths, with "_" for ".". `variant="keras"` is keras.applications' InceptionV3.
 """
 
-from typing import Any, Literal
+from typing import Any, get_args
 
 import keras
 from keras import layers
 
 from ..inception import branch, fork, pool_branch, stem
-from ..kit import Kit, Norm, Padding, choose
+from ..kit import Kit, Norm, Padding, Variant, choose
 from ..model import IMAGENET, Head, Pooling, Weights, assemble, average, documented, end_point, image_input
 
 # name, filters (0: max pool), kernel, stride, padded
@@ -43,7 +43,7 @@ def InceptionV3(
     name: str | None = None,
     *,
     features: bool = False,
-    variant: Literal["torch", "keras"] = "torch",
+    variant: Variant = "torch",
     aux_heads: bool = False,
     small_input: bool = False,
     dropout: float = 0.5,
@@ -58,12 +58,12 @@ def InceptionV3(
         aux_heads: with the classifier, return [classifier, auxiliary classifier of the 17x17 blocks].
         small_input: for images of 32 to 64 pixels: the stem pads and does not subsample (strides 1, 1, 2, 4).
         dropout: before the classifier, the share of features dropped in training.
-        norm: "batch", "group", "layer" or "none".
+        norm: "batch", "sync_batch", "group", "layer" or "none".
         activation: a Keras activation's name.
         padding: whether average pools count the padded zeros, "torch", or not, "same"; None is the variant's. What
             subsamples pads in neither.
     """
-    choose("variant", variant, ("torch", "keras"))
+    choose("variant", variant, get_args(Variant))
     if variant == "keras":
         kit = Kit(norm, activation, padding or "same", epsilon=1e-3, momentum=0.99, gamma=False)
     else:
@@ -89,7 +89,7 @@ def InceptionV3(
     stages.append(x := end_point(x, "Mixed_7c"))
     answer = head(x, dropout)
     if auxiliary:
-        answer = [answer, auxiliary_head(kit, stages[2], head)]
+        answer = [answer, auxiliary_head(kit, head, stages[2])]
     network = "inception_v3"
     return assemble(
         image,
@@ -161,7 +161,7 @@ def block_e(kit: Kit, x: Any, *, name: str) -> Any:
     return layers.Concatenate(name=f"{name}_concat")(branches)
 
 
-def auxiliary_head(kit: Kit, x: Any, head: Head) -> Any:
+def auxiliary_head(kit: Kit, head: Head, x: Any) -> Any:
     """5x5 average pool at stride 3, 1x1, 5x5 (padded where the map is smaller), average, dense."""
     x = kit.avg_pool(x, 5, 3, padding="valid", name=f"{AUXILIARY}_pool")
     x = kit.conv_norm_act(x, 128, name=f"{AUXILIARY}_conv0")

@@ -49,7 +49,7 @@ def InceptionV4(
     Args:
         small_input: for images of 32 to 64 pixels: the stem pads and does not subsample (strides 1, 1, 2, 4).
         dropout: before the classifier, the share of features dropped in training.
-        norm: "batch", "group", "layer" or "none".
+        norm: "batch", "sync_batch", "group", "layer" or "none".
         activation: a Keras activation's name.
         padding: whether average pools count the padded zeros, "torch", or not, "same", as the references. What
             subsamples pads in neither.

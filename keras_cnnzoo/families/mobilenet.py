@@ -6,12 +6,12 @@ Layers are named after timm's module paths, with "_" for ".". `small_input` is t
 re-implementations use.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import keras
 from keras import layers
 
-from ..kit import Kit, Norm, Padding, choose
+from ..kit import Kit, Norm, Padding, Variant, choose
 from ..model import IMAGENET, Head, Pooling, Weights, assemble, documented, end_point, image_input, widened
 
 STEM = 32
@@ -35,7 +35,7 @@ def MobileNetV1(
     *,
     features: bool = False,
     width: float = 1.0,
-    variant: Literal["torch", "keras"] = "torch",
+    variant: Variant = "torch",
     small_input: bool = False,
     dropout: float = 0.0,
     norm: Norm = "batch",
@@ -50,11 +50,11 @@ def MobileNetV1(
         variant: "torch" (timm's) or "keras", keras.applications' function.
         small_input: for images of 32 to 64 pixels: the stem does not subsample (strides 1, 2, 4, 8, 16).
         dropout: before the classifier, the share of features dropped in training.
-        norm: "batch", "group", "layer" or "none".
+        norm: "batch", "sync_batch", "group", "layer" or "none".
         activation: a Keras activation's name.
         padding: "torch" (symmetric) or "same" (TensorFlow's); None is the variant's own.
     """
-    choose("variant", variant, tuple(CONVENTIONS))
+    choose("variant", variant, get_args(Variant))
     network = widened("mobilenet_v1", width)
     own, epsilon, momentum = CONVENTIONS[variant]
     kit = Kit(norm, activation, padding or own, epsilon, momentum)

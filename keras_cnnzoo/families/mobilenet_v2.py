@@ -5,13 +5,13 @@ torchvision's module paths, with "_" for ".". `small_input` has the strides that
 """
 
 from itertools import count
-from typing import Any, Literal
+from typing import Any, get_args
 
 import keras
 from keras import layers
 
 from ..blocks import reduced, squeeze_excite
-from ..kit import SEQUENTIAL, Kit, Norm, Padding, choose, divisible, share
+from ..kit import SEQUENTIAL, Kit, Norm, Padding, Variant, choose, divisible, share
 from ..model import IMAGENET, Head, Pooling, Weights, assemble, documented, end_point, image_input, widened
 
 STEM, LAST = 32, 1280
@@ -44,7 +44,7 @@ def MobileNetV2(
     *,
     features: bool = False,
     width: float = 1.0,
-    variant: Literal["torch", "keras"] = "torch",
+    variant: Variant = "torch",
     small_input: bool = False,
     se_ratio: int | None = None,
     dropout: float = 0.2,
@@ -65,11 +65,11 @@ def MobileNetV2(
             of 8 channels); None for no gate.
         dropout: before the classifier, the share of features dropped in training.
         drop_path: stochastic depth's rate in the last unit, growing from 0 in the first.
-        norm: "batch", "group", "layer" or "none".
+        norm: "batch", "sync_batch", "group", "layer" or "none".
         activation: a Keras activation's name.
         padding: "torch" (symmetric) or "same" (TensorFlow's); None is the variant's own.
     """
-    choose("variant", variant, tuple(CONVENTIONS))
+    choose("variant", variant, get_args(Variant))
     share("drop_path", drop_path)
     network = widened("mobilenet_v2", width)
     own, epsilon, momentum = CONVENTIONS[variant]

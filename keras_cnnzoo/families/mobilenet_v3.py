@@ -7,12 +7,12 @@ for ".". `small_input` is the stem that the CIFAR re-implementations use.
 """
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, get_args
 
 import keras
 from keras import layers
 
-from ..kit import SEQUENTIAL, Kit, Norm, Padding, choose, divisible, share
+from ..kit import SEQUENTIAL, Kit, Norm, Padding, Variant, choose, divisible, share
 from ..model import (
     IMAGENET,
     Head,
@@ -71,7 +71,7 @@ def mobilenet_v3(
     features: bool = False,
     width: float = 1.0,
     minimalistic: bool = False,
-    variant: Literal["torch", "keras"] = "torch",
+    variant: Variant = "torch",
     small_input: bool = False,
     dropout: float = 0.2,
     drop_path: float = 0.0,
@@ -89,11 +89,11 @@ def mobilenet_v3(
         small_input: for images of 32 to 64 pixels: the stem does not subsample (half of all strides).
         dropout: before the classifier, the share of features dropped in training.
         drop_path: stochastic depth's rate in the last unit, growing from 0 in the first.
-        norm: "batch", "group", "layer" or "none".
+        norm: "batch", "sync_batch", "group", "layer" or "none".
         activation: a Keras activation's name, for all layers; None is the tables' own, ReLU and hard swish.
         padding: "torch" (symmetric) or "same" (TensorFlow's); None is the variant's own.
     """
-    choose("variant", variant, tuple(CONVENTIONS))
+    choose("variant", variant, get_args(Variant))
     share("drop_path", drop_path)
     registered = widened(f"{network}_minimalistic" if minimalistic else network, width)
     table, hidden = VARIANTS[network]

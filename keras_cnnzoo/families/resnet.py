@@ -9,12 +9,12 @@ with "_" for ".".
 """
 
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import keras
 
 from ..errors import InputError
-from ..kit import Kit, Norm, Padding, choose
+from ..kit import Kit, Norm, Padding, Variant, at_least_one, choose
 from ..model import CIFAR10, IMAGENET, Head, Pooling, Weights, assemble, documented, image_input, preset
 from ..residual import (
     TORCHVISION,
@@ -31,8 +31,6 @@ from ..residual import (
     residual_stages,
     stem,
 )
-
-Variant = Literal["torch", "keras"]
 
 
 class Network(NamedTuple):
@@ -141,7 +139,7 @@ def resnet(
         activation: a Keras activation's name.
         padding: "torch" (symmetric) or "same" (TensorFlow's).
     """
-    choose("variant", variant, ("torch", "keras"))
+    choose("variant", variant, get_args(Variant))
     row, as_keras = VARIANTS[network], variant == "keras"
     if as_keras and (row.unit == "basic" or row.width > 1):
         raise InputError(
@@ -151,6 +149,8 @@ def resnet(
     if as_keras:
         kit = replace(kit, epsilon=1.001e-5, momentum=0.99)
     units = Units(kit, row.names, order, shortcut, se_ratio=se_ratio, drop_path=drop_path)
+    if row.unit == "basic" and stride_on not in (None, "3x3"):
+        raise InputError(f"stride_on={stride_on!r}: {network}'s units are of 3x3 convolutions alone; drop stride_on")
     preact = bool(order.before)
     stride_on = stride_on or ("1x1" if as_keras and not preact else "3x3")
 
@@ -229,8 +229,8 @@ def resnet_cifar(
     """
     row = CIFAR_VARIANTS[network]
     count = row.depth if depth is None else units_of(depth, 6 if row.unit == "basic" else 9)
-    if width is not None and width < 1:
-        raise InputError(f"width={width!r}: expected 1 channel or more")
+    if width is not None:
+        at_least_one("width", width)
     units = Units(
         Kit(norm, activation, padding),
         row.names,
@@ -259,7 +259,7 @@ def units_of(depth: int, layers: int) -> int:
     Raises:
         InputError: no such depth.
     """
-    if depth < layers + 2 or depth % layers != 2:
+    if at_least_one("depth", depth) < layers + 2 or depth % layers != 2:
         raise InputError(f"depth={depth!r}: expected {layers}n + 2, e.g. {layers + 2} or {3 * layers + 2}")
     return depth // layers
 

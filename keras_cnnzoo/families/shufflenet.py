@@ -59,7 +59,7 @@ def ShuffleNetV1(
         small_input: for images of 32 to 64 pixels: the stem does not subsample (strides 1, 2, 4, 8).
         se_ratio: reduction of a squeeze-and-excitation gate on each unit's branch, e.g. 16; None for no gate.
         dropout: before the classifier, the share of features dropped in training.
-        norm: "batch", "group", "layer" or "none".
+        norm: "batch", "sync_batch", "group", "layer" or "none".
         activation: a Keras activation's name.
         padding: "torch" (symmetric) or "same" (TensorFlow's).
     """

@@ -9,8 +9,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from ..errors import InputError
-from ..kit import SEQUENTIAL, Kit, Norm, Padding
+from ..kit import SEQUENTIAL, Kit, Norm, Padding, choose
 from ..layers import ChannelShuffle, ChannelSplit
 from ..model import IMAGENET, Head, Pooling, Weights, assemble, documented, end_point, image_input
 from ..registry import at_width
@@ -50,12 +49,11 @@ def ShuffleNetV2(
         width: 0.5, 1.0, 1.5 or 2.0.
         small_input: for images of 32 to 64 pixels: the stem does not subsample (strides 1, 2, 4, 8).
         dropout: before the classifier, the share of features dropped in training.
-        norm: "batch", "group", "layer" or "none".
+        norm: "batch", "sync_batch", "group", "layer" or "none".
         activation: a Keras activation's name.
         padding: "torch" (symmetric) or "same" (TensorFlow's).
     """
-    if width not in WIDTHS:
-        raise InputError(f"width={width!r}: choose one of {', '.join(map(str, WIDTHS))}")
+    choose("width", width, tuple(WIDTHS))
     stem, widths, last = WIDTHS[width]
     kit = Kit(norm, activation, padding)
     head = Head(include_top, pooling, classes, classifier_activation)

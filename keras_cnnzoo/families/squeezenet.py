@@ -5,7 +5,7 @@ bypass costs 6.1 MB of parameters, not the 7.7 MB of table 3. `small_input` is t
 (weiaicunzai/pytorch-cifar100) have. Layers are named after torchvision's module paths, with "_" for ".".
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import keras
 from keras import layers
@@ -56,16 +56,16 @@ def squeezenet(
         activation: a Keras activation's name.
         padding: "torch" (the stem does not pad, max pools are in ceil mode) or "same" (TensorFlow's).
     """
-    choose("bypass", bypass, ("none", "simple", "complex"))
+    choose("bypass", bypass, get_args(Bypass))
     (filters, kernel), fires = VARIANTS[network]
     kit = Kit(norm, activation, padding)
     head = Head(include_top, pooling, classes, classifier_activation, classifier="classifier_1")
     size, minimum = (32, 8) if small_input else (224, 14 + kernel)
     image = image_input(input_tensor, input_shape, size=size, minimum=minimum)
     x = stem(kit, image, filters, kernel, small_input)
-    stages, index = [], 2
+    stages, index, signed = [], 2, bypass == "complex"  # its projections, and so its sums, have no activation
     for stage, squeezed in enumerate(fires, start=1):
-        x = kit.ceil_pool(x, name=f"features_{index}")
+        x = kit.ceil_pool(x, signed=signed, name=f"features_{index}")
         for width in squeezed:
             index += 1
             x = bypassed(kit, x, width, bypass, name=f"features_{index}")

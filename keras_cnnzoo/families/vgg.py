@@ -6,17 +6,15 @@ as it comes. `small_input` is what CIFAR re-implementations (kuangliu/pytorch-ci
 torchvision's module paths, with "_" for ".".
 """
 
-from typing import Any, Literal
+from typing import Any, get_args
 
 import keras
 from keras import layers
 
 from ..blocks import numbered, resized
 from ..errors import InputError
-from ..kit import Kit, Norm, Padding, choose, drop
+from ..kit import Kit, Norm, Padding, Variant, choose, drop
 from ..model import IMAGENET, Head, Pooling, Weights, assemble, documented, end_point, image_input, preset
-
-Variant = Literal["torch", "keras"]
 
 # network: 3x3 convolutions in each stage
 DEPTHS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -58,7 +56,7 @@ def vgg(
         activation: a Keras activation's name.
         padding: "torch" or "same", which agree here: convolutions have stride 1 and max pools have no padding.
     """
-    choose("variant", variant, ("torch", "keras"))
+    choose("variant", variant, get_args(Variant))
     kit = Kit(norm, activation, padding)
     head = Head(
         include_top,
@@ -82,7 +80,7 @@ def vgg(
     if dropout is None:
         dropout = 0.0 if small_input or variant == "keras" else 0.5
     x = head(x, dropout, top=None if small_input else lambda x: dense_layers(kit, head, x, variant, dropout))
-    network = f"{network}_bn" if norm == "batch" else network
+    network = f"{network}_bn" if norm in ("batch", "sync_batch") else network
     return assemble(
         image,
         x,

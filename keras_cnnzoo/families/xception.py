@@ -5,13 +5,13 @@ keras.applications. Layers are named after timm's legacy_xception (its weights a
 `variant="torch"` computes as that does: other padding of the max pools and another epsilon.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import keras
 from keras import layers
 
 from ..blocks import gated
-from ..kit import Kit, Norm, Padding, choose
+from ..kit import Kit, Norm, Padding, Variant, choose
 from ..model import IMAGENET, Head, Pooling, Weights, assemble, documented, end_point, image_input
 
 # block: filters of its separable convolutions; blocks 1, 2, 3 and 12 subsample, 4 to 11 are the middle flow
@@ -37,7 +37,7 @@ def Xception(
     name: str | None = None,
     *,
     features: bool = False,
-    variant: Literal["torch", "keras"] = "keras",
+    variant: Variant = "keras",
     small_input: bool = False,
     se_ratio: int | None = None,
     dropout: float = 0.5,
@@ -53,11 +53,11 @@ def Xception(
         small_input: for images of 32 to 64 pixels: the stem pads and does not subsample (strides 1, 2, 4, 8, 16).
         se_ratio: reduction of a squeeze-and-excitation gate on each block's branch, e.g. 16; None for no gate.
         dropout: before the classifier, the share of features dropped in training.
-        norm: "batch", "group", "layer" or "none".
+        norm: "batch", "sync_batch", "group", "layer" or "none".
         activation: a Keras activation's name.
         padding: "torch" (symmetric) or "same" (TensorFlow's); None is the variant's. The stem pads in neither.
     """
-    choose("variant", variant, ("torch", "keras"))
+    choose("variant", variant, get_args(Variant))
     if variant == "keras":
         kit = Kit(norm, activation, padding or "same", epsilon=1e-3, momentum=0.99)
     else:

@@ -3,7 +3,7 @@
 import inspect
 import os
 from contextlib import nullcontext
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
@@ -11,8 +11,8 @@ from ..by_name import create
 from ..errors import InputError
 from ..registry import builder_of
 from .data import Data
+from .recipes import Precision, require_precision
 
-Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 SMALL = 64  # pixels up to which the stem does not subsample
 
 
@@ -41,12 +41,11 @@ def network(
         options: those of the builder, its `name` too.
 
     Raises:
-        InputError: no such network or option, or weights that do not fit.
+        InputError: no such network, option or precision, or weights that do not fit.
     """
+    require_precision(precision)
     chosen: dict[str, Any] = {"input_shape": data.shape, "classes": len(data.classes), "classifier_activation": None}
-    known = inspect.signature(builder_of(name)).parameters
-    if "small_input" in known and max(data.shape[:2]) <= SMALL:
-        chosen["small_input"] = True
+    chosen |= small_stem(name, data)
     if weights is not None:
         chosen["weights"] = weights
     keras.utils.set_random_seed(seed)
@@ -60,6 +59,12 @@ def network(
     if options.get("classes", len(data.classes)) != len(data.classes):
         raise InputError(f"classes={options['classes']}: the data have {len(data.classes)}; leave it out")
     return model
+
+
+def small_stem(name: str, data: Data) -> dict[str, Any]:
+    """The builder's option for pictures of up to 64 pixels, where the network has such a stem; else nothing."""
+    takes = "small_input" in inspect.signature(builder_of(name)).parameters
+    return {"small_input": True} if takes and max(data.shape[:2]) <= SMALL else {}
 
 
 def mirrored(devices: int) -> Any:

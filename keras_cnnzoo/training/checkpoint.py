@@ -70,9 +70,10 @@ class Checkpoint:
         try:
             with safe_open(self.path, "np") as file:
                 said = file.metadata() or {}
-                identity, progress = json.loads(said["identity"]), json.loads(said["progress"])
+                identity, told = dict(json.loads(said["identity"])), json.loads(said["progress"])
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            progress = Progress(**(told | {"history": [Row(**row) for row in told["history"]]}))
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{self.path}: truncated, or no checkpoint of a training run ({error!r}); choose another --out, or "
                 "--force to start anew"
@@ -83,7 +84,7 @@ class Checkpoint:
             raise InputError(f"{self.path} is of another network of that name; choose another --out, or --force")
         for name, variable in variables.items():
             variable.assign(state[name])
-        return Progress(**(progress | {"history": [Row(**row) for row in progress["history"]]}))
+        return progress
 
     def _variables(self) -> dict[str, Any]:
         """By number: the names of dropout's seeds count the layers of a process."""

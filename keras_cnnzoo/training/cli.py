@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
-from ..console import print_json, progress, terminal
+from ..console import AsJson, Quiet, print_json, progress, terminal
 from ..errors import InputError
+from ..files import refuse_overwrite
 from ..options import typed_options
 from ..preprocessing import PRESETS, Preprocessing, preprocessing
 from ..registry import builder_of, info
 from .onednn import prefer_onednn
-from .recipes import FIELDS, Recipe, recipe
+from .recipes import FIELDS, Recipe, recipe, require_precision
+from .records import PER_SHARD
 
 if TYPE_CHECKING:
     from .curve import Row
@@ -32,8 +35,6 @@ EXAMPLE = """
 The same command again goes on where a run was interrupted, by Ctrl-C, a kill or a reboot.
 """
 SHARD_EXAMPLE = "**Example:** `cnnzoo shard photographs/ --out shards/ --per-shard 2000`"
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 Force = Annotated[bool, typer.Option("--force", help="Start anew and replace what stands there.")]
 Source = Annotated[
     str,
@@ -45,7 +46,7 @@ Source = Annotated[
 Test = Annotated[str | None, typer.Option("--test", help="Images to test on; else the set's own, or a fifth.")]
 Size = Annotated[int | None, typer.Option(help="Height and width of the network's input.", min=8, max=2048)]
 Channels = Annotated[int, typer.Option(help="Of a folder's pictures: 1 or 3.", min=1, max=3)]
-Limit = Annotated[int | None, typer.Option(help="At most so many images, for a try.", min=1)]
+Limit = Annotated[int | None, typer.Option(help="At most so many images, for a try; of TFRecords whole files.", min=1)]
 
 
 def train(
@@ -113,22 +114,38 @@ def train(
     name = info(network).name
     others = [text for text in settings or [] if text not in of_recipe]
     options = typed_options(builder_of(name), others, name, beside=FIELDS)
-    _require(precision, export)
+    require_precision(precision)
+    artifact = _artifact(out, name, export, force)
     with progress(f"read {data}", shown=not quiet):
         found = _data(data, test, size, channels, limit, seed)
-    if batch is None and len(found.train) < chosen.batch:
+    asked = batch is not None or any(text.partition("=")[0] == "batch" for text in of_recipe)
+    if not asked and len(found.train) < chosen.batch:
         chosen = chosen.changed(batch=len(found.train))
         terminal(stderr=True).print(f"a batch is all of the {len(found.train)} training images; see --batch")
     spec = _preprocessing(preprocess, weights, name)
     first = _first_of(hosts, coordinator, process_id)
     quiet, as_json = quiet or not first, as_json or not first
-    result = _trained(name, found, chosen, out, options, weights, spec, precision, devices, seed, force, quiet, as_json)
+    result = _trained(
+        name,
+        found,
+        chosen,
+        out=out,
+        options=options,
+        weights=weights,
+        spec=spec,
+        precision=precision,
+        devices=devices,
+        seed=seed,
+        force=force,
+        quiet=quiet,
+        as_json=as_json,
+    )
     if not first:
         return
-    if export is not None:
+    if artifact is not None:
         from ..app.trained import export_run
 
-        result["artifact"] = export_run(result["folder"], name, found, options, spec, export, shown=not quiet)
+        result["artifact"] = export_run(artifact, name, found, options, spec, export, shown=not quiet)
     print_json(result) if as_json else _tell(result)
 
 
@@ -136,6 +153,7 @@ def _trained(
     name: str,
     data: "Data",
     chosen: Recipe,
+    *,
     out: Path,
     options: dict[str, Any],
     weights: str | None,
@@ -180,11 +198,16 @@ def _first_of(hosts: int, coordinator: str | None, process: int | None) -> bool:
     return part()[0] == 0
 
 
-def _require(precision: str, export: str | None) -> None:
-    if precision not in ("float32", "mixed_bfloat16", "mixed_float16"):
-        raise InputError(f"--precision {precision}: choose float32, mixed_bfloat16 or mixed_float16")
-    if export not in (None, "float32", "float16", "dynamic", "int8"):
+def _artifact(out: Path, name: str, export: str | None, force: bool) -> Path | None:
+    """Where --export writes, if it does; asked for before the training, unless a run goes on there."""
+    if export is None:
+        return None
+    if export not in ("float32", "float16", "dynamic", "int8"):
         raise InputError(f"--export {export}: float32, float16, dynamic or int8; `cnnzoo-export` has the other schemes")
+    path = out / f"{name}_{export}.tflite"
+    for file in (path, Path(f"{path}.json")):
+        refuse_overwrite(file, force=force or (out / "checkpoint.safetensors").is_file())
+    return path
 
 
 def _data(source: str, test: str | None, size: int | None, channels: int, limit: int | None, seed: int) -> "Data":
@@ -192,7 +215,9 @@ def _data(source: str, test: str | None, size: int | None, channels: int, limit:
 
     found = dataset(source, test=test, size=size, channels=channels, seed=seed)
     if found.skipped:
-        terminal(stderr=True).print(f"{source}: {found.skipped} files are no readable pictures and are left out")
+        terminal(stderr=True).print(
+            f"{escape(source)}: {found.skipped} files are no readable pictures and are left out"
+        )
     return found if limit is None else found.limited(limit, seed)
 
 
@@ -220,11 +245,11 @@ def _tell(result: dict[str, Any]) -> None:
     table.add_row("test top-1", f"{100 * result['test_accuracy']:.2f} %")
     table.add_row("recipe, epochs, seed", f"{result['recipe']['name']}, {last['epoch']}, {result['seed']}")
     table.add_row("training time", f"{result['seconds']:.0f} s")
-    table.add_row("weights", str(folder / "weights.safetensors"))
-    table.add_row("model", str(folder / "model.keras"))
-    table.add_row("curves", str(folder / "curves.svg"))
+    table.add_row("weights", escape(str(folder / "weights.safetensors")))
+    table.add_row("model", escape(str(folder / "model.keras")))
+    table.add_row("curves", escape(str(folder / "curves.svg")))
     if "artifact" in result:
-        table.add_row("artifact", result["artifact"]["file"])
+        table.add_row("artifact", escape(result["artifact"]["file"]))
         top1 = result["artifact"]["verification"]["top1_file"]
         table.add_row("its top-1", f"{100 * top1:.2f} %")
     terminal().print(table)
@@ -235,7 +260,7 @@ def shard(
         str, typer.Argument(help="fashion_mnist, cifar10, an .npz file or a folder with a folder a class.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the TFRecords.")],
-    per_shard: Annotated[int, typer.Option(help="Pictures a file.", min=1)] = 1024,
+    per_shard: Annotated[int, typer.Option(help="Pictures a file.", min=1)] = PER_SHARD,
     test: Test = None,
     channels: Channels = 3,
     seed: Annotated[int, typer.Option(help="Of the order, and of the fifth held out.", min=0)] = 0,
@@ -246,12 +271,12 @@ def shard(
     """Writes a data set as TFRecords, for sets that do not fit into memory or come over a network."""
     with progress(f"read {data}", shown=not quiet):
         from .records import write_shards
-        from .sources import dataset
 
-        found = dataset(data, test=test, channels=channels, seed=seed)
+        found = _data(data, test, None, channels, None, seed)
     with progress("write", len(found.train) + len(found.test), shown=not quiet) as step:
         index = write_shards(found, out, per_shard=per_shard, seed=seed, force=force, step=step)
     if as_json:
-        print_json({"file": str(index), "train": len(found.train), "test": len(found.test)})
+        counts = {"train": len(found.train), "test": len(found.test), "skipped": found.skipped}
+        print_json({"file": str(index)} | counts)
     else:
-        terminal().print(f"{index}\ntrain on it by: cnnzoo train NETWORK --data {out}", highlight=False)
+        print(f"{index}\ntrain on it by: cnnzoo train NETWORK --data {out}")

@@ -1,8 +1,9 @@
-"""What a network is trained and tested on. Needs numpy and Pillow alone."""
+"""What a network is trained and tested on. Needs numpy and Pillow alone, but to look for a broken TFRecord."""
 
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -82,7 +83,7 @@ class Records:
 
         for file in self.files:
             try:
-                for number, record in enumerate(tf.data.TFRecordDataset(file).as_numpy_iterator()):
+                for number, record in enumerate(tf.data.TFRecordDataset(os.fsencode(file)).as_numpy_iterator()):
                     encoded = tf.train.Example.FromString(record).features.feature["image/encoded"].bytes_list.value
                     if fault := fault_of(encoded[0]):
                         return f"record {number} of {file} ({fault})"
@@ -124,7 +125,7 @@ class Data:
         return digest.hexdigest()[:12]
 
     def limited(self, count: int, seed: int = 0) -> "Data":
-        """At most `count` pictures of either part, drawn by `seed`; of TFRecords, whole files."""
+        """At most `count` pictures of either part, drawn by `seed`; of TFRecords whole files, one at least."""
         return replace(self, train=_limited(self.train, count, seed), test=_limited(self.test, count, seed))
 
 
@@ -161,7 +162,7 @@ class Whole:
 def _named(file: str) -> bytes:
     """A file's name, its folder's (which may be its class) and its size, wherever these stand."""
     path = Path(file)
-    return f"{path.parent.name}/{path.name} {path.stat().st_size if path.exists() else 0}\n".encode()
+    return os.fsencode(f"{path.parent.name}/{path.name} {path.stat().st_size if path.exists() else 0}\n")
 
 
 def fault_of(picture: str | bytes) -> str | None:

@@ -30,6 +30,7 @@ from .pipeline import sample_batches, steps_per_epoch, test_batches, training_ba
 from .recipes import Recipe
 
 SAMPLE = 2000  # training images that batch normalisation's statistics are taken from
+FILES = "weights.safetensors", "model.keras", "summary.json", "curves.csv", "curves.svg"  # beside the checkpoint
 LOST, WORTH = 30.0, 20.0  # a kill costs so many seconds of work at most, or so many times what a checkpoint costs
 
 
@@ -91,7 +92,8 @@ def train(
     end weights.safetensors, model.keras (float32 both) and summary.json.
 
     Args:
-        model: of one input of `data.shape` and one output, logits or probabilities, (n, classes).
+        model: functional or sequential, of one input of `data.shape` and one output, logits or probabilities,
+            (n, classes).
         data: from `dataset`.
         recipe: how.
         out: a folder; None for none, and then nothing can be resumed.
@@ -105,8 +107,9 @@ def train(
         The run; `model` is trained.
 
     Raises:
-        Diverged: a loss that is no number; the last good checkpoint stays.
-        InputError: data that do not fit the model, a checkpoint of another run, or a file that cannot be written.
+        Diverged: a loss or a weight that is no number; the last good checkpoint stays.
+        InputError: data that do not fit the model, a checkpoint of another run, files in `out` that are of no run, or
+            one that cannot be written.
         KeyboardInterrupt: at Ctrl-C or SIGTERM, after the step under way and a checkpoint.
     """
     _require_fit(model, data)
@@ -156,8 +159,8 @@ class _Session:
         self.checkpoint = Checkpoint(self.folder / "checkpoint.safetensors", self.model, self.identity)
         refuse_overwrite(self.checkpoint.path, force=True)
         found = None if force else self.checkpoint.restore()
-        if found is None:
-            refuse_overwrite(self.folder / "weights.safetensors", force=force)
+        for name in FILES:
+            refuse_overwrite(self.folder / name, force=force or found is not None)
         self.progress = found or self.progress
         require_same_step(self.progress.step)
         if force and self._writes:
@@ -175,8 +178,8 @@ class _Session:
         with caught_signals() as stopped:
             for loss, accuracy in trained_steps(self.model, batches, self.total - progress.step):
                 began = time.monotonic()
-                self._require_finite(loss)
                 progress.step += 1
+                self._require_finite(loss)
                 progress.loss, progress.correct = progress.loss + loss, progress.correct + accuracy
                 progress.seconds = began - started
                 self.step(1)
@@ -207,6 +210,7 @@ class _Session:
         with averaged(self.model, self._sample()):
             batches = test_batches(self.data, self.preprocessing, self.recipe.batch // self.part[1])  # of all, on each
             tested = self.model.evaluate(batches, verbose=0, return_dict=True)
+        self._require_finite(tested["loss"])
         self.evaluation = time.monotonic() - began
         progress.seconds += self.evaluation
         row = Row(
@@ -222,6 +226,8 @@ class _Session:
         progress.history.append(row)
         progress.loss = progress.correct = 0.0
         if self.folder is not None and self.tensorboard is not None:
+            if not self.checkpoint.path.is_file():
+                self._save()  # or a killed run would find its curves and take them for another's
             write_csv(progress.history, self.folder / "curves.csv")
             write(self.folder / "curves.svg", to_svg(progress.history, f"{self.model.name} on {self.data.name}"))
             self.tensorboard(row)
@@ -256,7 +262,7 @@ class _Session:
             raise Diverged(self._diverged(f"the loss is {loss}"))
 
     def _diverged(self, what: str) -> str:
-        epoch, step = divmod(self.progress.step, self.steps)
+        epoch, step = divmod(self.progress.step - 1, self.steps)
         kept = self.folder is not None and self.checkpoint.path.is_file()
         return (
             f"epoch {epoch + 1}, step {step + 1}: {what}; train with a smaller --learning-rate than "
@@ -274,6 +280,8 @@ class _Session:
 def _require_fit(model: keras.Model, data: Data) -> None:
     if not model.built:
         raise InputError(f"{model.name}: its input is not known; put keras.Input({data.shape}) before its layers")
+    if not hasattr(model, "inputs"):
+        raise InputError(f"{model.name}: a subclass of keras.Model; build it as a functional or sequential model")
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise InputError(f"{model.name}: one input and one output are trained; build it without auxiliary heads")
     reads, answers = (tuple(side[0].shape[1:]) for side in (model.inputs, model.outputs))

@@ -1,6 +1,7 @@
 """tf.data pipelines in which each batch is a function of seed and step, so that a run goes on where it was left."""
 
 import io
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ..errors import InputError
-from ..images import UNDECODABLE
+from ..images import UNDECODABLE, of_channels
 from ..preprocessing import Preprocessing
 from .augment import Draws, augmented, boxes, mixed
 from .data import Arrays, Data, Pictures, Records, Source
@@ -101,7 +102,8 @@ def _in_order(source: Source, data: Data, preprocessing: Preprocessing, batch: i
     fit = _Fit(data.shape, preprocessing)
     if isinstance(source, Records):
         read = _parsed(fit)
-        pairs = tf.data.TFRecordDataset(list(source.files)).batch(batch).map(lambda records: read(records, None))
+        records = tf.data.TFRecordDataset(list(map(os.fsencode, source.files)))
+        pairs = records.batch(batch).map(lambda part: read(part, None))
     else:
         of = _reader(source, fit)
         indices = tf.data.Dataset.range(len(source)).batch(batch)
@@ -149,7 +151,7 @@ def _shuffled_records(source: Records, order: _Order, start: int) -> tf.data.Dat
 
     tf.data's own shuffle draws by TensorFlow's global seed as well, and so is no function of ours.
     """
-    files = tf.constant(source.files)
+    files = tf.constant(list(map(os.fsencode, source.files)))
 
     def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
         key, count = order.key(epoch), len(source.files)
@@ -196,7 +198,8 @@ def _reader(
             return images if crops is None else _cropped(images, crops), tf.gather(labels, indices)
 
         return gather
-    encoded, in_files = tf.constant(source.encoded), isinstance(source.encoded[0], str)
+    in_files = isinstance(source.encoded[0], str)
+    encoded = tf.constant(list(map(os.fsencode, source.encoded)))  # names that are no UTF-8, too
 
     def decode(indices: tf.Tensor, crops: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         chosen = tf.gather(encoded, indices)
@@ -240,7 +243,7 @@ def _pixels(encoded: tf.Tensor, channels: int) -> tf.Tensor:
 def _by_pillow(content: bytes, channels: int) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(content)) as picture:
-            pixels = np.asarray(picture.convert("RGB" if channels == 3 else "L"))
+            pixels = np.asarray(of_channels(picture, channels))
     except UNDECODABLE as error:
         raise ValueError(str(error)) from error  # which TensorFlow tells as an invalid argument
     return pixels.reshape(*pixels.shape[:2], channels)

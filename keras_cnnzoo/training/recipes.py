@@ -1,8 +1,7 @@
 """A recipe: how a network is trained, as data. Needs no framework."""
 
-import math
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from importlib.resources import files
@@ -14,6 +13,7 @@ from ..options import described, fits, typed_options
 
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["constant", "linear", "cosine", "step", "exponential"]
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Recipe:
         flip: mirror half of the pictures.
         shift: the share of the side by which a picture moves at most, black behind it.
         area: the least share of a picture's area that a random crop keeps, scaled to the input's size; 1 for none.
+            Above 0.75 some crops keep less: their longer side ends with the picture's.
         rand_augment: operations of RandAugment per picture; 0 for none.
         magnitude: of these, in 0..1.
         mixup: alpha of its Beta distribution; 0 for none. With cutmix, each takes half of the batches.
@@ -87,7 +88,7 @@ class Recipe:
                 raise InputError(f"recipe {self.name}: {key}={getattr(self, key)!r}: expected {described(hint)}")
         for key, (holds, limits) in LIMITS.items():
             value = getattr(self, key)
-            if not (math.isfinite(value) and holds(value)):
+            if not holds(value):
                 raise InputError(f"recipe {self.name}: {key}={value}: expected {limits}")
         if any(not 0 < share < 1 for share in self.milestones):
             raise InputError(
@@ -107,13 +108,18 @@ class Recipe:
             InputError: no such entry, or a value out of its limits.
         """
         given = {key: value for key, value in entries.items() if value is not None}
+        _require_known(given, FIELDS | {"name", "paper"}, self.name)
         given |= typed_options(Recipe, settings, f"recipe {self.name}")
-        share = min(1.0, given.get("epochs", self.epochs) / self.epochs)
+        epochs = given.get("epochs", self.epochs)
+        share = min(epochs, self.epochs) / self.epochs if fits(epochs, int) else 1.0
         return replace(self, **({key: getattr(self, key) * share for key in COUNTED} | given))
 
 
+MOST = 2**31  # TensorFlow counts epochs in so many bits
+
+
 def _at_least(least: float) -> tuple[Any, str]:
-    return (lambda value: value >= least), f"{least:g} or more"
+    return (lambda value: least <= value < MOST), f"{least:g} or more, less than {MOST}"
 
 
 SHARE = (lambda value: 0 <= value < 1), "at least 0, less than 1"
@@ -121,7 +127,7 @@ LIMITS: dict[str, tuple[Any, str]] = {
     "epochs": _at_least(1),
     "batch": _at_least(1),
     "accumulate": _at_least(1),
-    "learning_rate": ((lambda value: value > 0), "a number above 0"),
+    "learning_rate": ((lambda value: 0 < value <= 1e38), "a number above 0, at most 1e38, which float32 can hold"),
     "momentum": SHARE,
     "label_smoothing": SHARE,
     "ema": SHARE,
@@ -163,8 +169,18 @@ def recipe(name: str | Path) -> Recipe:
 
 
 def _recipe(name: str, table: dict[str, Any]) -> Recipe:
-    unknown = sorted(set(table) - FIELDS - {"paper"})
-    if unknown:
-        raise InputError(f"recipe {name}: no entry {unknown[0]!r}; there are {', '.join(sorted(FIELDS))}")
+    _require_known(table, FIELDS | {"paper"}, name)
     entries: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
     return Recipe(name, **entries)
+
+
+def _require_known(entries: Iterable[str], known: set[str], name: str) -> None:
+    unknown = sorted(set(entries) - known)
+    if unknown:
+        raise InputError(f"recipe {name}: no entry {unknown[0]!r}; there are {', '.join(sorted(FIELDS))}")
+
+
+def require_precision(precision: str) -> None:
+    """Raises InputError where layers cannot compute in `precision`."""
+    if not fits(precision, Precision):
+        raise InputError(f"precision {precision}: expected {described(Precision)}")

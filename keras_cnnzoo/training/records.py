@@ -125,7 +125,7 @@ def read_shards(folder: str | os.PathLike[str], size: int | None, channels: int)
         channels: at most so many.
 
     Raises:
-        InputError: a dataset.json that says something else, or files that are missing.
+        InputError: a dataset.json that says something else or what no classifier learns from, or missing files.
     """
     index = Path(folder) / "dataset.json"
     try:
@@ -140,6 +140,12 @@ def read_shards(folder: str | os.PathLike[str], size: int | None, channels: int)
         raise InputError(f"{index}: not written by `cnnzoo shard` ({error!r}); write it again by that") from error
     if strange := next((n for part in ("train", "test") for n in found[part] if n != Path(n).name), None):
         raise InputError(f"{index}: names {strange!r}, a place outside of its folder; it is not opened")
+    if len(classes) < 2 or depth not in (1, 3) or min(min(part.counts, default=0) for part in (train, test)) < 1:
+        raise InputError(
+            f"{index}: {len(classes)} classes, pictures of {depth} channels, {list(train.counts)} to train on and "
+            f"{list(test.counts)} to test on; expected 2 classes or more, 1 or 3 channels, and no file or part without "
+            "pictures"
+        )
     missing = next((file for file in train.files + test.files if not Path(file).is_file()), None)
     if missing is not None:
         raise InputError(f"{missing}: missing, though {index} names it; copy it there, or run `cnnzoo shard` again")

@@ -1,22 +1,20 @@
-"""The data that a name or a path means. Needs numpy and Pillow alone, keras only to download a data set."""
+"""The data that a name or a path means. Needs numpy and Pillow alone, but for data sets by name."""
 
-import io
 import os
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from ..archive import UNREADABLE, require_sound_zip
 from ..errors import InputError
-from ..images import SUFFIXES, UNDECODABLE, files_by_class, none_readable, read_images
+from ..images import SUFFIXES, UNDECODABLE, Images, files_by_class, none_readable, open_images
 from .data import Arrays, Data, Pictures, Records, Whole
 from .named import NAMED
 from .records import read_shards
 
 DEFAULT = 224  # height and width of a folder's pictures
+MOST = 100_000  # classes without names
 
 
 def dataset(
@@ -32,8 +30,8 @@ def dataset(
     Args:
         source: "fashion_mnist" (28x28 in a black frame of 32x32, 1 channel), "cifar10", "digits" (scikit-learn's, 8x8,
             1 channel), an .npz file (`images` uint8 NHWC and `labels`, or JPEG bytes as `bytes`, `offsets` and
-            `labels`), a folder with one folder a class (or with such folders below train/ and test/ or val/), or a
-            folder of TFRecords that `write_shards` wrote.
+            `labels`), a folder with one folder a class (or with such folders below train/ and test/, val/ or
+            validation/), or a folder of TFRecords that `write_shards` wrote.
         test: what to test on instead of the set's own test images or a fifth of each class: the same kinds of source,
             of the same classes; of one that has test images of its own, these alone.
         size: height and width of the network's input; else the pictures' own, and 224 for a folder's.
@@ -45,6 +43,8 @@ def dataset(
     """
     if channels not in (1, 3):
         raise InputError(f"channels={channels}: expected 1 or 3")
+    if seed < 0:
+        raise InputError(f"seed={seed}: expected 0 or more")
     found = _found(str(source), size, channels)
     if test is not None:
         data = _tested_on(found, _found(str(test), size, found.shape[2]))
@@ -79,6 +79,9 @@ def _tested_on(found: Data | Whole, held: Data | Whole) -> Data:
         )
     train = found.source if isinstance(found, Whole) else found.train
     test = held.source if isinstance(held, Whole) else held.test
+    if isinstance(test, Records) and len(held.classes) > len(found.classes):  # their labels are not looked at
+        counts = f"TFRecords of {len(held.classes)} classes, {found.name} has {len(found.classes)}"
+        raise InputError(f"{held.name}: {counts}; give both the same")
     name, skipped = f"{found.name}, tested on {held.name}", found.skipped + held.skipped
     return Data(train, test, found.classes, found.shape, name, skipped)
 
@@ -103,47 +106,23 @@ def _check(data: Data) -> None:
 
 
 def _npz(path: Path) -> Whole:
-    require_sound_zip(path)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            jpeg = {"bytes", "offsets", "labels"} <= set(file.files)
-            found = {key: file[key] for key in ("bytes", "offsets", "labels", "classes") if jpeg and key in file.files}
-    except UNREADABLE as error:
-        raise InputError(f"{path}: not a readable .npz file ({error}); write it again by numpy.savez") from error
-    if jpeg:
-        return _jpeg_npz(path, found)
-    images = read_images(path, None)
-    if images.labels is None:
+    opened = open_images(path, None)
+    if opened.labels is None:
         raise InputError(f"{path}: without `labels`; a classifier learns from labelled images")
-    labels = images.labels.astype(np.int64)
-    height, width, depth = images.shape
-    return Whole(Arrays(images.pixels, labels), images.classes or _of(labels), (height, width, depth), path.name)
+    labels = opened.labels.astype(np.int64)
+    if isinstance(opened, Images):
+        source: Arrays | Pictures = Arrays(opened.pixels, labels)
+    else:
+        source = Pictures(tuple(file if isinstance(file, bytes) else str(file) for file, _ in opened.files), labels)
+    height, width, channels = opened.shape
+    return Whole(source, opened.classes or _of(labels, path), (height, width, channels), path.name)
 
 
-def _jpeg_npz(path: Path, found: dict[str, np.ndarray]) -> Whole:
-    for key in ("offsets", "labels"):
-        if found[key].dtype.kind not in "iu" or found[key].ndim != 1:
-            raise InputError(f"{path}: `{key}` are {found[key].dtype} {found[key].shape}; expected a row of integers")
-    content, offsets, labels = found["bytes"].tobytes(), found["offsets"], found["labels"].astype(np.int64)
-    if not len(labels) or len(offsets) != len(labels) + 1 or offsets[-1] > len(content):
-        raise InputError(
-            f"{path}: {len(offsets)} `offsets` into {len(content)} `bytes`; expected one more than the {len(labels)} "
-            "labels, and the last within `bytes`"
-        )
-    encoded = tuple(content[a:b] for a, b in pairwise(offsets))
-    try:
-        with Image.open(io.BytesIO(encoded[0])) as first:
-            shape = first.height, first.width, 1 if first.mode == "L" else 3
-    except UNDECODABLE as error:
-        raise InputError(
-            f"{path}: its first picture cannot be decoded ({error}); expected whole JPEG or PNG files as `bytes`"
-        ) from error
-    classes = tuple(map(str, found["classes"])) if "classes" in found else _of(labels)
-    return Whole(Pictures(encoded, labels), classes, shape, path.name)
-
-
-def _of(labels: np.ndarray) -> tuple[str, ...]:
-    return _numbered(int(labels.max()) + 1)
+def _of(labels: np.ndarray, path: Path) -> tuple[str, ...]:
+    count = int(labels.max()) + 1
+    if count > MOST:
+        raise InputError(f"{path}: a label of {count - 1} but no `classes`; number {MOST} classes from 0, or fewer")
+    return _numbered(count)
 
 
 def _numbered(count: int) -> tuple[str, ...]:

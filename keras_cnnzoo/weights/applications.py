@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-
-State = dict[str, np.ndarray]
+from .files import State
 
 CLASSIFIERS = ("classifier_6", "classifier_3", "classifier_1", "classifier", "fc", "head_fc", "classif")
 MOBILENET_UNITS = [(stage, unit) for stage, depth in enumerate((1, 2, 2, 6, 2)) for unit in range(depth)]

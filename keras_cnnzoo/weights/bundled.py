@@ -59,6 +59,21 @@ class Bundled:
         return FOLDER / f"{self.network}-{self.data}.safetensors"
 
     @property
+    def spec(self) -> str:
+        """What `weights=` takes."""
+        return self.data
+
+    @property
+    def size(self) -> int:
+        """Height and width that it reads."""
+        return self.input_shape[0]
+
+    @property
+    def licence(self) -> str:
+        """SPDX identifier, the package's."""
+        return "Apache-2.0"
+
+    @property
     def verified(self) -> bool:
         """Whether the file is the one that was measured."""
         return self.path.is_file() and hashlib.sha256(self.path.read_bytes()).hexdigest() == self.sha256

@@ -70,7 +70,7 @@ def checkpoint(spec: str, network: str) -> Checkpoint:
     """The checkpoint that `weights=spec` means for a network.
 
     Args:
-        spec: "imagenet", "ORIGIN:NAME", or "keras.applications", the first of that origin.
+        spec: "imagenet", "ORIGIN:NAME", or "ORIGIN", the first of its checkpoints.
         network: the registry's name.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ..console import FAILED_GATE, print_json, terminal
+from ..console import FAILED_GATE, AsJson, Quiet, Settings, print_json, terminal
 from ..errors import InputError
 from .bundled import DATA_SETS, Bundled, all_bundled, bundled
 from .catalogue import Checkpoint, checkpoint, of_network
@@ -16,12 +16,13 @@ from .download import cached, fetch_shown, require_published
 
 app = typer.Typer(no_args_is_help=True, help="Public checkpoints: what there is, what is here, and other formats.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 Network = Annotated[str, typer.Argument(help="A network of `cnnzoo list`.")]
-Spec = Annotated[str, typer.Argument(help="`imagenet`, or a checkpoint such as `torchvision:IMAGENET1K_V2`.")]
-SpecOrShipped = Annotated[
-    str, typer.Argument(help="The same, or `fashion_mnist` or `cifar10_jpeg`, whose files are in the package.")
+Spec = Annotated[
+    str,
+    typer.Argument(
+        help="`imagenet`, a checkpoint such as `torchvision:IMAGENET1K_V2`, or `fashion_mnist` or `cifar10_jpeg`, "
+        "whose files are in the package."
+    ),
 ]
 
 
@@ -31,18 +32,17 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """Lists the checkpoints: published top-1, licence, and whether they are here; `*` is what imagenet means."""
-    rows, ours = _known(pattern)
+    rows = _known(pattern)
     if as_json:
-        print_json([_facts(row) for row in rows] + [_shipped(row) for row in ours])
+        print_json([*map(_facts, rows)])
         return
     table = Table("network", "checkpoint", "top-1 %", "size", "licence", "here")
     for row in rows:
-        here = "yes" if cached(row).is_file() else ""
+        shipped = isinstance(row, Bundled)
+        here = "in the package" if shipped else "yes" if _path(row).is_file() else ""
         top1 = "" if row.top1 is None else f"{row.top1:.2f}"
-        table.add_row(row.network, f"{row.spec}{' *' if row.imagenet else ''}", top1, str(row.size), row.licence, here)
-    for shipped in ours:
-        size = str(shipped.input_shape[0])
-        table.add_row(shipped.network, shipped.data, f"{shipped.top1:.2f}", size, "Apache-2.0", "in the package")
+        meant = " *" if isinstance(row, Checkpoint) and row.imagenet else ""
+        table.add_row(row.network, row.spec + meant, top1, str(row.size), row.licence, here)
     terminal().print(table)
 
 
@@ -50,19 +50,14 @@ def list_(
 def download(network: Network, spec: Spec = "imagenet", as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Fetches a checkpoint into the cache (CNNZOO_HOME), resuming what was begun, and checks its hash."""
     row = _row(network, spec)
-    path = fetch_shown(row, shown=not quiet)
-    if as_json:
-        print_json(_facts(row))
-    else:
-        terminal().print(str(path), soft_wrap=True)
+    path = row.path if isinstance(row, Bundled) else fetch_shown(row, shown=not quiet)
+    print_json(_facts(row)) if as_json else print(path)
 
 
 @app.command(epilog="**Example:** `cnnzoo weights path resnet50`")
-def path(network: Network, spec: SpecOrShipped = "imagenet") -> None:
+def path(network: Network, spec: Spec = "imagenet") -> None:
     """Prints where a checkpoint's file stands, or would."""
-    from ..registry import info
-
-    print(bundled(spec, info(network).name).path if spec in DATA_SETS else cached(_row(network, spec)))
+    print(_path(_row(network, spec)))
 
 
 @app.command(epilog="**Example:** `cnnzoo weights verify`")
@@ -70,17 +65,14 @@ def verify(
     pattern: Annotated[str, typer.Argument(help="A shell pattern of networks.")] = "*", as_json: AsJson = False
 ) -> None:
     """Checks the hash of every file in the cache and the package; exit code 3 where one is not what was published."""
-    rows, ours = _known(pattern)
-    faults = {str(cached(row)): _fault(row) for row in rows if cached(row).is_file()}
-    faults |= {str(row.path): None if row.verified else f"{row.path}: not the file that was shipped" for row in ours}
-    facts = [*map(_facts, rows), *map(_shipped, ours)]
-    here = [of | {"verified": faults[of["path"]] is None} for of in facts if of["path"] in faults]
+    rows = [row for row in _known(pattern) if isinstance(row, Bundled) or _path(row).is_file()]
+    faults = {str(_path(row)): _fault(row) for row in rows}
     if as_json:
-        print_json(here)
+        print_json([facts | {"verified": faults[facts["path"]] is None} for facts in map(_facts, rows)])
     for path, fault in () if as_json else faults.items():
-        terminal().print(fault or f"{path}: as published", soft_wrap=True)
-    if not here and not as_json:
-        terminal().print("no checkpoint is here")
+        print(fault or f"{path}: as published")
+    if not rows and not as_json:
+        print("no checkpoint is here")
     if any(faults.values()):
         raise typer.Exit(FAILED_GATE)
 
@@ -98,9 +90,7 @@ def convert(
             help="What it was trained on, for the file: torch, tf, caffe, none, a JSON file; else what the source says."
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the builder; repeatable.")
-    ] = None,
+    settings: Settings = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
     """Writes a weights file in our format, by the names of our layers, after it fitted the network strictly."""
@@ -120,23 +110,25 @@ def convert(
         except Adapted as warning:
             raise InputError(f"{warning}; give --set classes=... or input_shape=... as the file has them") from warning
     save_weights(model, output, preprocessing=spec, force=force)
-    terminal().print(str(output), soft_wrap=True)
+    print(output)
 
 
-def _known(pattern: str) -> tuple[list[Checkpoint], list[Bundled]]:
+def _known(pattern: str) -> list[Checkpoint | Bundled]:
     """The checkpoints of the networks that match, and those in the package."""
     from ..registry import list_models
 
     wanted = set(list_models(pattern))
-    rows, ours = list(of_network(pattern)), [row for row in all_bundled() if row.network in wanted]
-    if not rows and not ours:
+    rows: list[Checkpoint | Bundled] = [*of_network(pattern), *(row for row in all_bundled() if row.network in wanted)]
+    if not rows:
         raise InputError(
             f"{pattern}: no checkpoint is known of a network of that name; `cnnzoo list` shows the networks"
         )
-    return rows, ours
+    return rows
 
 
-def _fault(row: Checkpoint) -> str | None:
+def _fault(row: Checkpoint | Bundled) -> str | None:
+    if isinstance(row, Bundled):
+        return None if row.verified else f"{row.path}: not the file that was shipped"
     try:
         require_published(row)
     except InputError as error:
@@ -144,16 +136,17 @@ def _fault(row: Checkpoint) -> str | None:
     return None
 
 
-def _row(network: str, spec: str) -> Checkpoint:
+def _row(network: str, spec: str) -> Checkpoint | Bundled:
     from ..registry import info
 
-    return checkpoint(spec, info(network).name)
+    name = info(network).name
+    return bundled(spec, name) if spec in DATA_SETS else checkpoint(spec, name)
 
 
-def _facts(row: Checkpoint) -> dict[str, Any]:
-    file = cached(row)
-    return asdict(row) | {"spec": row.spec, "path": str(file), "here": file.is_file()}
+def _path(row: Checkpoint | Bundled) -> Path:
+    return row.path if isinstance(row, Bundled) else cached(row)
 
 
-def _shipped(row: Bundled) -> dict[str, Any]:
-    return asdict(row) | {"path": str(row.path)}
+def _facts(row: Checkpoint | Bundled) -> dict[str, Any]:
+    common = {"spec": row.spec, "size": row.size, "licence": row.licence}
+    return asdict(row) | common | {"path": str(_path(row)), "here": _path(row).is_file()}

@@ -1,7 +1,7 @@
 """Checkpoints from where they are published into a cache: resumed, hash-checked, whole or not at all.
 
 CNNZOO_HOME     the cache's folder; ~/.cache/keras_cnnzoo without it. It may be shared and filled beforehand.
-CNNZOO_OFFLINE  1: nothing is fetched; what is missing is an error that says where it belongs.
+CNNZOO_OFFLINE  1: nothing is fetched; what is missing is an error that says where it belongs. 0, as without it: it is.
 CNNZOO_MIRRORS  prefixes and what replaces them: "https://a.example/=https://b.example/a/ ..."
 """
 
@@ -26,6 +26,7 @@ Step = Callable[[int, int | None], object]
 
 CHUNK, PATIENCE, TRIES = 1 << 20, 30, 3  # bytes a read; seconds without any; connections
 SERVER = "server"
+WHOLE = re.compile(r"[0-9a-f]{64}|md5:[0-9a-f]{32}")  # what a server says, or `sha256sum`
 
 
 def home() -> Path:
@@ -43,13 +44,14 @@ def fetch(row: Checkpoint, step: Step = lambda done, total: None) -> Path:
     """The checkpoint's file, fetched where it is not in the cache; its hash has been checked, now as well.
 
     Raises:
-        InputError: offline, unreachable, or another content than was published; nothing is then left under its name.
+        InputError: offline, unreachable, another content than was published, or a place that cannot be written; nothing
+            is then left under its name.
     """
     path = cached(row)
     if path.is_file():  # of a cache, perhaps, that is not ours to write to
         _require_hash(path, _expected(row, path), row)
         return path
-    if os.environ.get("CNNZOO_OFFLINE") == "1":
+    if _offline():
         raise InputError(
             f"{row.spec} is not here and CNNZOO_OFFLINE=1; fetch {row.url} to {path}{_vouching(row, path)}"
         )
@@ -57,6 +59,13 @@ def fetch(row: Checkpoint, step: Step = lambda done, total: None) -> Path:
         if not path.is_file():
             _fetch_alone(row, path, step)
     return path
+
+
+def _offline() -> bool:
+    said = os.environ.get("CNNZOO_OFFLINE") or "0"
+    if said not in ("0", "1"):
+        raise InputError(f"CNNZOO_OFFLINE={said}: expected 1 (nothing is fetched) or 0")
+    return said == "1"
 
 
 def _fetch_alone(row: Checkpoint, path: Path, step: Step) -> None:
@@ -100,14 +109,13 @@ def _alone(path: Path) -> Iterator[None]:
     """One process at a time fetches a file; the others wait and find it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_name(path.name + ".lock").open("w")
+        with path.with_name(path.name + ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
     except OSError as error:
         raise InputError(
             f"{path.parent}: cannot be written to ({error.strerror}); set CNNZOO_HOME elsewhere"
         ) from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _download(url: str, part: Path, step: Step) -> str | None:
@@ -116,6 +124,8 @@ def _download(url: str, part: Path, step: Step) -> str | None:
     for _ in range(TRIES):
         try:
             return _continue(url, part, step)
+        except InputError:
+            raise
         except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a mirror that is no address
             fault = error
             if isinstance(error, urllib.error.HTTPError) and error.code not in (408, 416, 429, 500, 502, 503, 504):
@@ -147,15 +157,25 @@ def _continue(url: str, part: Path, step: Step) -> str | None:
         begun = begun if answer.status == 206 else 0
         length = answer.headers.get("Content-Length")
         total = None if length is None else begun + int(length)
-        with part.open("ab" if begun else "wb") as file:
-            done = begun
-            while block := answer.read(CHUNK):
-                file.write(block)
-                done += len(block)
-                step(done, total)
+        done = begun
+        _write(part, b"", "ab" if begun else "wb")
+        while block := answer.read(CHUNK):
+            _write(part, block)
+            done += len(block)
+            step(done, total)
         if total is not None and done < total:
             raise ConnectionError(f"the connection ended after {done:,} of {total:,} bytes")
         return redirects.told or _named_hash(answer.headers)
+
+
+def _write(part: Path, block: bytes, mode: str = "ab") -> None:
+    try:
+        with part.open(mode) as file:
+            file.write(block)
+    except OSError as error:  # which is no fault of the network's
+        raise InputError(
+            f"{part}: could not be written ({error.strerror}); make room there, or set CNNZOO_HOME elsewhere"
+        ) from error
 
 
 def _named_hash(headers: Any) -> str | None:
@@ -171,7 +191,11 @@ def _named_hash(headers: Any) -> str | None:
 def _mirrored(url: str) -> str:
     for rule in os.environ.get("CNNZOO_MIRRORS", "").split():
         prefix, _, instead = rule.partition("=")
-        if url.startswith(prefix) and instead:
+        if not instead:
+            raise InputError(
+                f"CNNZOO_MIRRORS: {rule!r} replaces nothing; write https://a.example/=https://b.example/a/"
+            )
+        if url.startswith(prefix):
             return instead + url.removeprefix(prefix)
     return url
 
@@ -189,11 +213,14 @@ def _expected(row: Checkpoint, path: Path) -> str:
     if row.hash != SERVER:
         return row.hash
     try:
-        return _sidecar(path).read_text().split()[0]
-    except (OSError, IndexError, UnicodeDecodeError) as error:
+        told = _sidecar(path).read_text().split()[0].lower()
+    except (OSError, IndexError, UnicodeDecodeError):
+        told = ""
+    if not WHOLE.fullmatch(told):
         raise InputError(
             f"{path}: nothing says its hash; delete it, and it is fetched anew, or trust it{_vouching(row, path)}"
-        ) from error
+        )
+    return told
 
 
 def _require_hash(path: Path, expected: str, row: Checkpoint, *, keep: bool = False) -> None:

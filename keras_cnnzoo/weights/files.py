@@ -7,7 +7,6 @@ import io
 import json
 import re
 import zipfile
-import zlib
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -15,16 +14,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..archive import require_own_data, require_sound_zip
+from ..archive import UNREADABLE, reason, require_own_data, require_sound_zip
 from ..errors import InputError
 
 State = dict[str, np.ndarray]
 
-BROKEN = (
-    AttributeError, EOFError, IndexError, KeyError, MemoryError, NotImplementedError, OSError, OverflowError,
-    RecursionError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
-"""What numpy, h5py, zipfile and json raise over broken files."""
 TRUSTED = ("keras", "keras_cnnzoo", "builtins")
 
 
@@ -46,10 +40,9 @@ def read_state(path: str | PathLike[str]) -> State:
         state = reader(path)
     except InputError:
         raise
-    except BROKEN as error:
-        reason = " ".join(str(error).split())[:200]
+    except UNREADABLE as error:
         raise InputError(
-            f"{path}: truncated, or not a {path.suffix} file of weights ({reason}); write or fetch it again"
+            f"{path}: truncated, or not a {path.suffix} file of weights ({reason(error)}); write or fetch it again"
         ) from error
     if not state:
         raise InputError(f"{path}: holds no weights; save the network's again")

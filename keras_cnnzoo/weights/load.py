@@ -50,7 +50,7 @@ def load_weights(
 
     Args:
         model: a functional model; changed only if everything fits.
-        path: a .safetensors, .npz, .weights.h5, .keras, .h5, .pth or .pt file.
+        path: a .safetensors, .npz, .weights.h5, .keras, .h5, .pth, .pt or .th file.
         classifiers: names of the model's classifiers.
         other_classes: leave a classifier as initialised where its shape differs, with a warning.
         unused: layer names, or prefixes of them, that the file may hold and the model lacks.
@@ -86,7 +86,8 @@ def save_weights(
     Args:
         model: a functional model.
         path: of the file.
-        preprocessing: what the network was trained on; it travels with the .safetensors file.
+        preprocessing: what the network was trained on; it travels with a .safetensors file, of an .npz file a warning
+            says that it does not.
         force: replace an existing file.
 
     Raises:
@@ -94,6 +95,8 @@ def save_weights(
             of one name.
     """
     require_place(path, force=force)
+    if preprocessing is not None and str(path).endswith(".npz"):
+        warnings.warn(f"{path}: an .npz file keeps no preprocessing, a .safetensors file would", stacklevel=2)
     state = state_of(model)
     with replacing(path, force=force) as temporary:
         if str(path).endswith(".npz"):
@@ -157,10 +160,13 @@ def preprocessing_of(path: str | PathLike[str], network: str | None = None) -> P
 
     try:
         with safe_open(path, "numpy") as file:
-            spec = (file.metadata() or {}).get("preprocessing")
-    except SafetensorError as error:
-        raise InputError(f"{path}: truncated, or not a .safetensors file ({error}); write or fetch it again") from error
-    return None if spec is None else Preprocessing.from_dict(json.loads(spec))
+            said = (file.metadata() or {}).get("preprocessing")
+        spec: Any = None if said is None else json.loads(said)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise InputError(
+            f"{path}: truncated, no .safetensors file, or one with broken metadata ({error}); write or fetch it again"
+        ) from error
+    return None if said is None else Preprocessing.from_dict(spec)
 
 
 def state_of(model: "keras.Model") -> State:

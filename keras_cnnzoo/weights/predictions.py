@@ -31,11 +31,13 @@ def decode_predictions(
         labels: the classes' names by index, for any other network.
 
     Raises:
-        InputError: no two-dimensional array, or labels that do not fit its classes.
+        InputError: no two-dimensional array, labels that do not fit its classes, or none wanted.
     """
     answers = np.asarray(answers)
     if answers.ndim != 2:
         raise InputError(f"answers of shape {answers.shape}: expected (images, classes)")
+    if top < 1:
+        raise InputError(f"top={top}: expected 1 or more")
     names = _names(answers.shape[1], labels)
     best = np.argsort(-answers, axis=1, kind="stable")[:, :top]
     return [

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-State = dict[str, np.ndarray]
+from .files import State
 
 SUFFIXES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 # torchvision's DenseNet files are older than its module names: denselayer1.norm.1 is denselayer1.norm1

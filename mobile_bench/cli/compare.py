@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from ...console import FAILED_GATE, print_json, terminal
@@ -71,7 +70,9 @@ def _undecided(found: "Comparison") -> list[str]:
 
 
 def _say(what: str, sentence: str) -> None:
-    terminal(stderr=True).print(f"{what} {escape(sentence)}", highlight=False, soft_wrap=True)
+    from ..report import escaped
+
+    terminal(stderr=True).print(f"{what} {escaped(sentence)}", highlight=False, soft_wrap=True)
 
 
 def share(text: str) -> float:
@@ -93,6 +94,8 @@ def _as_object(change: "Change", failed: bool) -> dict[str, object]:
 
 
 def _table(found: "Sequence[Change]") -> Table:
+    from ..report import escaped
+
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     table.add_column("configuration", overflow="fold")
     for heading in ("old ms", "new ms", "change", "interval"):
@@ -101,5 +104,5 @@ def _table(found: "Sequence[Change]") -> Table:
         low, high = change.ratio.low, change.ratio.high
         interval = "too few rounds" if low is None or high is None else f"{low - 1:+.1%} to {high - 1:+.1%}"
         values = f"{change.old_ms:.3f}", f"{change.new_ms:.3f}", f"{change.ratio.value - 1:+.1%}", interval
-        table.add_row(escape(change.label), *values)
+        table.add_row(escaped(change.label), *values)
     return table

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from ...console import BAD_INPUT, terminal
@@ -27,7 +26,7 @@ EXAMPLE = (
     "`cnnzoo-bench a.tflite --target local --target ssh://pi@board`"
 )
 STDOUT = Path("-")
-COUNTS = re.compile(r"-?\d+(,\d+)*")
+COUNTS = re.compile(r"-?\d{1,18}(,\d{1,18})*")
 SECONDS = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?")
 UNITS = {None: 1, "s": 1, "m": 60, "h": 3600}
 
@@ -103,12 +102,10 @@ def measure(
     from ..targets import Settings
 
     outputs = {"json": json, "csv": csv, "markdown": markdown, "html": html}
-    for path in outputs.values():
-        if path is not None and path != STDOUT:
-            refuse_overwrite(path, force=force)
+    _check_outputs(outputs, resume, force=force)
     runners = _words(runner) or []
     options = {
-        "xnnpack": None if xnnpack is None else [_switch("--xnnpack", word) for word in xnnpack.split(",")],
+        "xnnpack": [_switch("--xnnpack", word) for word in _words(xnnpack) or []],
         "delegate": delegate,
         "provider": _words(provider),
         "backend": _words(backend),
@@ -142,6 +139,19 @@ def measure(
         sys.exit(BAD_INPUT)
 
 
+def _check_outputs(outputs: dict[str, Path | None], journal: Path | None, *, force: bool) -> None:
+    """Raises InputError where one could not be written, or two go to one place."""
+    places: dict[Path, str] = {}
+    for name, path in {"resume": journal, **outputs}.items():
+        if path is None:
+            continue
+        other = places.setdefault(path.resolve(), name)
+        if other != name:
+            raise InputError(f"--{name} {path}: --{other} goes there too; give each a place of its own")
+        if name != "resume" and path != STDOUT:
+            refuse_overwrite(path, force=force)
+
+
 @contextmanager
 def _told_when_interrupted(outputs: dict[str, Path | None], force: bool) -> Iterator[None]:
     """Shows and writes what was measured before Ctrl-C."""
@@ -151,11 +161,12 @@ def _told_when_interrupted(outputs: dict[str, Path | None], force: bool) -> Iter
         yield
     except Interrupted as interrupt:
         _show(interrupt.report, outputs, force=force)
-        raise
+        raise KeyboardInterrupt("interrupted; what was measured until then is shown") from interrupt
 
 
 def _show(report: "Report", outputs: dict[str, Path | None], *, force: bool) -> bool:
     """Warnings, tables and files; whether a configuration failed."""
+    from ..report import escaped
     from ..report.as_csv import as_csv
     from ..report.as_html import as_html
     from ..report.as_json import as_json
@@ -164,7 +175,7 @@ def _show(report: "Report", outputs: dict[str, Path | None], *, force: bool) -> 
 
     errors = terminal(stderr=True)
     for warning in report.warnings:
-        errors.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
+        errors.print(f"[yellow]warning:[/] {escaped(warning)}", highlight=False, soft_wrap=True)
     console = terminal(stderr=STDOUT in outputs.values())
     console.print(tables(report, width=console.width))
     for name, text in {"json": as_json, "csv": as_csv, "markdown": as_markdown, "html": as_html}.items():
@@ -175,7 +186,7 @@ def _show(report: "Report", outputs: dict[str, Path | None], *, force: bool) -> 
             write(path, text(report), force=force)
     failures = [m.failure for m in report.measurements if m.failure] + [u.reason for u in report.unmeasured if u.reason]
     for reason in dict.fromkeys(failures):
-        errors.print(f"[red]error:[/] {escape(reason)}", highlight=False, soft_wrap=True)
+        errors.print(f"[red]error:[/] {escaped(reason)}", highlight=False, soft_wrap=True)
     return bool(failures)
 
 
@@ -204,13 +215,13 @@ def thread_counts(values: list[str]) -> list[int]:
 
 
 def seconds(text: str) -> float:
-    """`60s`, `2m`, `1h` or `90` in seconds.
+    """`60s`, `2m`, `1h` or `90` in seconds; more than 0.
 
     Raises:
         InputError: something else.
     """
     found = SECONDS.fullmatch(text.strip())
-    if found is None:
+    if found is None or not float(found[1]):
         raise InputError(f"--budget {text}: this is no time; give seconds, minutes or hours, as in 60s, 2m or 1h")
     return float(found[1]) * UNITS[found[2]]
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from ...console import FAILED_GATE, print_json, progress, terminal
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from ..micro import MicroReport
 
 EXAMPLE = "Example: `cnnzoo-bench micro out/*_int8.tflite --arena 256K --flash 1M`"
-SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KM]?)", re.IGNORECASE)
+SIZE = re.compile(r"(\d{1,12}(?:\.\d+)?)\s*([KM]?)", re.IGNORECASE)
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20}
 
 
@@ -42,6 +41,7 @@ def micro(
     word are found in the file: an int8 RELU6 of its own that changes scale, and weights behind the flatbuffer.
     """
     from ..micro import check_micro, write_inside
+    from ..report import escaped
 
     if inside is not None and len(files) != 1:
         raise InputError(f"--inside {inside}: it takes one file, not {len(files)}; name one alone")
@@ -59,7 +59,7 @@ def micro(
         terminal().print(_table(reports))
         for report in reports:
             for sentence in report.problems() + report.notes():
-                terminal().print(f"{escape(str(report.path))}: {escape(sentence)}", highlight=False, soft_wrap=True)
+                terminal().print(f"{escaped(str(report.path))}: {escaped(sentence)}", highlight=False, soft_wrap=True)
     if any(report.problems() for report in reports):
         sys.exit(FAILED_GATE)
 
@@ -86,6 +86,8 @@ def _as_object(report: "MicroReport") -> dict[str, object]:
 
 
 def _table(reports: "list[MicroReport]") -> Table:
+    from ..report import escaped
+
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     table.add_column("file", overflow="fold")
     for heading in ("flash", "arena", "activations", "persistent", "difference"):
@@ -93,5 +95,5 @@ def _table(reports: "list[MicroReport]") -> Table:
     for report in reports:
         bytes_ = report.flash_bytes, report.arena_bytes, report.activation_bytes, report.persistent_bytes
         difference = "" if report.largest_difference is None else f"{report.largest_difference:g}"
-        table.add_row(escape(report.path.name), *("" if n is None else f"{n:,}" for n in bytes_), difference)
+        table.add_row(escaped(report.path.name), *("" if n is None else f"{n:,}" for n in bytes_), difference)
     return table

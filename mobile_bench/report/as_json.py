@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
+from ..events import refuse_constant
 from ..result import Measurement, Report, Unmeasured
 from ..statistics import LEVEL, verdict
 
@@ -44,7 +45,7 @@ def read_json(path: str | PathLike[str]) -> dict[str, Any]:
     import jsonschema
 
     try:
-        found = json.loads(Path(path).read_text(), parse_constant=_refuse)
+        found = json.loads(Path(path).read_text(), parse_constant=refuse_constant)
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a readable report ({error}); measure again with --json") from error
     version = found.get("schema_version") if isinstance(found, dict) else None
@@ -61,10 +62,6 @@ def read_json(path: str | PathLike[str]) -> dict[str, Any]:
         ) from error
     document: dict[str, Any] = found
     return document
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is not a number")
 
 
 def schema() -> dict[str, Any]:

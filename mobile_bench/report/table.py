@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from ..accuracy import Accuracy
 from ..result import Measurement, Report, setting_words
 from ..statistics import LEVEL, Estimate, verdict
+from . import escaped
 from .as_markdown import sentence
 
 WIDE = 120  # columns of a terminal from which on every quantile shows its interval
@@ -26,7 +26,7 @@ def tables(report: Report, *, width: int = WIDE) -> Group:
     if report.measurements:
         parts += [latency_table(report, intervals=width >= WIDE), Text(), artifact_table(report)]
         parts += [part for m in report.measurements if m.layers for part in (Text(), profile_table(m))]
-    parts += [Text(sentence(entry), style="yellow") for entry in report.unmeasured]
+    parts += [Text.from_markup(escaped(sentence(entry)), style="yellow") for entry in report.unmeasured]
     return Group(*parts)
 
 
@@ -61,12 +61,12 @@ def profile_table(measurement: Measurement) -> Table:
     for layer in measurement.layers:
         times.setdefault(layer.type, []).append(layer.microseconds)
     total = sum(map(sum, times.values())) or 1.0
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, title=escape(measurement.label), title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, title=escaped(measurement.label), title_justify="left")
     table.add_column("operator", overflow="fold")
     for heading in ("count", "ms", "%"):
         table.add_column(heading, justify="right", no_wrap=True)
     for kind, taken in sorted(times.items(), key=lambda item: -sum(item[1])):
-        table.add_row(escape(kind), str(len(taken)), f"{sum(taken) / 1e3:.3f}", f"{100 * sum(taken) / total:.1f}")
+        table.add_row(escaped(kind), str(len(taken)), f"{sum(taken) / 1e3:.3f}", f"{100 * sum(taken) / total:.1f}")
     return table
 
 
@@ -123,7 +123,7 @@ def _digits(value: float) -> str:
 
 
 def _counts(histogram: dict[str, int]) -> str:
-    return escape(", ".join(f"{count} {name}" for name, count in histogram.items()))
+    return escaped(", ".join(f"{count} {name}" for name, count in histogram.items()))
 
 
 def _labels(measurements: Sequence[Measurement]) -> list[str]:
@@ -137,5 +137,5 @@ def _labels(measurements: Sequence[Measurement]) -> list[str]:
         words = [m.target] * (len(targets) > 1)
         words += [m.runner, *setting_words(m.options)] * (len(settings) > 1)
         name = m.artifact.path.stem if unique else m.artifact.name
-        found.append(escape(f"{name} ({', '.join(words)})" if words else name))
+        found.append(escaped(f"{name} ({', '.join(words)})" if words else name))
     return found

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -94,7 +95,8 @@ class KerasRunner:
         self.worker.wait()
         for stream in (self.worker.stdin, self.worker.stdout):
             if stream is not None:
-                stream.close()
+                with suppress(BrokenPipeError):  # a question that the worker did not live to read
+                    stream.close()
 
     def _worker(self, backend: str, threads: int) -> subprocess.Popen:
         settings = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": str(threads)}

@@ -53,7 +53,8 @@ class Worker:
         return [np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(value, "float32"))) for value in found]
 
     def describe(self) -> dict[str, Any]:
-        inputs = [{"name": t.name, "shape": t.shape, "dtype": t.dtype} for t in self.inputs]
+        dtypes = ("float32" if t.dtype == "bfloat16" else t.dtype for t in self.inputs)  # numpy has no bfloat16
+        inputs = [{"name": t.name, "shape": t.shape, "dtype": d} for t, d in zip(self.inputs, dtypes, strict=True)]
         versions = {name: package_version(name) or "unknown" for name in ("keras", self.backend)}
         told = {"inputs": inputs, "versions": versions, "device": _device(self.backend)}
         return told | {"layers": self.layers, "notes": self.notes}

@@ -77,11 +77,11 @@ class MicroRunner:
 
     def outputs(self, inputs: Sequence[NDArray]) -> list[NDArray]:
         self._set = list(inputs)
-        self.last = run(self.path, [value[None] for value in inputs], graph=self.graph)
+        self.last = run(self.path, [value[None] for value in inputs], self.graph)
         return [value[0] for value in self.last.outputs]
 
     def describe(self) -> Description:
-        done = self.last or run(self.path, [value[None] for value in self._set], graph=self.graph)
+        done = self.last or run(self.path, [value[None] for value in self._set], self.graph)
         wrong = tuple(wrong_relu6(self.graph))
         return Description(
             versions={"tflite-micro": package_version("tflite-micro") or "unknown"},
@@ -106,24 +106,24 @@ BEHIND = (
 )
 
 
-def run(path: Path, inputs: Sequence[NDArray], *, graph: Graph | None = None, arena: int | None = None) -> Run:
-    """Runs the model on inputs that have the runs in front; the arena is as large as it takes where none is given.
+def run(path: Path, inputs: Sequence[NDArray], graph: Graph) -> Run:
+    """Runs the model on inputs that have the runs in front, in an arena that is as large as it takes.
 
     Raises:
-        RefusalError: an operator without a kernel, an arena that is too small, or a crash.
+        RefusalError: an operator without a kernel, an arena beyond LAST_ARENA, or a crash.
     """
-    graph = graph or read_graph(path)
-    size = arena or FIRST_ARENA
+    arena = FIRST_ARENA
     while True:
         try:
-            return _run_in(path, inputs, size, len(graph.outputs))
+            return run_in(path, inputs, arena, len(graph.outputs))
         except RefusalError as error:
-            if not error.small or arena is not None or size >= LAST_ARENA:
+            if not error.small or arena >= LAST_ARENA:
                 raise
-            size *= 4
+            arena *= 4
 
 
-def _run_in(path: Path, inputs: Sequence[NDArray], arena: int, outputs: int) -> Run:
+def run_in(path: Path, inputs: Sequence[NDArray], arena: int, outputs: int) -> Run:
+    """The same in an arena of so many bytes, which may be too small; the model has so many outputs."""
     with tempfile.TemporaryDirectory() as folder:
         given, taken = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
         np.savez(given, *inputs)

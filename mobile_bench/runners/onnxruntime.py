@@ -33,7 +33,7 @@ class OnnxRuntimeRunner(InProcess):
         batch: in place of a first dimension that the file leaves open.
 
     Raises:
-        InputError: the provider is not there, or a dimension other than the first is open.
+        InputError: the provider is not there or does not start, or a dimension other than the first is open.
         RuntimeError: ONNX Runtime refuses the file.
     """
 
@@ -97,7 +97,14 @@ class OnnxRuntimeRunner(InProcess):
         if profile is not None:
             options.enable_profiling, options.profile_file_prefix = True, profile
         with _its_errors():
-            return onnxruntime.InferenceSession(str(self.path), options, providers=[self.provider])
+            session = onnxruntime.InferenceSession(str(self.path), options, providers=[self.provider])
+        taken = session.get_providers()
+        if self.provider not in taken:
+            raise InputError(
+                f"--provider {self.provider}: it cannot be started here, ONNX Runtime would take {', '.join(taken)} "
+                "instead; install what it needs, or name another"
+            )
+        return session
 
     def _tensor(self, node: Any) -> Tensor:
         first, *others = node.shape or [1]

@@ -76,7 +76,7 @@ class TrtexecRunner:
         try:
             rows = json.loads(times.read_text())[:calls]
             starts, durations = (
-                np.array([round(row[name] * 1e6) for row in rows], np.int64) for name in ("startInMs", "latencyMs")
+                np.array([round(row[name] * 1e6) for row in rows], np.int64) for name in ("startH2dMs", "latencyMs")
             )
             return began + starts - starts[0], durations
         except (ValueError, KeyError, IndexError, TypeError) as error:

@@ -7,6 +7,7 @@ the model, the inputs and, one at a time, what to do; no driver is needed.
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ...litertjs import find_modules, installed_version
 from ..measure import TimedCalls
+from ..tflite_file import read_graph
 from . import Description, Tensor, random_inputs
 from .browser import Browser
 
@@ -29,7 +31,7 @@ class WebRunner:
     """A model in a page, with random inputs set; see runners.Runner.
 
     Attributes:
-        inputs: as LiteRT.js tells them.
+        inputs: as LiteRT.js tells them, with the file's scales.
     """
 
     def __init__(
@@ -53,8 +55,8 @@ class WebRunner:
             install: let npm put it into the cache where it is missing.
 
         Raises:
-            InputError: no Chromium, no LiteRT.js, no WebGPU, an accelerator that there is not.
-            RuntimeError: LiteRT.js refuses the file.
+            InputError: no Chromium, no LiteRT.js, an accelerator that there is not.
+            RuntimeError: LiteRT.js refuses the file, or finds no WebGPU.
         """
         if accelerator not in ACCELERATORS:
             raise InputError(f"accelerator {accelerator!r}: give one of {', '.join(ACCELERATORS)}")
@@ -63,7 +65,8 @@ class WebRunner:
         self.browser = Browser(Path(path), self.modules, _settings(accelerator, threads), gpu=accelerator == "webgpu")
         try:
             self._facts = self.browser.started()
-            self.inputs, self._outputs = (_tensors(self._facts.get(name)) for name in ("inputs", "outputs"))
+            inputs, self._outputs = (_tensors(self._facts.get(name)) for name in ("inputs", "outputs"))
+            self.inputs = scaled(inputs, read_graph(Path(path)).inputs)
             self._set(random_inputs(self.inputs, seed))
         except BaseException:
             self.browser.close()
@@ -131,6 +134,12 @@ def _tensors(details: Any) -> tuple[Tensor, ...]:
         if min(tensor.shape, default=1) < 1:
             raise RuntimeError(f"LiteRT.js needs a fixed batch, {tensor.name} has the shape {list(tensor.shape)}")
     return tensors
+
+
+def scaled(told: Sequence[Tensor], written: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """With the scales that stand in the file, of which LiteRT.js does not tell."""
+    pairs = zip(told, written, strict=True)
+    return tuple(replace(tensor, scale=other.scale, zero_point=other.zero_point) for tensor, other in pairs)
 
 
 def _software(gpu: dict[str, Any]) -> bool:

@@ -27,6 +27,15 @@ class Settings:
     ssh_config: str | None = None
 
 
+TAKERS = {
+    "install": {"ssh", "adb"},
+    "remote_python": {"ssh", "adb"},
+    "benchmark_model": {"adb"},
+    "ssh_config": {"ssh"},
+}
+"""Of each setting, the schemes of the targets that have a use for it."""
+
+
 class Target(Protocol):
     """A place to measure at; its class is called with the address and the settings, and connects to nothing yet.
 

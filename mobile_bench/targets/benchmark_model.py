@@ -25,9 +25,9 @@ from .shell import Shell, ask, short, temporary_folder
 FIRST_CALLS = 20  # of warm-up, before the first block
 RUN_SECONDS = 600
 NUMBER = r"([-+0-9.eE]+)"
-COUNT = re.compile(rf"count=(\d+)(?:.*?\bavg={NUMBER}|\s+curr={NUMBER})")
+COUNT = re.compile(rf"count=\d+(?:.{{0,300}}?\bavg={NUMBER}|\s+curr={NUMBER})")
 TIMINGS = re.compile(rf"Inference timings in us: Init: {NUMBER}, First inference: {NUMBER}")
-PEAK = re.compile(rf"(?:Overall peak|Peak) memory footprint \(MB\)[^:=]*[:=]\s*{NUMBER}")
+PEAK = re.compile(rf"(?:Overall peak|Peak) memory footprint \(MB\)[^:=]{{0,100}}[:=]\s*{NUMBER}")
 PARTLY = re.compile(r"partially executed by the delegate w/ (\d{1,4}) delegate kernels")
 WHOLLY = "completely executed by the delegate"
 MEANS = "benchmark_model tells no single calls: each sample is the mean of one run of up to {} calls"
@@ -41,7 +41,6 @@ class RefusalError(Exception):
 class Run:
     """What one run of benchmark_model says: times in nanoseconds; None where it does not say."""
 
-    calls: int
     mean_ns: int
     load_ns: int
     first_ns: int
@@ -58,10 +57,9 @@ def read_run(output: str) -> Run:
     counts, timings = COUNT.findall(output), TIMINGS.search(output)
     if not counts or timings is None:
         raise ValueError("no timings in what it printed")
-    calls, mean, single = counts[-1]
+    mean, single = counts[-1]
     peak, partly = PEAK.search(output), PARTLY.search(output)
     return Run(
-        calls=int(calls),
         mean_ns=_nanoseconds(mean or single),
         load_ns=_nanoseconds(timings[1]),
         first_ns=_nanoseconds(timings[2]),
@@ -79,9 +77,9 @@ def _nanoseconds(microseconds: str) -> int:
 
 def _bytes(megabytes: str) -> int:
     value = float(megabytes)
-    if not value < 1e9:
+    if not 0 <= value < 1e9:
         raise ValueError(f"{megabytes} MB")
-    return max(0, round(value * 1e6))
+    return round(value * 1e6)
 
 
 def measure_with_benchmark_model(shell: Shell, order: Order, program: Path) -> Iterator[Event]:
@@ -128,7 +126,7 @@ def _open(
         yield Profiled(
             index, (), f"{configuration.artifact}: no profile by operator: benchmark_model is asked for none"
         )
-    yield Warmed(index, FIRST_CALLS, True)
+    yield Warmed(index, FIRST_CALLS, None)
 
 
 def _rounds(shell: Shell, order: Order, paths: dict[int, str]) -> Iterator[Event]:

@@ -80,6 +80,25 @@ def test_kept_figures_keep_their_day_and_are_those_of_this_machine_alone(bench: 
     assert bench.calls == 3
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"seconds": 0.0}, "--seconds 0: no time to measure a file in"),
+        ({"files": Path(__file__)}, r"test_costs\.py cannot be written to; choose another folder"),
+        ({"prepare": True}, "name their place by --files FOLDER"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_before_a_file_is_built(
+    asked: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[Any] = []
+    monkeypatch.setattr(costs, "build", lambda *file: built.append(file))
+    asked = {"output": None, "files": None, "prepare": False, "only": "net", "seconds": 1.0, "force": False} | asked
+    with pytest.raises(InputError, match=said):
+        costs.main(**asked)
+    assert not built
+
+
 def test_a_file_that_is_not_measured_is_named_and_nothing_is_kept(bench: SimpleNamespace, files: Path) -> None:
     bench.unmeasured = [SimpleNamespace(label="net_int8_upto_nothing.tflite", reason="out of memory")]
     with pytest.raises(InputError, match=r"upto_nothing\.tflite: not measured \(out of memory\)"):

@@ -3,15 +3,18 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_cnnzoo import InputError
+from keras_cnnzoo.app import demo as demonstration
 from keras_cnnzoo.app.demo import run_demo
 from keras_cnnzoo.app.result import Demo
 from keras_cnnzoo.export import Card
+from keras_cnnzoo.training import Data
 
 COLOURS = {"<blue>": (20, 30, 220), "green & gold": (200, 180, 40), "red": (220, 20, 30)}
 
@@ -80,3 +83,37 @@ def test_the_page_stands_alone_and_shows_names_as_text(demo: Demo) -> None:
 def test_a_demonstration_overwrites_nothing_without_force(demo: Demo, pictures: Path) -> None:
     with pytest.raises(InputError, match="exists already"):
         run_demo(str(pictures), demo.folder, epochs=8, size=32, seed=0, force=False, shown=False)
+
+
+def npz(path: Path, channels: int) -> str:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 24, channels), np.uint8)
+    np.savez(path, images=pixels, labels=np.arange(20) % 2)
+    return str(path)
+
+
+def test_pictures_that_the_page_cannot_show_are_refused_before_any_training(tmp_path: Path) -> None:
+    data = npz(tmp_path / "five.npz", 5)
+    with pytest.raises(InputError, match=r"five\.npz: pictures of 5 channels; .* 1 or 3"):
+        run_demo(data, tmp_path / "out", epochs=1, size=32, seed=0, force=False, shown=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_size_is_that_of_an_npz_file_s_pictures_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = []
+
+    def trained(data: Data, *how: object) -> None:
+        shapes.append(data.shape)
+        raise InputError("enough")
+
+    monkeypatch.setattr(demonstration, "_trained", trained)
+    data = npz(tmp_path / "three.npz", 3)
+    with pytest.raises(InputError, match="enough"):
+        run_demo(data, tmp_path / "out", epochs=1, size=16, seed=0, force=False, shown=False)
+    assert shapes == [(16, 16, 3)]
+
+
+def test_a_file_that_is_not_measured_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = SimpleNamespace(unmeasured=[SimpleNamespace(label="net_int8.tflite", reason="out of memory")])
+    monkeypatch.setattr(demonstration.mobile_bench, "benchmark", lambda paths, **settings: report)
+    with pytest.raises(InputError, match=r"net_int8\.tflite: not measured \(out of memory\); .* in out$"):
+        demonstration._measured([Path("out/net_float32.tflite"), Path("out/net_int8.tflite")], False)

@@ -188,6 +188,61 @@ def test_a_page_says_what_the_data_left_of_a_preset(pictures: Path, tmp_path: Pa
     assert "Smaller than preset full in: images, seeds." in page
 
 
+def test_pictures_fewer_than_a_batch_that_is_compared_are_refused(pictures: Path, tmp_path: Path) -> None:
+    require_extra()
+    from keras_cnnzoo.app.lab.run import run_lab
+
+    with pytest.raises(InputError, match="120 pictures to train on, and batches of up to 128 are compared"):
+        run_lab(lab("batch-size"), pictures, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_notebook_names_its_data_by_name_or_by_the_way_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_extra()
+    from keras_cnnzoo.app.lab.notebook import write_notebook
+
+    for source, named in (("cifar10", "cifar10"), ("photographs", "../photographs")):
+        (tmp_path / source).mkdir()
+        monkeypatch.chdir(tmp_path)
+        write_notebook(TRIED, source, "quick", 1, ["error"], Path("out") / "tried.ipynb")
+        assert f'run_lab(this, \\"{named}\\"' in Path("out/tried.ipynb").read_text()
+
+
+@pytest.mark.parametrize(
+    ("said", "anew"),
+    [("x is of another run; choose another --out, or --force to start anew", True), ("x: could not be written", False)],
+)
+def test_that_a_run_is_taken_anew_is_said_of_what_stands_in_its_folder_alone(
+    said: str, anew: bool, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keras_cnnzoo.training import dataset
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise InputError(said)
+
+    monkeypatch.setattr("keras_cnnzoo.training.train", refuse)
+    model: Any = SimpleNamespace(name="net", count_params=lambda: 1)
+    with pytest.raises(InputError) as refused:
+        Setup(dataset(pictures), PRESET, tmp_path).train(model, 0)
+    assert str(refused.value).startswith(said)
+    assert ("this lab takes it anew once" in str(refused.value)) is anew
+
+
+def test_a_block_that_is_not_timed_is_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    from keras_cnnzoo.app.lab.timing import latencies
+
+    def benchmark(paths: list[Path], **settings: Any) -> SimpleNamespace:
+        return SimpleNamespace(unmeasured=[SimpleNamespace(artifact=SimpleNamespace(path=paths[3]), reason="killed")])
+
+    monkeypatch.setattr("keras_cnnzoo.export.to_tflite", lambda *model, **how: None)
+    monkeypatch.setattr("keras_cnnzoo.mobile_bench.benchmark", benchmark)
+    blocks: Any = {"1x1": None, "3x3": None}
+    with pytest.raises(InputError, match=r"^3x3 as int8 could not be timed here \(killed\); "):
+        latencies(blocks, ["float32", "int8"], np.zeros(1), runs=1, seed=0)
+
+
 def test_results_of_another_experiment_are_refused_and_forced_away(pictures: Path, tmp_path: Path) -> None:
     require_extra()
     from keras_cnnzoo.app.lab.run import run_lab
@@ -304,6 +359,28 @@ def test_batchnorm_counts_doublings_of_the_rate_that_still_trains() -> None:
         for gain in (1.0, 2.0)
     )
     assert [claim.effect(rows) for claim in lab("batchnorm").claims] == pytest.approx([2.0, 0.2, 0.0])
+
+
+def test_networks_of_one_cost_count_once_however_many_epochs_they_ended() -> None:
+    """The place is 100, between 10 and 1,000; there ResNet errs 0.4 and DenseNet 0.45."""
+    rows = Rows(
+        {"seed": 0, "family": family, "depth": depth, "macs": 10 ** (depth // 8), "epoch": epoch, "test_error": error}
+        for family, errors in (("residual", (0.6, 0.2)), ("dense", (0.5, 0.4)))
+        for depth, error in zip((8, 24), errors, strict=True)
+        for epoch in range(1 if (family, depth) == ("dense", 24) else 9)  # that one diverged
+    )
+    assert lab("dense-vs-residual").claims[1].effect(rows) == pytest.approx(-5)
+
+
+def test_the_four_steps_are_drawn_of_the_first_seed_that_has_them() -> None:
+    require_extra()
+    from keras_cnnzoo.app.lab.claims.bn_inference import STEPS
+
+    measured = {"batch_size": 2, "batch_statistics": 0.5, "moving_averages": 0.6}
+    rows = Rows([{"seed": 0, "diverged": 1}, {"seed": 1, **measured}])
+    rows += [{"seed": 1, "step": step, "value": x, "count": 1} for step in STEPS for x in (0.0, 1.0)]
+    steps = lab("bn-inference").figures(rows)["steps"]
+    assert all(len(axis.collections[0].get_paths()[0].vertices) > 4 for axis in steps.axes)
 
 
 def test_the_landscape_of_a_network_that_learned_nothing_has_no_say() -> None:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from keras_cnnzoo import InputError
 from keras_cnnzoo.app import tune
-from keras_cnnzoo.app.tune import seconds_of, tune_model
+from keras_cnnzoo.app.tune import tune_model
 from keras_cnnzoo.cli import app
 from keras_cnnzoo.export import Card
 from keras_cnnzoo.export.graph import Graph, Node
@@ -150,11 +150,17 @@ def test_tuning_stops_when_it_has_measured_for_its_budget(model: keras.Model) ->
     assert len(found.trials) == len(told) == 1
 
 
-@pytest.mark.parametrize("budget", ["", "soon", "-3s", "0", "infs"])
-def test_a_budget_that_is_no_time_is_refused(budget: str) -> None:
-    assert seconds_of("1.5m") == 90
-    with pytest.raises(InputError, match="--budget"):
-        seconds_of(budget)
+@pytest.mark.parametrize("scheme", ["float32", "int8"])
+def test_a_network_of_two_inputs_is_refused_before_it_is_measured(scheme: Any) -> None:
+    images = [keras.Input((8, 8, 3)), keras.Input((8, 8, 3))]
+    model = keras.Model(images, layers.ReLU()(layers.Add()(images)), name="two")
+    with pytest.raises(InputError, match="two has 2 inputs; networks of one are tuned"):
+        tune_model(model, budget=1e6, scheme=scheme, measure=by_name({}))
+
+
+def test_a_budget_that_is_no_time_is_refused_before_any_work() -> None:
+    result = CliRunner().invoke(app, ["tune", "no-such-network", "--budget", "0s"])
+    assert "--budget 0s: this is no time" in str(result.exception)
 
 
 @pytest.fixture(scope="module")

@@ -108,6 +108,23 @@ def test_ties_count_as_chance(pictures: Path) -> None:
     assert (found.top1, found.top5) == (1 / 8, 5 / 8)
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_network_that_answers_no_numbers_has_no_accuracy(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch, wrong: float
+) -> None:
+    runner = Brightness()
+    monkeypatch.setattr(runner, "outputs", lambda inputs: [np.array([[0.0] * 7 + [wrong]])])
+    with pytest.raises(InputError, match=r"a\.tflite answers NaN or infinity; check its weights, or the range"):
+        measured(runner, ARTIFACT, pictures)
+
+
+def test_a_runner_without_outputs_is_shown_no_pictures(pictures: Path) -> None:
+    runner = Brightness()
+    runner.inputs = ()
+    with pytest.raises(InputError, match="its runner takes no pictures and tells no outputs; leave --data out"):
+        measured(runner, ARTIFACT, pictures)
+
+
 def test_without_a_card_or_labels_there_is_a_sentence(model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no card tells how to feed it"):
         accuracy(Configuration(model, "litert"), tmp_path)

@@ -33,7 +33,7 @@ def work(question):
     if question["what"] == "trace":
         raise AssertionError("a fault of ours")
     if question["what"] == "refuse":
-        raise {"input": InputError, "value": ValueError}[question["kind"]]("no such thing")
+        raise {"input": InputError, "value": ValueError}[question["kind"]]("no such thing\\n\\x1b[31mred")
     return {"answer": 42}
 
 answer(work)
@@ -54,7 +54,7 @@ def test_the_answer_is_told_from_what_a_library_prints(module: str) -> None:
 def test_refusals_and_deaths_are_told_apart(module: str) -> None:
     with pytest.raises(InputError, match="no such thing"):
         ask(module, '{"what": "refuse", "kind": "input"}')
-    with pytest.raises(RuntimeError, match="no such thing"):
+    with pytest.raises(RuntimeError, match=r"no such thing \[31mred"):
         ask(module, '{"what": "refuse", "kind": "value"}')
     with pytest.raises(CrashError) as died:
         ask(module, '{"what": "die"}')
@@ -93,9 +93,13 @@ def gone(process: int) -> bool:
 
 
 def test_boards_of_python_3_10_get_no_flag_that_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "-P" in child.command("module") or child.sys.flags.safe_path
-    monkeypatch.setattr(child.sys, "flags", object())
-    assert child.command("module")[1:] == ["-m", "module"]
+    for flags, expected in (
+        (SimpleNamespace(safe_path=False), ["-P", "-m", "module"]),
+        (SimpleNamespace(safe_path=True), ["-P", "-m", "module"]),  # of python -P or -I, which a child does not inherit
+        (SimpleNamespace(), ["-m", "module"]),
+    ):
+        monkeypatch.setattr(child.sys, "flags", flags)
+        assert child.command("module")[1:] == expected
 
 
 def test_sigterm_unwinds_the_stack() -> None:

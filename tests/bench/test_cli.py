@@ -126,6 +126,10 @@ def test_more_threads_than_cores_are_warned_of_and_measured(model: Path) -> None
         (["--runner", "keras"], "none of the runners keras takes such a file"),
         (["--backend", "jax"], "--backend: none of the runners litert has this option"),
         (["--cpus", "999"], "--cpus 999: this process may use"),
+        (["--batch", "9" * 5000], "give whole numbers by comma"),
+        (["--json", "r", "--csv", "./r"], "--csv r: --json goes there too"),
+        (["--resume", "r", "--html", "r"], "--html r: --resume goes there too"),
+        (["--install"], "--install: no target of local has a use for it"),
         (["--target", "ftp://there"], "target 'ftp://there': give local"),
         (["--data", "no/photographs"], "no/photographs: expected a folder of pictures"),
         (["--target", "ssh://pi@board", "--runner", "litert, web", "--install"], "it needs this machine's browser"),
@@ -196,7 +200,7 @@ def test_a_budget_is_a_time(text: str, expected: float) -> None:
     assert seconds(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "s", "-1s", "1d", "1 s s"])
+@pytest.mark.parametrize("text", ["", "s", "-1s", "1d", "1 s s", "0", "0.0h"])
 def test_a_budget_that_is_no_time_is_named(text: str) -> None:
     with pytest.raises(InputError, match="this is no time"):
         seconds(text)
@@ -215,7 +219,13 @@ def test_what_was_measured_before_ctrl_c_is_shown_and_written(model: Path, tmp_p
     output, errors = process.communicate()
     assert process.returncode == 130, errors
     assert "small" in output
+    assert "what was measured until then is shown" in errors
     assert json.loads(samples.read_text())["measurements"][0]["failure"] == "it was interrupted"
+
+
+def test_switches_come_by_comma_with_or_without_a_space(model: Path) -> None:
+    done = bench(model, "--runs", 5, "--xnnpack", "on, off", "--json", "-")
+    assert [m["options"]["xnnpack"] for m in json.loads(done.stdout)["measurements"]] == [True, False]
 
 
 def test_what_was_measured_is_shown_beside_what_failed(model: Path, make_model: Callable[..., Path]) -> None:
@@ -253,6 +263,11 @@ def test_a_regression_that_the_interval_supports_fails_with_3(model: Path, tmp_p
 @pytest.mark.parametrize(("text", "expected"), [("256K", 262_144), ("1m", 1_048_576), ("0.5M", 524_288), ("7", 7)])
 def test_a_size_is_in_bytes(text: str, expected: int) -> None:
     assert size("--arena", text) == expected
+
+
+def test_a_size_without_end_is_named() -> None:
+    with pytest.raises(InputError, match="give bytes, as in 256K or 1M"):
+        size("--arena", "9" * 400)
 
 
 def test_a_microcontroller_that_is_too_small_fails_with_3(model: Path) -> None:

@@ -76,6 +76,17 @@ def test_this_process_s_own_work_is_not_that_of_others() -> None:
     assert state.others is None or state.others >= 0
 
 
+def test_the_clock_is_that_of_the_cores_that_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, clock in enumerate((1_800_000, 3_000_000)):
+        path = tmp_path / f"cpu{number}" / "cpufreq" / "scaling_cur_freq"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"{clock}\n")
+    monkeypatch.setattr("keras_cnnzoo.mobile_bench.health.CPUS", tmp_path)
+    for used, expected in (({0}, 1800), ({0, 1}, 3000), ({2}, None)):
+        monkeypatch.setattr("os.sched_getaffinity", lambda process, used=used: used)
+        assert HealthMeter().read().frequency_mhz == expected
+
+
 @pytest.fixture
 def power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where counters and batteries are looked for."""

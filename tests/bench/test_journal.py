@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_cnnzoo import InputError
-from keras_cnnzoo.mobile_bench.events import Block, Event, Health, Seen
+from keras_cnnzoo.mobile_bench.events import Block, Event, Failed, Health, Profiled, Seen
 from keras_cnnzoo.mobile_bench.journal import Journal
 from keras_cnnzoo.mobile_bench.order import Configuration, Order
 from keras_cnnzoo.mobile_bench.taken import Taken
@@ -61,6 +61,25 @@ def test_a_file_that_is_no_journal_is_kept(path: Path, content: str) -> None:
     with pytest.raises(InputError, match=r"no journal|journal of another measurement"):
         replayed(path)
     assert path.read_text() == content
+
+
+def test_a_damaged_line_is_named_with_its_file(path: Path) -> None:
+    header, first, _ = path.read_text().splitlines()
+    for damaged in ("0\tno event", "x" + first[1:], "notes"):
+        path.write_text(f"{header}\n{first}\n{damaged}\n")
+        with pytest.raises(InputError, match=r"journal\.jsonl: its line 3 is damaged \(.*\); name a new file"):
+            replayed(path)
+
+
+def test_what_is_written_can_be_read_again(path: Path) -> None:
+    layer = {"type": "\x1b[31m", "name": "x" * 20_000, "microseconds": 1.0}
+    with journal(path) as kept:
+        kept.replay(lambda target, event: None)
+        kept.add(0, Failed(0, "line\x07\x1b]0;title"))
+        kept.add(0, Profiled(0, (layer,), None))
+    failed, profiled = replayed(path)[2:]
+    assert failed == Failed(0, "line]0;title")
+    assert profiled == Profiled(0, (layer | {"type": "[31m", "name": "x" * 10_000},), None)
 
 
 def test_a_place_that_cannot_be_written_is_said_as_such(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from keras_cnnzoo.mobile_bench import micro
 from keras_cnnzoo.mobile_bench.child import CrashError
 from keras_cnnzoo.mobile_bench.cli.micro import _as_object
 from keras_cnnzoo.mobile_bench.micro import MicroReport, check_micro, reference_outputs, write_inside
-from keras_cnnzoo.mobile_bench.runners.micro import MicroRunner, RefusalError, run
+from keras_cnnzoo.mobile_bench.runners.micro import MicroRunner, RefusalError, run, run_in
 from keras_cnnzoo.mobile_bench.tflite_file import pack, read_graph, unpack
 
 MakeModel = Callable[..., Path]
@@ -44,7 +44,7 @@ def test_a_sound_int8_model_fits_and_answers_as_the_reference_kernels(report: Mi
 def test_the_comparison_is_of_outputs_that_vary(sound: Path) -> None:
     rng = np.random.default_rng(1)
     inputs = [rng.integers(-128, 127, (4, 1, 12, 12, 8), np.int8, endpoint=True)]
-    outputs = run(sound, inputs).outputs
+    outputs = run(sound, inputs, read_graph(sound)).outputs
     assert outputs[0].std() > 5
     assert np.array_equal(outputs[0], reference_outputs(sound, inputs)[0])
     assert not np.array_equal(outputs[0][0], outputs[0][1])
@@ -53,16 +53,16 @@ def test_the_comparison_is_of_outputs_that_vary(sound: Path) -> None:
 def test_the_arena_it_reports_is_the_smallest_that_will_do(sound: Path, report: MicroReport) -> None:
     inputs = [np.zeros((1, 1, 12, 12, 8), np.int8)]
     assert report.arena_bytes is not None
-    assert run(sound, inputs, arena=report.arena_bytes).arena_bytes == report.arena_bytes
+    assert run_in(sound, inputs, report.arena_bytes, 1).arena_bytes == report.arena_bytes
     with pytest.raises(RefusalError, match="too small"):
-        run(sound, inputs, arena=report.arena_bytes - 16)
+        run_in(sound, inputs, report.arena_bytes - 16, 1)
     assert report.activation_bytes is not None
     assert report.activation_bytes >= 2 * 12 * 12 * 8  # a layer's input and output at once
 
 
 def test_an_arena_that_crashes_it_is_a_refusal(sound: Path) -> None:
     with pytest.raises(RefusalError, match="arena of 64 bytes"):
-        run(sound, [np.zeros((1, 1, 12, 12, 8), np.int8)], arena=64)
+        run_in(sound, [np.zeros((1, 1, 12, 12, 8), np.int8)], 64, 1)
 
 
 def test_what_does_not_fit_is_said(sound: Path) -> None:
@@ -109,14 +109,14 @@ def test_weights_behind_the_flatbuffer_are_found_and_can_be_written_inside(sound
     inputs = [np.random.default_rng(0).integers(-128, 127, (1, 1, 12, 12, 8), np.int8)]
     expected = reference_outputs(sound, inputs)[0]
     assert np.array_equal(reference_outputs(behind, inputs)[0], expected)  # LiteRT finds them
-    assert not np.array_equal(run(behind, inputs).outputs[0], expected)  # TFLite-Micro does not
+    assert not np.array_equal(run(behind, inputs, read_graph(behind)).outputs[0], expected)  # TFLite-Micro does not
     report = check_micro(behind)
     assert (report.behind, report.largest_difference) == (True, 0.0)
     assert "behind the flatbuffer" in report.problems()[0]
     with pytest.raises(InputError, match="behind the flatbuffer"):
         MicroRunner(behind)
     inside = write_inside(behind, tmp_path / "inside.tflite")
-    assert np.array_equal(run(inside, inputs).outputs[0], expected)
+    assert np.array_equal(run(inside, inputs, read_graph(inside)).outputs[0], expected)
     assert check_micro(inside).problems() == []
 
 

@@ -13,6 +13,8 @@ from rich.console import Console
 from keras_cnnzoo import InputError
 from keras_cnnzoo.mobile_bench import Report, Unmeasured, as_csv, as_html, as_json, as_markdown, benchmark, tables
 from keras_cnnzoo.mobile_bench.accuracy import Accuracy
+from keras_cnnzoo.mobile_bench.cli.compare import compare as compare_files
+from keras_cnnzoo.mobile_bench.cli.measure import _show
 from keras_cnnzoo.mobile_bench.regression import compare_reports
 from keras_cnnzoo.mobile_bench.report.as_json import document, read_json
 from keras_cnnzoo.mobile_bench.report.table import latency_table
@@ -122,6 +124,40 @@ def test_json_that_is_not_a_report_is_named(report: Report, tmp_path: Path, chan
     path.write_text(json.dumps(document(report) | change))
     with pytest.raises(InputError, match=sentence):
         read_json(path)
+
+
+@pytest.mark.parametrize("versions", [[1], "abc", {"litert": 1}])
+def test_versions_that_cannot_be_are_not_valid(report: Report, tmp_path: Path, versions: object) -> None:
+    found = document(report)
+    found["measurements"][0]["probe"]["versions"] = versions
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(found))
+    with pytest.raises(InputError, match=r"measurements\.0\.probe\.versions"):
+        read_json(path)
+
+
+def test_a_terminal_is_told_nothing_that_it_would_obey(
+    hostile: Report, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    escape = "\x1b]0;title\x07\x9b31m"
+    first = hostile.measurements[0]
+    probe = dataclasses.replace(first.probe, operators={escape: 1})
+    layers, artifact = (Layer(escape, escape, 3.0),), dataclasses.replace(first.artifact, named=escape)
+    measured = dataclasses.replace(first, artifact=artifact, probe=probe, target=escape, layers=layers)
+    failed = dataclasses.replace(hostile.unmeasured[0], reason=escape)
+    environments = {escape: {"cpu": escape}}
+    value = dataclasses.replace(
+        hostile, measurements=(measured,), unmeasured=(failed,), warnings=(escape,), environments=environments
+    )
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    old.write_text(as_json(value))
+    new.write_text(as_json(dataclasses.replace(value, environments={escape: {"cpu": "another"}})))
+    compare_files(old, new)
+    _show(value, dict.fromkeys(("json", "csv", "markdown", "html")), force=False)
+    said = capsys.readouterr()
+    assert "title" in said.out
+    assert "title" in said.err
+    assert not set("\x1b\x07\x9b") & set(said.out + said.err)
 
 
 @pytest.mark.parametrize("durations", [[], [[]], [[0]], [[10**400]]])

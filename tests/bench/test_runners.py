@@ -1,6 +1,7 @@
 """Runners other than LiteRT: ONNX Runtime, Keras in a worker process, TensorRT by a stand-in for trtexec."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +22,7 @@ from keras_cnnzoo.mobile_bench.runners import (
     tensorrt,
     web,
 )
+from keras_cnnzoo.mobile_bench.runners.keras import KerasRunner
 from keras_cnnzoo.mobile_bench.runners.onnxruntime import node_times
 
 
@@ -75,6 +77,17 @@ def test_an_onnx_file_stands_beside_a_tflite_file(onnx_model: Path, model: Path)
 def test_options_that_onnx_runtime_has_not_are_named(onnx_model: Path, options: dict, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         open_runner(Configuration(onnx_model, "onnxruntime", 1, options))
+
+
+def test_a_provider_that_does_not_start_is_named_not_replaced(
+    onnx_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    sentence = "--provider CUDAExecutionProvider: it cannot be started here, ONNX Runtime would take CPU"
+    with pytest.warns(UserWarning, match="CUDA"), pytest.raises(InputError, match=sentence):
+        open_runner(Configuration(onnx_model, "onnxruntime", 1, {"provider": "cuda"}))
 
 
 def test_a_corrupt_onnx_file_is_named(onnx_model: Path, tmp_path: Path) -> None:
@@ -147,6 +160,7 @@ def test_keras_computes_in_half_precision_in_a_process_of_its_own(tmp_path: Path
             assert (durations > 0).all()
             assert (np.diff(starts) >= durations[:-1]).all()
             assert runner.describe().flags["precision"] == precision
+            assert np.dtype(runner.inputs[0].dtype) == np.float32
         finally:
             runner.close()
 
@@ -165,6 +179,15 @@ def test_options_that_keras_has_not_are_named_before_a_process_starts(options: d
         open_runner(Configuration(Path("a.keras"), "keras", 1, options))
 
 
+def test_a_worker_that_died_between_two_questions_is_told_by_its_code() -> None:
+    runner = KerasRunner.__new__(KerasRunner)
+    pipe = subprocess.PIPE
+    runner.worker = subprocess.Popen([sys.executable, "-c", "exit(7)"], stdin=pipe, stdout=pipe, text=True)
+    runner.worker.wait()
+    with pytest.raises(RuntimeError, match="the worker process ended with code 7"):
+        runner.invoke()
+
+
 TRTEXEC = """#!{python}
 import json, sys
 options = dict(o.lstrip("-").partition("=")[::2] for o in sys.argv[1:])
@@ -175,7 +198,7 @@ if "saveEngine" in options:
     print("[I] Selected Device: NVIDIA Stand-in\\n[I] TensorRT version: 11.0.0")
 else:
     assert open(options["loadEngine"]).read() == "engine"
-    rows = [dict(startInMs=5.0 + i, latencyMs=0.25 + i / 100) for i in range(int(options["iterations"]))]
+    rows = [dict(startH2dMs=5.0 + i, latencyMs=0.25 + i / 100) for i in range(int(options["iterations"]))]
     json.dump(rows, open(options["exportTimes"], "w"))
 """
 
@@ -201,7 +224,7 @@ def test_trtexec_builds_an_engine_and_its_times_are_read(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("trtexec")
-@pytest.mark.parametrize("times", ["", "[]", "{}", '[{"startInMs": 1}]', '[{"startInMs": null, "latencyMs": 1}]'])
+@pytest.mark.parametrize("times", ["", "[]", "{}", '[{"startH2dMs": 1}]', '[{"startH2dMs": null, "latencyMs": 1}]'])
 def test_times_of_another_trtexec_are_named(tmp_path: Path, times: str) -> None:
     runner = open_runner(Configuration(tmp_path / "a.onnx", "tensorrt"))
     program = tmp_path / "trtexec"

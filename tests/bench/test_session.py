@@ -182,6 +182,16 @@ def test_a_budget_is_kept_by_the_clock_and_the_rounds_that_an_interval_needs_are
         assert some_have <= max(rounds) <= most
 
 
-def test_processors_that_are_not_there_are_refused() -> None:
-    with pytest.raises(InputError, match=r"--cpus 999: this process may use "):
-        list(session.measure(order_of("a", cpus=(999,))))
+@pytest.mark.parametrize("cpu", [999, 99999999999, -1])
+def test_processors_that_are_not_there_are_refused(cpu: int) -> None:
+    with pytest.raises(InputError, match=rf"--cpus {cpu}: this process may use "):
+        list(session.measure(order_of("a", cpus=(cpu,))))
+
+
+def test_who_needs_most_is_asked_ever_more_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, ticks = [], count()
+    monkeypatch.setattr("time.perf_counter", lambda: next(ticks) / 100)
+    monkeypatch.setattr(session._Shift, "_neediest", lambda shift: looks.append(0) or {0, 1})
+    rounds = len({block.round for block in events(order_of("a b", seconds=60.0))})
+    assert rounds > 1000
+    assert len(looks) < 100

@@ -1,11 +1,13 @@
 """Synthetic latencies, whose truth is known: intervals cover it and verdicts are right at the stated rates."""
 
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from keras_cnnzoo.mobile_bench.statistics import Estimate, Verdict, compare, summarise, verdict
+from keras_cnnzoo.mobile_bench import statistics
+from keras_cnnzoo.mobile_bench.statistics import Estimate, Verdict, compare, compare_apart, summarise, verdict
 
 ROUNDS, KEPT, TRIALS = 12, 17, 200
 Noise = Callable[[np.random.Generator], np.ndarray]
@@ -105,6 +107,35 @@ def test_a_seed_repeats_the_intervals_and_another_does_not() -> None:
     rounds = pair(independent, 0)[0]
     assert summarise(rounds, seed=1) == summarise(rounds, seed=1)
     assert summarise(rounds, seed=1) != summarise(rounds, seed=2)
+
+
+def test_what_is_drawn_in_parts_is_drawn_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds, reference = pair(bursts, 0)
+    whole = summarise(rounds), compare(rounds, reference), compare_apart(rounds, reference)
+    for held in (1, 1000):
+        monkeypatch.setattr(statistics, "_CHUNK", held)
+        assert (summarise(rounds), compare(rounds, reference), compare_apart(rounds, reference)) == whole
+
+
+def test_memory_does_not_grow_with_the_number_of_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "_CHUNK", 1 << 16)
+    rounds = list(np.random.default_rng(0).gamma(2.0, 0.02, (4_000, 1)))
+    tracemalloc.start()
+    try:
+        summarise(rounds)
+        compare(rounds, rounds)
+        assert tracemalloc.get_traced_memory()[1] < 20e6  # all draws at once take 64 MB, twice
+    finally:
+        tracemalloc.stop()
+
+
+def test_of_the_longer_block_as_many_calls_are_compared_as_the_other_has() -> None:
+    calls = 5 * (1 + np.abs(np.random.default_rng(0).normal(0, 0.1, (2, 200, 17))))
+    for function in (compare, compare_apart):
+        for own, other in ((1, 17), (17, 2)):
+            estimate = function([block[:own] for block in calls[0]], [block[:other] for block in calls[1]])
+            assert estimate.value == pytest.approx(1, abs=0.015)
+            assert verdict(estimate) == "no difference shown"
 
 
 def test_few_rounds_have_no_interval_and_show_no_difference() -> None:

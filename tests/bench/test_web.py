@@ -17,8 +17,9 @@ from ai_edge_litert.interpreter import Interpreter
 from keras_cnnzoo import InputError, litertjs
 from keras_cnnzoo.litertjs import FOLDER, find_modules
 from keras_cnnzoo.mobile_bench.order import Configuration
-from keras_cnnzoo.mobile_bench.runners import browser, open_runner
-from keras_cnnzoo.mobile_bench.runners.web import WebRunner
+from keras_cnnzoo.mobile_bench.runners import Tensor, browser, open_runner
+from keras_cnnzoo.mobile_bench.runners.web import WebRunner, scaled
+from keras_cnnzoo.mobile_bench.tflite_file import read_graph
 
 MakeModel = Callable[..., Path]
 
@@ -96,9 +97,15 @@ def test_int8_inputs_and_outputs_work(there: None, make_model: MakeModel, tmp_pa
         (output,) = opened.outputs(inputs)
     finally:
         opened.close()
+    assert (opened.inputs[0].scale, opened.inputs[0].zero_point) == (np.float32(0.05), 0)
     assert output.dtype == np.int8
     assert output.std() > 5
     assert np.array_equal(output, native(path, inputs))
+
+
+def test_scales_are_those_of_the_file(make_int8: MakeModel) -> None:
+    (told,) = scaled((Tensor("x:0", (1, 12, 12, 8), "int8"),), read_graph(make_int8()).inputs)
+    assert told == Tensor("x:0", (1, 12, 12, 8), "int8", float(np.float32(0.05)), 0)
 
 
 def as_int8(path: Path) -> bytes:

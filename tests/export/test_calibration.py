@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from keras_cnnzoo import InputError
-from keras_cnnzoo.export.calibration import Calibration, min_max, ranges_of
+from keras_cnnzoo.export.calibration import Calibration, min_max, ranges_of, representative
 from keras_cnnzoo.export.calibration.estimators import (
     Histogram,
     MovingAverage,
@@ -19,6 +19,8 @@ from keras_cnnzoo.export.calibration.estimators import (
 )
 from keras_cnnzoo.export.graph import from_keras
 from keras_cnnzoo.export.lowering import lower
+from keras_cnnzoo.export.pipeline import file_ranges
+from keras_cnnzoo.export.schemes import Quantization
 from keras_cnnzoo.preprocessing import PRESETS
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 6, 6, 3), dtype=np.uint8)
@@ -71,6 +73,18 @@ def test_the_mean_squared_error_is_the_least_of_all_ranges_tried_by_brute_force(
     assert (found[1] - found[0]) / 2 == pytest.approx(least, rel=0.08)
 
 
+@pytest.mark.parametrize("estimate", [mean_squared_error, entropy])
+def test_of_65536_levels_none_is_worth_clipping_a_tail(estimate) -> None:
+    values = np.random.default_rng(0).laplace(size=20_000).astype(np.float32)
+    reach = float(np.abs(values).max())
+    assert estimate(filled(values, -reach, reach))[1] < 0.97 * reach
+    assert estimate(filled(values, -reach, reach), levels=1 << 16)[1] > 0.98 * reach
+
+
+def test_a_large_constant_has_a_histogram() -> None:
+    assert filled(np.full(8, 20_000, np.float32), 20_000, 20_000).counts.sum() == 8
+
+
 def test_entropy_clips_a_long_tail_and_keeps_a_short_one() -> None:
     rng = np.random.default_rng(0)
     even = rng.uniform(0, 1, 100_000).astype(np.float32)
@@ -92,6 +106,22 @@ def test_every_estimator_lies_within_min_max_over_a_network(
         slack = 1e-5 * (whole[name][1] - whole[name][0])
         assert whole[name][0] - slack <= low < high <= whole[name][1] + slack
     assert sum(high for _, high in found.values()) < sum(high for _, high in whole.values())
+
+
+@pytest.mark.parametrize("estimator", ["mse", "entropy"])
+def test_an_int16_file_s_ranges_are_not_those_of_256_levels(
+    resnet: keras.Model, some_images: np.ndarray, estimator
+) -> None:
+    graph, data = lower(from_keras(resnet)), Calibration(some_images[:8], "test")
+    whole = min_max(graph, data)
+    widths = {
+        scheme: sum(
+            high - low for low, high in file_ranges(graph, data, Quantization(scheme, estimator=estimator)).values()
+        )
+        for scheme in ("int8", "int16")
+    }
+    assert widths["int8"] < widths["int16"]
+    assert widths["int16"] == pytest.approx(sum(high - low for low, high in whole.values()), rel=0.01)
 
 
 def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -135,8 +165,24 @@ def test_a_generator_is_read_no_further_than_needed() -> None:
         (np.full((3, 6, 6, 3), np.nan, np.float32), "NaN"),
         (PIXELS[:0], "empty"),
         (iter(()), "empty"),
+        (iter([{"image": PIXELS, "label": np.zeros(12)}]), "are dictionaries of image, label; give arrays of images"),
+        (iter([PIXELS[:2], PIXELS[:2, :4]]), r"holds images of \(6, 6, 3\) and \(4, 6, 3\); scale them"),
     ],
 )
 def test_data_that_represents_nothing_is_refused_in_a_sentence(pixels, words: str) -> None:
     with pytest.raises(InputError, match=words):
         Calibration.of(pixels, preprocessing=PRESETS["torch"])
+
+
+def test_inputs_of_any_type_are_kept_as_float32(resnet: keras.Model, some_images: np.ndarray) -> None:
+    wide = some_images[:2].astype(np.float64)
+    for data in (Calibration(wide, "test"), Calibration.of(wide), representative(wide), representative(iter([wide]))):
+        assert data.inputs.dtype == np.float32
+    graph = lower(from_keras(resnet))
+    assert min_max(graph, Calibration(wide, "test")) == min_max(graph, Calibration(some_images[:2], "test"))
+
+
+def test_a_folder_needs_the_size_that_the_network_reads(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS[0]).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a folder's pictures are resized; give size=\(HEIGHT, WIDTH, CHANNELS\)"):
+        Calibration.of(tmp_path)

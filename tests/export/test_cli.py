@@ -17,8 +17,12 @@ import keras_cnnzoo
 from keras_cnnzoo import InputError
 from keras_cnnzoo.export import Card
 from keras_cnnzoo.export.cli import app
+from keras_cnnzoo.export.cli.inputs import with_classes
 from keras_cnnzoo.export.interpreter import LiteRT
+from keras_cnnzoo.export.sources import load
+from keras_cnnzoo.images import Images
 from keras_cnnzoo.preprocessing import PRESETS
+from keras_cnnzoo.weights.load import Adapted
 
 COMMAND = [sys.executable, "-c", "from keras_cnnzoo.export.cli import main; main()"]
 
@@ -57,6 +61,8 @@ def files(resnet: keras.Model, some_images: np.ndarray, tmp_path_factory: pytest
     pixels = np.clip(128 + 50 * some_images, 0, 255).astype(np.uint8)
     np.savez(folder / "images.npz", images=pixels, labels=np.arange(60) % 10)
     np.savez(folder / "small.npz", images=pixels[:, :16])
+    np.savez(folder / "unlabelled.npz", images=pixels)
+    np.savez(folder / "one.npz", images=pixels[:1], labels=[3])
     for index, image in enumerate(pixels[:6]):
         picture = folder / "pictures" / f"class{index % 2}" / f"{index}.png"
         picture.parent.mkdir(parents=True, exist_ok=True)
@@ -163,7 +169,7 @@ def test_a_keras_h5_file_and_a_network_of_keras_applications_are_exported(resnet
         ("resnet20 --weights absent.safetensors --preprocess torch -o out", "absent.safetensors: no such file"),
         ("resnet20 --weights {}/weights.safetensors -o out", "give --preprocess torch, tf, caffe, none"),
         ("resnet20 --weights {}/truncated.safetensors --preprocess torch -o out", "truncated"),
-        ("resnet20 --weights {}/foreign.safetensors --preprocess torch -o out", "not a .safetensors file"),
+        ("resnet20 --weights {}/foreign.safetensors --preprocess torch -o out", "no .safetensors file"),
         ("resnet32 --weights {}/weights.safetensors --preprocess torch -o out", "does not fit the model: 60 missing"),
         ("resnet20 --weights random --preprocess sepia -o out", "'sepia': give torch, tf, caffe, none"),
         ("resnet20 --weights random --quantize int8 -o out", "int8 needs calibration images"),
@@ -174,6 +180,7 @@ def test_a_keras_h5_file_and_a_network_of_keras_applications_are_exported(resnet
             "16x32x3 but the network reads 32",
         ),
         ("resnet20 --weights random --quantize int8 --calibration random:none -o out", "write random:N"),
+        ("resnet20 --weights random --quantize int8 --calibration random:² -o out", "random:²: write random:N"),
         ("resnet20 --weights random --quantize int8 --calibration absent -o out", "absent: expected a folder"),
         ("resnet20 --weights random --set dept=3 -o out", "no option 'dept'; did you mean 'depth'?"),
         ("resnet20 --weights random --set depth=3 -o out", "depth=3: expected 6n + 2"),
@@ -188,6 +195,11 @@ def test_a_keras_h5_file_and_a_network_of_keras_applications_are_exported(resnet
         ("{}/model.keras --weights random -o out", "exported as it is"),
         ("resnet20 --weights random --verify absent.npz -o out", "absent.npz: expected a folder"),
         ("resnet20 --weights random --opset 17 -o out", "--opset 17 is of ONNX files"),
+        ("resnet20 --weights random --layout NHWC -o out", "--layout NHWC is of ONNX files"),
+        ("resnet20 --weights random --io float16 -o out", "--io float16 is of ONNX files"),
+        ("resnet20 --weights random --install -o out", "--install is of pages; drop it, or give --to web"),
+        ("ready.tflite --quantize int8 -o out", "--quantize int8 is of networks; ready.tflite is ready as it is"),
+        ("ready.tflite --set classes=3 -o out", "--set classes=3 is of networks"),
         ("resnet20 --weights random --to onnx --lower none -o out", "--lower none is of .tflite files"),
         ("resnet20 --weights random --to onnx --costs-of this -o out", "--costs-of this is of .tflite files"),
         ("resnet20 --weights random --preprocess tf --lower fast -o out", "--lower fast: choose auto, none, or of"),
@@ -210,6 +222,11 @@ def test_a_keras_h5_file_and_a_network_of_keras_applications_are_exported(resnet
         (
             "absent.keras --quantize int8 --calibration random:4 --max-drop 1 -o out",
             "give --quantize int8 and --verify",
+        ),
+        (
+            "resnet20 --weights random --quantize int8 --calibration random:4 --verify {}/unlabelled.npz --max-drop 1 "
+            "-o out",
+            "unlabelled.npz: --max-drop needs labels",
         ),
         ("absent.keras --labels absent.txt -o out", "absent.txt: not a readable list"),
         ("resnet20 --weights random --quantize float16 --inputs int8 -o out", "a file of float16 takes float32"),
@@ -264,6 +281,36 @@ def test_folders_of_an_export_s_verification_are_the_classes_of_their_names(
     expected = [{"class0": 3, "class1": 2}[path.parent.name] for path in paths]
     assert card.verification is not None
     assert card.verification["top1_model"] == pytest.approx((found == expected).mean())
+
+
+def test_one_picture_verifies_and_a_name_in_brackets_stays_a_name(files: Path, tmp_path: Path) -> None:
+    path = tmp_path / "out[" / "x]" / "m[final].tflite"
+    line = [files / "model.keras", "--preprocess", "tf", "--verify", files / "one.npz", "-o", path, "-q"]
+    out, _ = export(*line)
+    assert "out[/x]/m[final].tflite" in "".join(out.split())  # a title is broken where the table ends
+    assert "top-1" in out
+    assert "95 % interval" not in out
+    line = ["verify", path, "--against", path, "--data", files / "one.npz", "--no-card", "-q"]
+    assert "out[/x]/m[final].tfliteover1images" in "".join(export(*line)[0].split())
+
+
+@pytest.mark.parametrize("offset", [-1, 1, 300])
+def test_an_offset_takes_labels_beyond_their_own_type(offset: int) -> None:
+    images = Images(np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 255], np.uint8), None, 0, "test")
+    found = with_classes(images, None, None, "net", offset).labels
+    assert found is not None
+    assert found.tolist() == [offset, 255 + offset]
+
+
+def test_a_card_says_what_is_known_of_weights_and_preprocessing(files: Path) -> None:
+    with pytest.warns(Adapted, match="keeps its random initialisation"):
+        _, origin = load("resnet20", str(files / "knows.safetensors"), ["classes=7"])
+    assert (origin.weights, origin.preprocessing) == ("partly untrained", PRESETS["tf"])
+    assert load("resnet20", str(files / "knows.safetensors"), [])[1].weights == "trained"
+    options = ["input_shape=32,32,3", "alpha=0.75"]
+    source = "keras.applications.MobileNetV3Small"
+    assert load(source, "random", options)[1].preprocessing == PRESETS["none"]
+    assert load(source, "random", [*options, "include_preprocessing=false"])[1].preprocessing is None
 
 
 def test_files_are_replaced_only_by_force(tmp_path: Path) -> None:

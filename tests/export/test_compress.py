@@ -396,6 +396,47 @@ def test_what_could_not_be_written_is_refused_before_the_training(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("classes", "names", "expected"),
+    [
+        ("abcd", "dcba", [3, 2, 1, 0]),
+        ("abcd", None, [0, 1, 2, 3]),
+        ("abcd", "wxyz", [0, 1, 2, 3]),
+        ("abc", "wxyz", None),
+    ],
+)
+def test_pictures_are_of_the_classes_that_labels_name(
+    by_class: list[str],
+    classes: str,
+    names: str | None,
+    expected: list[int] | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from keras_cnnzoo.export.cli import app
+
+    seen: list[np.ndarray] = []
+
+    def trains(model: keras.Model, images: np.ndarray, labels: np.ndarray, **how: Any) -> Trained:
+        seen.append(labels)
+        raise InputError("seen")
+
+    arrays = dict(np.load(tmp_path / "sorted.npz"))
+    few = arrays["labels"] < len(classes)
+    content = {"images": arrays["images"][few], "labels": arrays["labels"][few], "classes": list(classes)}
+    np.savez(tmp_path / "sorted.npz", **content)  # type: ignore[arg-type]
+    monkeypatch.setattr("keras_cnnzoo.export.compress.aware.train_aware", trains)
+    line = [*by_class, "--method", "prune", "-o", str(tmp_path / "out")]
+    if names is not None:
+        (tmp_path / "names.txt").write_text("\n".join(names))
+        line += ["--labels", str(tmp_path / "names.txt")]
+    with pytest.raises(InputError, match="seen" if expected else r"holds 3 classes but small answers 4"):
+        app(line, standalone_mode=False)
+    if expected:  # drawn in another order, so counted
+        counts = np.bincount(content["labels"], minlength=4)
+        assert np.bincount(seen[0], minlength=4).tolist() == [counts[expected.index(place)] for place in range(4)]
+
+
 @pytest.mark.parametrize("scheme", ["int16", "int4"])
 def test_every_scheme_of_integers_is_calibrated(
     by_class: list[str], scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -299,7 +299,17 @@ def test_what_another_reads_too_keeps_its_range() -> None:
         x = conv(name="first")(x)
         return layers.Add()([x, hs(x)])
 
-    for graph in (from_keras(model_of(network)), hard_swish(from_keras(model_of(network)))):
+    def through_the_sum(x: Any) -> Any:
+        x = conv(name="first")(x)
+        shifted = x + 3.0
+        return layers.Add()([layers.Multiply()([x, layers.ReLU(6.0)(shifted)]), shifted])
+
+    named = [p for p in CANONICAL if p.name == "separate-activations"]
+    for graph in (
+        from_keras(model_of(network)),
+        hard_swish(from_keras(model_of(network))),
+        lower(from_keras(model_of(through_the_sum)), named),
+    ):
         assert seen_ranges(graph, {"first": (-9.0, 9.0)}) == {"first": (-9.0, 9.0)}
 
 
@@ -345,6 +355,11 @@ def test_padding_that_same_would_compute_is_same() -> None:
 def test_scales_and_shifts_fold_exactly_where_they_can(function: Callable[[Any], Any], left: int) -> None:
     ops, _ = rewritten(fold_batch_norm, function)
     assert sum(op in ("BatchNormalization", "Rescaling", "Normalization") for op in ops) == left
+
+
+def test_a_scale_that_groups_stop_is_told_as_such() -> None:
+    left = rewritten(fold_batch_norm, lambda x: GroupedConv2D(4, 1, groups=2)(layers.BatchNormalization()(x)))[1]
+    assert "a reader has groups" in str(left)
 
 
 def test_a_shuffle_written_out_is_recognised() -> None:
@@ -400,18 +415,28 @@ def test_what_is_said_to_fuse_is_what_the_emitter_fuses() -> None:
 
     made = {
         "Conv2D": conv(),
+        "Conv2DTranspose": layers.Conv2DTranspose(3, 3),
         "DepthwiseConv2D": layers.DepthwiseConv2D(3),
         "Dense": layers.Dense(3),
+        "LayerNormalization": layers.LayerNormalization(center=False, scale=False),
         "MaxPooling2D": layers.MaxPooling2D(2),
         "AveragePooling2D": layers.AveragePooling2D(2),
         "Add": lambda x: layers.Add()([x, conv()(x)]),
         "Multiply": lambda x: layers.Multiply()([x, conv()(x)]),
         "Rescaling": layers.Rescaling(1.0, 3.0),
+        "Subtract": lambda x: layers.Subtract()([x, conv()(x)]),
+        "Average": lambda x: layers.Average()([x, conv()(x)]),
+        "keras.src.ops.numpy.Divide": lambda x: keras.ops.divide(x, keras.ops.square(x) + 1.0),
+        "keras.src.ops.numpy.TrueDivide": lambda x: x / (keras.ops.square(x) + 1.0),
+        "MapScale": layers.AveragePooling2D(3, 1, "same"),  # which average-pool makes of it
     }
     assert set(made) == FUSING
+    chosen = [p for p in PASSES if p.name in ("separate-activations", "average-pool", "relu-by-depthwise")]
     for name, layer in made.items():
-        content = emit(lower(from_keras(model_of(lambda x, layer=layer: layers.ReLU()(layer(x)))), CANONICAL[:5]))
-        assert "RELU" not in {op.name for op in operators(content)}, name
+        graph = lower(from_keras(model_of(lambda x, layer=layer: layers.ReLU()(layer(x)))), chosen)
+        assert name in {node.op for node in graph.nodes.values()} or name == "AveragePooling2D"
+        assert not any(node.endswith("/carrier") for node in graph.nodes), name
+        assert "RELU" not in {op.name for op in operators(emit(graph))}, name
 
 
 @pytest.mark.parametrize(
@@ -610,6 +635,9 @@ def test_auto_takes_no_pass_that_a_machine_measured_loses_by() -> None:
                 assert name not in names or measured["gain"] >= 0.98
     with pytest.raises(InputError, match="known are"):
         choose("auto", "int8", "abacus")
+    for spec in ("none", "early-pool"):
+        with pytest.raises(InputError, match="only auto goes by costs"):
+            choose(spec, "int8", "this")
     assert this_target()
 
 

@@ -80,6 +80,17 @@ def test_another_s_layer_is_opened_into_what_it_calls() -> None:
     np.testing.assert_allclose(rescaling.config["scale"], layer.get_weights()[0])
 
 
+def test_another_s_layer_may_read_one_tensor_twice() -> None:
+    class Difference(layers.Layer):
+        def call(self, first: keras.KerasTensor, second: keras.KerasTensor) -> keras.KerasTensor:
+            return first * 2.0 - second
+
+    image = keras.Input((4, 4, 2), name="image")
+    *_, scaled, difference = from_keras(keras.Model(image, Difference(name="odd")(image, image))).nodes.values()
+    assert (scaled.op, scaled.inputs) == ("Rescaling", ("image",))
+    assert (difference.op, difference.inputs) == ("Subtract", (scaled.name, "image"))
+
+
 def test_another_s_layer_that_computes_outside_keras_stays_closed() -> None:
     class Outside(layers.Layer):
         def call(self, inputs: keras.KerasTensor) -> np.ndarray:

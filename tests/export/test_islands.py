@@ -50,3 +50,13 @@ def test_the_same_operators_of_another_layer_are_an_error(tmp_path: Path) -> Non
     to_tflite(network("layer"), path, quantize="int8", calibration=images())
     with pytest.raises(InputError, match="keeps float operators"):
         require_integer(path.read_bytes(), ["another"])
+
+
+def test_a_layer_named_inverse_puts_no_network_around_it_in_float(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    within = keras.Input((12, 12, 3))
+    x = layers.Conv2D(8, 3, activation="relu", name="inverse")(within)
+    inner = keras.Model(within, layers.Conv2D(8, 3, name="second")(x), name="inner")
+    image = keras.Input((12, 12, 3), name="image")
+    card = to_tflite(keras.Model(image, inner(image)), tmp_path / "m.tflite", quantize="int8", calibration=images())
+    assert card.quantization["float_islands"] == {}

@@ -17,7 +17,7 @@ from keras_cnnzoo.export.cli import app
 from keras_cnnzoo.export.emit import emit
 from keras_cnnzoo.export.graph import Graph, from_keras
 from keras_cnnzoo.export.lowering import lower
-from keras_cnnzoo.export.lowering.accuracy import Accuracy, AccuracyGate
+from keras_cnnzoo.export.lowering.accuracy import Accuracy, AccuracyGate, sqnr
 from keras_cnnzoo.export.lowering.guard import lower_under
 from keras_cnnzoo.export.lowering.lint import beyond_graph, layer_of, lint
 from keras_cnnzoo.export.lowering.passes import PASSES, Pass
@@ -93,6 +93,20 @@ def test_what_lowering_makes_of_other_integers_is_told_too(scheme: str) -> None:
 )
 def test_bad_input_is_one_sentence(arguments: list[str], says: str) -> None:
     assert says in run(*SHUFFLENET, *arguments, expect=2)
+
+
+def test_a_network_of_two_inputs_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    inputs = [keras.Input((8, 8, 3)) for _ in range(2)]
+    model = keras.Model(inputs, layers.Add()([layers.Conv2D(2, 1)(x) for x in inputs]))
+    model.save(tmp_path / "two.keras")
+    for scheme in ("float32", "int8"):
+        assert "has 2 inputs" in run(str(tmp_path / "two.keras"), "--quantize", scheme, expect=2)
+
+
+def test_a_ratio_to_no_signal_is_minus_infinity() -> None:
+    silent = np.zeros((2, 3), np.float32)
+    assert sqnr(silent, silent) == np.inf
+    assert sqnr(silent, silent + 1) == -np.inf
 
 
 def model_of(function: Any) -> keras.Model:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_cnnzoo import InputError
 from keras_cnnzoo.export import Calibration, Card, Origin, to_tflite, verify
 from keras_cnnzoo.export.cli import app
 from keras_cnnzoo.export.interpreter import LiteRT
@@ -33,6 +34,26 @@ def test_the_network_behind_its_normalisation_answers_pixels_as_it_answers_norma
     assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
     np.testing.assert_array_equal(left(pixels), pixels)
     assert left.crop == PRESETS[preset].crop
+
+
+def test_a_grey_network_reads_pixels_by_the_averages_of_three_channels() -> None:
+    image = keras.Input((8, 8, 1))
+    grey = keras.Model(image, keras.layers.Conv2D(4, 3, name="conv")(image))
+    pixels = np.arange(2 * 64, dtype=np.uint8).reshape(2, 8, 8, 1)
+    whole, left = reads_pixels(grey, PRESETS["torch"])
+    expected = np.asarray(grey(PRESETS["torch"](pixels)))
+    np.testing.assert_allclose(np.asarray(whole(pixels.astype(np.float32))), expected, rtol=0, atol=1e-4)
+    assert left.mean == (0.0,)
+
+
+def test_a_sequential_network_reads_pixels_too_once_its_input_is_known(pixels: np.ndarray) -> None:
+    conv = keras.layers.Conv2D(4, 3, 4)
+    chain = keras.Sequential([conv, keras.layers.GlobalAveragePooling2D()], name="chain")
+    with pytest.raises(InputError, match="chain: its input is not known; begin it with"):
+        reads_pixels(chain, PRESETS["torch"])
+    expected = np.asarray(chain(PRESETS["torch"](pixels)))
+    whole, _ = reads_pixels(chain, PRESETS["torch"])
+    np.testing.assert_allclose(np.asarray(whole(pixels.astype(np.float32))), expected, rtol=0, atol=1e-4)
 
 
 def exported(model: keras.Model, path: Path, pixels: np.ndarray, boundary: str) -> Path:

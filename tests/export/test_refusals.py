@@ -38,6 +38,27 @@ def test_a_subclassed_model_is_refused_with_the_way_out(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_sequential_model_that_was_not_built_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    chain = keras.Sequential([layers.Conv2D(4, 3)], name="chain")
+    images = np.random.default_rng(0).standard_normal((4, *SHAPE)).astype(np.float32)
+    with pytest.raises(InputError, match="chain: its input is not known; begin it with"):
+        to_tflite(chain, tmp_path / "m.tflite", quantize="int8", calibration=images)
+    assert list(tmp_path.iterdir()) == []
+    chain.save(tmp_path / "m.keras")
+    with pytest.raises(InputError, match="chain: its input is not known; begin it with"):
+        load(str(tmp_path / "m.keras"), None, [])
+
+
+def test_what_keras_refuses_without_a_word_is_told_by_its_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*arguments: Any, **options: Any) -> Any:
+        raise ValueError
+
+    network().save(tmp_path / "m.keras")
+    monkeypatch.setattr(keras.saving, "load_model", refuses)
+    with pytest.raises(InputError, match=r"not a Keras model \(ValueError\)"):
+        load(str(tmp_path / "m.keras"), None, [])
+
+
 def test_a_lambda_layer_in_a_file_is_refused_for_it_would_run_code(tmp_path: Path) -> None:
     network(layers.Lambda(lambda x: x * 2.0)).save(tmp_path / "m.keras")
     with pytest.raises(InputError, match=r"m\.keras: .*not a Keras model.*[Ll]ambda"):

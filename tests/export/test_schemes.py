@@ -17,7 +17,7 @@ from keras_cnnzoo.export.graph import Graph, from_keras
 from keras_cnnzoo.export.interpreter import LiteRT
 from keras_cnnzoo.export.kernels import float_kernels, pack_int4, write_kernels
 from keras_cnnzoo.export.lowering import lower
-from keras_cnnzoo.export.quantize import quantize, with_boundary
+from keras_cnnzoo.export.quantize import kept_operators, quantize, with_boundary
 from keras_cnnzoo.export.schemes import Quantization
 from keras_cnnzoo.export.verify import compare
 
@@ -86,6 +86,13 @@ def test_kept_layers_stay_in_what_they_shall_and_no_other(made: Make, kept_in, d
     if kept_in == "float32":
         with pytest.raises(InputError, match="1 CONV_2D"):
             require_integer(content, kept[:1])
+
+
+def test_a_kept_layer_is_kept_with_all_steps_that_it_is_made_of() -> None:
+    image = keras.Input((8, 8, 3), name="image")
+    x = layers.Activation("silu", name="silu_1")(layers.Conv2D(4, 3, name="conv")(image))
+    whole = emit(lower(from_keras(keras.Model(image, layers.Conv2D(4, 3, name="silu_10")(x)))))
+    assert kept_operators(whole, Quantization("int8", keep=("silu_1",))) == ("silu_1/gate", "silu_1")
 
 
 def test_an_int16_file_may_read_and_return_float(made: Make, some_images: np.ndarray) -> None:

@@ -94,3 +94,18 @@ def test_the_layer_with_the_outlier_costs_most_and_is_the_one_kept(graph: Graph,
     picture = to_svg(found)
     assert picture.count('class="worst"') == 3
     assert all(f">{entry.name}<" in picture for entry in found)
+
+
+def test_the_images_that_choose_the_layers_are_drawn_from_all(
+    graph: Graph, data: Calibration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def watched(whole: bytes, ranges: object, images: np.ndarray, *rest: object) -> list:
+        seen.append(images)
+        return []
+
+    monkeypatch.setattr("keras_cnnzoo.export.pipeline.PROBES", 4)
+    monkeypatch.setattr("keras_cnnzoo.export.pipeline.sensitivity", watched)
+    in_scheme(graph, Quantization("int8", auto_mixed=1), data, 1, silent)
+    np.testing.assert_array_equal(seen[0], data.inputs[::2])

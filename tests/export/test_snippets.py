@@ -16,7 +16,7 @@ from keras_cnnzoo import InputError
 from keras_cnnzoo.export import Card, Origin, to_tflite
 from keras_cnnzoo.export.cli import app
 from keras_cnnzoo.export.interpreter import LiteRT, quantized
-from keras_cnnzoo.export.snippets import LANGUAGES, snippet
+from keras_cnnzoo.export.snippets import SUFFIXES, snippet
 from keras_cnnzoo.images import read_picture
 from keras_cnnzoo.preprocessing import PRESETS
 
@@ -148,7 +148,7 @@ def test_the_cpp_program_feeds_the_file_the_bytes_that_we_do_and_reads_its_score
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", SUFFIXES)
 def test_every_program_is_whole_and_has_the_card_s_numbers(folder: Path, way: str, language: str) -> None:
     text = snippet(folder / f"{way}.tflite", language)
     assert "{{" not in text
@@ -182,7 +182,7 @@ def test_what_no_snippet_can_run_is_refused(folder: Path, resnet: keras.Model, t
         snippet(tmp_path / "two.tflite", "python")
     wide = {"quantize": "int16", "calibration": np.random.default_rng(0).standard_normal((4, 32, 32, 3))}
     to_tflite(resnet, tmp_path / "wide.tflite", origin=Origin(preprocessing=PRESETS["tf"]), **wide)
-    for language in LANGUAGES:
+    for language in SUFFIXES:
         with pytest.raises(InputError, match="is int16 and a page or a program takes float32, int8, uint8; export it"):
             snippet(tmp_path / "wide.tflite", language)
     to_tflite(resnet, tmp_path / "bare.tflite")

@@ -10,7 +10,7 @@ import pytest
 
 from keras_cnnzoo import InputError
 from keras_cnnzoo.export.cli import app
-from keras_cnnzoo.export.sweep import chosen, compare, sweep
+from keras_cnnzoo.export.sweep import _verdict, chosen, compare, sweep
 from keras_cnnzoo.export.sweep_rows import FORMATS, LEAST_SQNR, Row, markdown, read
 
 RNG = np.random.default_rng(0)
@@ -22,6 +22,14 @@ def test_an_answer_to_another_question_and_no_answer_are_far_below_the_limit() -
     assert compare(expected, [noisy])[1] == pytest.approx(20, abs=1.5)
     for broken in (expected[0][::-1], np.roll(expected[0], 1, axis=1), np.full_like(expected[0], 100)):
         assert compare(expected, [broken])[1] < min(LEAST_SQNR.values()) - 4
+
+
+def test_an_answer_of_nan_is_no_equal_one() -> None:
+    expected = [RNG.standard_normal((12, 10)).astype(np.float32)]
+    spoiled = np.where(np.arange(12)[:, None] == 3, np.float32(np.nan), expected[0])
+    difference, sqnr = compare(expected, [spoiled])
+    assert _verdict("float32", expected, difference, sqnr) == "outputs differ by nan"
+    assert compare(expected * 2, [spoiled, expected[0]])[0] != 0  # a second output does not hide the first
 
 
 def test_a_network_that_fails_is_a_row_and_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,11 +64,27 @@ def test_what_was_done_is_not_done_again_and_a_line_cut_short_is(
     assert rows == [done, cut] == read(record)
 
 
+def test_what_failed_of_other_networks_stays_in_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record, failed = tmp_path / "rows.jsonl", Row("vgg11", "float32", 8, False, "not built")
+    record.write_text(json.dumps(dataclasses.asdict(failed)) + "\n")
+    done = Row("alexnet", "float32", 8, True)
+    monkeypatch.setattr("keras_cnnzoo.export.sweep.convert", lambda *job: [done])
+    with ThreadPoolExecutor(1) as executor:
+        (rows,) = sweep(["alexnet"], ["float32"], executor, size=8, record=record)
+    assert rows == [done]
+    assert read(record) == [failed, done]
+
+
 def test_a_table_that_could_not_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
     line = ["sweep", "-o", str(tmp_path / "out"), "--only", "alexnet", "--markdown", str(tmp_path)]
     with pytest.raises(InputError, match="is a folder; name a file"):
         app(line, standalone_mode=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_size_that_is_no_number_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--size ²: write a number of pixels"):
+        app(["sweep", "-o", str(tmp_path / "out"), "--only", "alexnet", "--size", "²"], standalone_mode=False)
 
 
 def test_a_record_of_something_else_is_refused(tmp_path: Path) -> None:
@@ -84,6 +108,7 @@ def test_the_table_has_a_line_a_network_and_says_what_failed() -> None:
     header, _, vgg, resnet = markdown(rows, ["float32", "int8"]).splitlines()
     assert header.startswith("| network | size | float32 difference | int8 dB |")
     assert resnet == "| resnet20 | 32 | 1e-06 | 17.0 | 1 | - | 21 CONV_2D |"
+    assert markdown(rows[:1], ["float32"]).splitlines()[2] == "| resnet20 | 32 | 1e-06 | - | - |  |"
     assert "**failed**: InputError: no / such" in vgg
 
 

@@ -18,6 +18,8 @@ from keras_cnnzoo.export.card import SCHEMA_VERSION, card_path
 from keras_cnnzoo.export.contents import operators, parse
 from keras_cnnzoo.export.interpreter import LiteRT
 from keras_cnnzoo.export.lowering.accuracy import Accuracy
+from keras_cnnzoo.export.schemes import Quantization
+from keras_cnnzoo.export.tflite import emitted
 from keras_cnnzoo.export.verify import compare, correct, paired_difference
 from keras_cnnzoo.preprocessing import PRESETS
 
@@ -86,6 +88,31 @@ def test_passes_of_a_network_of_several_outputs_are_declined_by_the_first(
     assert [output["name"] for output in card.outputs] == ["main", "aux"]
 
 
+def test_passes_are_judged_by_the_file_that_is_written(
+    resnet: keras.Model, some_images: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def watched(graph: Any, scheme: Any, data: Any) -> bytes:
+        seen.append(scheme)
+        return emitted(graph, scheme, data)
+
+    monkeypatch.setattr("keras_cnnzoo.export.tflite.emitted", watched)
+    asked = Quantization("int8", estimator="percentile", corrections=())
+    accuracy = Accuracy(some_images[:8], None, 1.0)
+    to_tflite(resnet, tmp_path / "m.tflite", quantize=asked, calibration=some_images[:8], accuracy=accuracy)
+    assert seen
+    assert set(seen) == {asked}
+
+
+def test_a_grey_network_s_file_has_no_metadata_for_it_knows_rgb_alone(tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 1), name="image")
+    model = keras.Model(image, layers.Dense(2)(layers.Flatten()(image)))
+    to_tflite(model, tmp_path / "m.tflite", origin=Origin(preprocessing=PRESETS["torch"], labels=["a", "b"]))
+    assert not zipfile.is_zipfile(tmp_path / "m.tflite")
+    assert Card.read(tmp_path / "m.tflite.json").labels == ["a", "b"]
+
+
 def test_a_batch_is_fixed_in_the_file(resnet: keras.Model, some_images: np.ndarray, tmp_path: Path) -> None:
     card = to_tflite(resnet, tmp_path / "m.tflite", batch=4)
     assert card.inputs[0]["shape"] == [4, 32, 32, 3]
@@ -109,6 +136,33 @@ def test_a_layer_without_a_rule_goes_by_tensorflow_s_converter(scheme: Any, tmp_
     found = verify((tmp_path / "odd.tflite").read_bytes(), model, images)
     assert found.sqnr_db is not None
     assert found.sqnr_db > {"float32": 100, "float16": 50, "dynamic": 25, "int8": 20}[scheme]
+
+
+def test_too_few_images_for_a_batch_of_tensorflow_s_converter_are_refused(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).standard_normal((3, 8, 8, 3)).astype(np.float32)
+    with pytest.raises(
+        InputError, match="3 calibration images do not fill a batch of 4; give more, or a smaller batch"
+    ):
+        to_tflite(without_a_rule(), tmp_path / "odd.tflite", quantize="int8", calibration=images, batch=4)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_may_answer_whole_numbers(tmp_path: Path) -> None:
+    class Best(layers.Layer):
+        def call(self, scores: Any) -> Any:
+            import tensorflow as tf
+
+            return tf.argmax(scores, -1)
+
+        def compute_output_spec(self, scores: Any) -> Any:
+            return keras.KerasTensor(scores.shape[:-1], "int64")
+
+    image = keras.Input((8, 8, 3), name="image")
+    model = keras.Model(image, Best(name="best")(layers.Conv2D(5, 3)(image)))
+    card = to_tflite(model, tmp_path / "m.tflite")
+    assert (card.outputs[0]["dtype"], card.operators["ARG_MAX"]) == ("int64", 1)
+    images = np.random.default_rng(0).standard_normal((4, 8, 8, 3)).astype(np.float32)
+    assert verify((tmp_path / "m.tflite").read_bytes(), model, images).largest_difference == 0
 
 
 def test_a_mixed_precision_model_becomes_a_float32_file(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,11 @@ from keras_cnnzoo.export.divergence import first_below, layers
 from keras_cnnzoo.export.emit import emit
 from keras_cnnzoo.export.emit.writer import pack
 from keras_cnnzoo.export.graph import from_keras
+from keras_cnnzoo.export.interpreter import LiteRT
 from keras_cnnzoo.export.lowering import lower
 from keras_cnnzoo.export.runners import KerasRunner
 from keras_cnnzoo.export.verify import compare, correct, wilson
-from keras_cnnzoo.images import Folder, Images
+from keras_cnnzoo.images import Encoded, Images
 from keras_cnnzoo.preprocessing import PRESETS
 
 CLASSES = [f"class {i}" for i in range(10)]
@@ -82,6 +85,8 @@ def folder(resnet: keras.Model, some_images: np.ndarray, tmp_path_factory: pytes
         picture = folder / "pictures" / CLASSES[label] / f"{index}.png"
         picture.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels[index]).save(picture)
+    image = keras.Input((8, 8, 3))
+    keras.Model(image, keras.ops.cumsum(image, 1), name="odd").save(folder / "odd.keras")
     shutil.copytree(folder / "pictures", folder / "renamed")
     for index, path in enumerate(sorted((folder / "renamed").iterdir())):
         path.rename(path.with_name(f"animal {index}"))
@@ -151,13 +156,13 @@ def test_a_folder_is_decoded_some_pictures_at_a_time_and_what_cannot_be_read_is_
     shutil.copytree(folder / "pictures", tmp_path / "pictures")
     for place in sorted((tmp_path / "pictures").iterdir())[:2]:
         (place / "broken.png").write_bytes(b"no picture")
-    sizes, read = [], Folder.read
+    sizes, read = [], Encoded.read
 
-    def counted(self: Folder, count: int | None = None) -> Images:
+    def counted(self: Encoded, count: int | None = None) -> Images:
         sizes.append(len(self))
         return read(self, count)
 
-    monkeypatch.setattr(Folder, "read", counted)
+    monkeypatch.setattr(Encoded, "read", counted)
     monkeypatch.setattr(sys.modules[verify.__module__], "BATCH", 5)
     found = json.loads(run(folder, f"{line} {tmp_path}/pictures", capsys))
     assert sum(sizes) == 22
@@ -195,6 +200,24 @@ def test_a_file_that_crashes_litert_is_refused_and_takes_no_one_with_it(folder: 
     ):
         with pytest.raises(InputError, match=r"crash\.tflite: LiteRT crashed on it, in a process of its own \(SIG"):
             app(["verify", *arguments, "-q"], standalone_mode=False)
+
+
+def test_a_trial_runs_no_module_of_the_folder_that_it_is_started_in(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("open('ran', 'w').close()")
+    program = "from keras_cnnzoo.export.trial import survive; survive('absent.tflite')"
+    subprocess.run([sys.executable, "-P", "-c", program], cwd=tmp_path, check=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["numpy.py"]
+
+
+def test_a_card_that_cannot_be_written_is_refused_before_the_comparison(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = f"verify {folder}/int8.tflite --against absent.keras --data absent.npz -q"
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
+    with pytest.raises(InputError, match=r"int8\.tflite\.json: cannot be replaced; give --no-card, or move the file"):
+        app(line.split(), standalone_mode=False)
+    with pytest.raises(InputError, match=r"absent\.keras: no such file"):
+        app([*line.split(), "--no-card"], standalone_mode=False)
 
 
 def test_layers_are_compared_in_order_and_the_first_spoiled_one_is_named(
@@ -277,6 +300,10 @@ def test_several_outputs_are_compared_by_name(some_images: np.ndarray, tmp_path:
         ("{}/int8.tflite --against {}/float.tflite --data {}/beyond.npz", "but the network has 10 outputs; number"),
         ("{}/int8.tflite --against {}/float.tflite --data {}/test.npz --label-offset 9", "labels run from"),
         ("{}/int8.tflite --against {}/float.tflite --data {}/unlabelled.npz --max-drop 1", "--max-drop needs labels"),
+        (
+            "{}/int8.tflite --against {}/odd.keras --data {}/test.npz --layers",
+            "--layers needs a rule for keras.src.ops",
+        ),
         ("{}/int8.tflite --against {}/float.tflite --data {}/renamed", "classes but int8.tflite answers 10"),
     ],
 )
@@ -343,6 +370,13 @@ def test_integers_without_a_scale_are_refused() -> None:
 
     with pytest.raises(InputError, match="the input 'image' is uint8 without a scale"):
         quantized(np.ones((1, 2)), {"name": "image", "dtype": np.uint8, "quantization": (0.0, 0)})
+
+
+def test_what_a_file_reads_is_no_fault_of_its_running(resnet: keras.Model, folder: Path) -> None:
+    file = LiteRT((folder / "int8.tflite").read_bytes())
+    file.input["quantization"] = (0.0, 0)
+    with pytest.raises(InputError, match=r"^the input 'image' is int8 without a scale; quantize the file statically$"):
+        file(np.zeros((1, 32, 32, 3), np.float32))
 
 
 def test_answers_of_nan_are_refused(resnet: keras.Model, some_images: np.ndarray) -> None:

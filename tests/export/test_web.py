@@ -353,17 +353,30 @@ def test_files_for_which_there_is_no_page_are_refused(
     assert not (tmp_path / "site").exists()
 
 
-def test_what_stands_in_the_folder_is_replaced_only_by_force(
+def test_what_stands_in_the_folder_is_replaced_only_by_force(small: Path, tmp_path: Path) -> None:
+    for name in ("page.js", "model.tflite", "_headers", "litert/litert_wasm_internal.wasm"):
+        place = tmp_path / name.strip("_.").replace("/", "_") / name
+        place.parent.mkdir(parents=True)
+        place.write_text("mine")
+        with pytest.raises(InputError, match=f"{name}: exists already; give --force"):
+            write_site(small, tmp_path / name.strip("_.").replace("/", "_"))
+        assert [path.read_text() for path in place.parent.iterdir()] == ["mine"]
+
+
+def test_a_litertjs_that_lacks_a_file_is_refused_before_anything_is_written(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("page.js", "model.tflite", "_headers"):
-        folder = tmp_path / name.strip("_.")
-        folder.mkdir()
-        (folder / name).write_text("mine")
-        monkeypatch.setattr("keras_cnnzoo.export.web.find_modules", lambda litertjs=None: tmp_path)
-        with pytest.raises(InputError, match=f"{name}: exists already; give --force"):
-            write_site(small, folder)
-        assert [path.read_text() for path in folder.iterdir()] == ["mine"]
+    modules = tmp_path / "node_modules"
+    for name in ("core/package.json", "core/dist/index.js", "wasm-utils/package.json", "wasm-utils/dist/index.js"):
+        (modules / "@litertjs" / name).parent.mkdir(parents=True, exist_ok=True)
+        (modules / "@litertjs" / name).write_text("{}")
+    monkeypatch.setenv(FOLDER, str(modules))
+    words = r"wasm/litert_wasm_internal\.js: not readable .*a part of LiteRT\.js 2\.5\.3; install that anew"
+    with pytest.raises(InputError, match=words):
+        write_site(small, tmp_path / "site")
+    with pytest.raises(InputError, match=words):
+        app(["absent.keras", "--to", "web", "-o", str(tmp_path / "site")], standalone_mode=False)
+    assert not (tmp_path / "site").exists()
 
 
 @pytest.mark.parametrize(
@@ -372,13 +385,21 @@ def test_what_stands_in_the_folder_is_replaced_only_by_force(
         ("--quantize int16 --calibration random:4", "--inputs int16: --to web takes float32, int8, uint8"),
         ("--quantize int16 --calibration random:4 --inputs float32", "--outputs int16: --to web takes"),
         ("--batch 2", "--batch 2: a page classifies one picture a call"),
+        ("four.keras", r"four: reads \[1, 8, 8, 4\] and returns \[1, 2\]; it must classify one picture"),
+        ("maps.keras", r"maps: reads \[1, 8, 8, 3\] and returns \[1, 6, 6, 2\]; it must classify one picture"),
     ],
 )
-def test_a_file_that_no_page_can_feed_is_refused_before_the_build(
-    line: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_file_that_no_page_can_feed_is_refused_before_it_is_made(
+    line: str, words: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("keras_cnnzoo.export.cli.site.find_modules", lambda install: tmp_path)
-    arguments = ["absent.keras", "--preprocess", "tf", "--to", "web", "-o", str(tmp_path / "out"), *line.split()]
+    monkeypatch.setattr("keras_cnnzoo.export.cli.site.read_runtime", lambda modules: {})
+    monkeypatch.chdir(tmp_path_factory.mktemp("networks"))
+    four, three = keras.Input((8, 8, 4)), keras.Input((8, 8, 3))
+    keras.Model(four, keras.layers.Dense(2)(keras.layers.Flatten()(four)), name="four").save("four.keras")
+    keras.Model(three, keras.layers.Conv2D(2, 3)(three), name="maps").save("maps.keras")
+    network = line if line.endswith(".keras") else f"absent.keras {line}"
+    arguments = [*network.split(), "--preprocess", "tf", "--to", "web", "-o", str(tmp_path / "out")]
     with pytest.raises(InputError, match=words):
         app(arguments, standalone_mode=False)
     assert list(tmp_path.iterdir()) == []

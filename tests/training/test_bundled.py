@@ -71,6 +71,12 @@ def test_the_plans_are_of_networks_recipes_and_options_that_exist(trainer: Modul
         assert plan.minutes <= 40
 
 
+def test_no_minutes_are_refused(trainer: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        trainer.main(["--out", "runs", "--minutes", "0"])
+    assert "--minutes 0: give more than 0" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_network_is_trained_kept_and_found_by_name(
     trainer: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
@@ -53,12 +54,13 @@ def test_training_prints_json_and_the_second_time_finds_it_done(
         (["--set", "mix_up=0.2"], "did you mean 'mixup'? it takes include_top"),
         (["--set", "dropout=1.5"], "dropout=1.5: expected a share from 0 up to, not including, 1"),
         (["--channels", "2"], "channels=2: expected 1 or 3"),
-        (["--precision", "half"], "float32, mixed_bfloat16 or mixed_float16"),
+        (["--precision", "half"], "precision half: expected one of float32, mixed_bfloat16, mixed_float16"),
         (["--coordinator", "a:1"], "give --hosts, too"),
         (["--hosts", "2", "--coordinator", "a:1", "--process-id", "0"], "set KERAS_BACKEND=jax"),
         (["--export", "int3"], "--export int3: float32, float16, dynamic or int8"),
         (["--batch", "0"], "batch=0: expected 1 or more"),
         (["--limit", "30", "--batch", "200"], "fewer than a batch of 200"),
+        (["--limit", "30", "--set", "batch=200"], "fewer than a batch of 200"),
     ],
 )
 def test_bad_input_is_told_before_anything_is_built(
@@ -69,6 +71,21 @@ def test_bad_input_is_told_before_anything_is_built(
         run("train", "resnet20", "--data", images, "--out", str(tmp_path / "run"), "-q", *arguments)
     assert said in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_artifact_of_no_run_is_kept(images: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "network", lambda *args, **options: small_network())
+    monkeypatch.setattr("keras_cnnzoo.app.trained.export_run", lambda path, *args, **options: {"file": str(path)})
+    command = ["train", "resnet20", "--data", images, "--epochs", "1", "--batch", "20", "--out", str(tmp_path)]
+    command += ["--export", "int8", "--json", "-q"]
+    for name in ("resnet20_int8.tflite", "resnet20_int8.tflite.json"):
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(InputError, match=rf"{name}: exists already; give --force"):
+            run(*command)
+        (tmp_path / name).unlink()
+    run(*command)
+    (tmp_path / "resnet20_int8.tflite").write_text("of the run")
+    assert json.loads(run(*command))["artifact"] == {"file": str(tmp_path / "resnet20_int8.tflite")}
 
 
 def test_several_hosts_without_jax_are_refused_in_a_sentence(
@@ -82,10 +99,23 @@ def test_several_hosts_without_jax_are_refused_in_a_sentence(
 
 def test_shards_are_written_and_read(images: str, tmp_path: Path) -> None:
     found = json.loads(run("shard", images, "--out", str(tmp_path / "shards"), "--per-shard", "30", "--json", "-q"))
-    assert (found["train"], found["test"]) == (79, 21)
+    assert (found["train"], found["test"], found["skipped"]) == (79, 21, 0)
     assert len(list((tmp_path / "shards").glob("*.tfrecord"))) == 4
     with pytest.raises(InputError, match="exists already"):
         run("shard", images, "--out", str(tmp_path / "shards"), "-q")
+
+
+def test_shard_counts_what_is_no_picture_and_prints_brackets_as_they_are(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "set[/a]" / name).mkdir(parents=True)
+        for i in range(5):
+            Image.new("RGB", (16, 16), (i, 0, 0)).save(tmp_path / "set[/a]" / name / f"{i}.png")
+    (tmp_path / "set[/a]" / "dog" / "4.png").write_text("no picture")
+    out = tmp_path / "shards[/a]"
+    result = CliRunner().invoke(app, ["shard", str(tmp_path / "set[/a]"), "--out", str(out)], catch_exceptions=False)
+    assert result.stdout.startswith(f"{out / 'dataset.json'}\n")
+    assert "set[/a]: 1 files are no readable pictures" in result.stderr.replace("\n", "")
+    assert "read " in result.stderr
 
 
 def test_a_try_with_fewer_images_than_a_batch_trains_on_all_of_them(

@@ -1,7 +1,9 @@
 """Data sets: folders, .npz files and TFRecords give the same pictures, and a mistake is one sentence."""
 
+import gzip
 import io
 import json
+import os
 import pickle
 import re
 import struct
@@ -84,6 +86,17 @@ def test_folders_of_training_and_test_pictures_are_kept_apart(folder: Path) -> N
     assert (len(data.train), len(data.test)) == (20, 20)
 
 
+def test_names_need_not_be_utf_8(folder: Path, tmp_path: Path) -> None:
+    for i, file in enumerate(sorted(folder.glob("*/*.png"))):
+        file.rename(os.fsdecode(os.fsencode(file.parent) + b"/caf\xe9%d.png" % i))
+    data = dataset(folder, size=SIZE)
+    assert len(data.fingerprint) == 12
+    shards = Path(os.fsdecode(os.fsencode(tmp_path) + b"/shards\xe9"))
+    write_shards(data, tmp_path / "shards", per_shard=5)
+    (tmp_path / "shards").rename(shards)
+    assert sorted(seen(data)) == sorted(seen(dataset(shards)))
+
+
 def test_an_npz_file_of_arrays_or_of_jpeg_bytes(tmp_path: Path) -> None:
     pixels, labels = pictures(10), np.arange(10) % 2
     np.savez(tmp_path / "arrays.npz", images=pixels, labels=labels, classes=["a", "b"])
@@ -127,6 +140,12 @@ def test_a_test_set_of_other_classes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"b\.npz: its classes \(dog, fox\) are not those of a\.npz \(cat, dog, fox\)"):
         dataset(train, test=test)
     assert dataset(train, test=npz(tmp_path / "c.npz", 10)).classes == ("cat", "dog", "fox")
+
+
+def test_a_label_that_the_training_images_lack_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "b.npz", images=pictures(6), labels=np.arange(6))
+    with pytest.raises(InputError, match="test labels from 0 to 5 but there are 2 classes"):
+        dataset(npz(tmp_path / "a.npz", 30), test=tmp_path / "b.npz")
 
 
 def test_one_picture_of_one_class_may_be_a_test_set(folder: Path) -> None:
@@ -206,9 +225,38 @@ def test_what_shards_cannot_hold_is_said(folder: Path, tmp_path: Path) -> None:
     assert not list((tmp_path / "shards").glob("*.json"))
 
 
-def test_pictures_have_one_or_three_channels(folder: Path) -> None:
-    with pytest.raises(InputError, match="channels=2: expected 1 or 3"):
-        dataset(folder, channels=2)
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ({"classes": ["cat"]}, "1 classes, .*expected 2 classes or more"),
+        ({"test": {}}, r"\[\] to test on; .*no file or part without pictures"),
+        ({"train": {"train-00000.tfrecord": -100}}, r"\[-100\] to train on"),
+        ({"shape": [SIZE, SIZE, 0]}, "pictures of 0 channels"),
+    ],
+)
+def test_shards_of_which_no_classifier_learns_are_refused(
+    folder: Path, tmp_path: Path, entries: dict, said: str
+) -> None:
+    index = write_shards(dataset(folder, size=SIZE), tmp_path / "shards")
+    index.write_text(json.dumps(json.loads(index.read_text()) | entries))
+    with pytest.raises(InputError, match=rf"dataset\.json: .*{said}"):
+        dataset(tmp_path / "shards")
+
+
+def test_shards_of_more_classes_are_no_test_set(tmp_path: Path) -> None:
+    write_shards(dataset(npz(tmp_path / "many.npz", 60, [str(i) for i in range(12)])), tmp_path / "shards")
+    few = npz(tmp_path / "few.npz", 30)
+    with pytest.raises(InputError, match=r"TFRecords of 12 classes, few\.npz has 2; give both the same"):
+        dataset(few, test=tmp_path / "shards")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"channels": 2}, "channels=2: expected 1 or 3"), ({"seed": -1}, "seed=-1: expected 0 or more")],
+)
+def test_wrong_options_are_one_sentence(folder: Path, options: dict, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        dataset(folder, **options)
 
 
 @pytest.mark.parametrize("spec", [Preprocessing(crop=1.0, interpolation="bicubic"), Preprocessing(crop=0.7)])
@@ -286,8 +334,8 @@ def lost_shard(folder: Path) -> Path:
     [
         (one_class, "one class alone"),
         (nothing, "pictures in two folders or more"),
-        (too_high, "training labels from 0 to 2 but there are 2 classes"),
-        (negative, "training labels from -1"),
+        (too_high, "`labels` run from 0 to 2 but `classes` name 2"),
+        (negative, "`labels` run from -1"),
         (alike, "one class alone"),
         (unlabelled, "without `labels`"),
         (no_pictures, "none of its 20 pictures can be read"),
@@ -392,6 +440,16 @@ def test_cifar10_comes_from_keras_cache(tmp_path: Path, monkeypatch: pytest.Monk
     assert found.classes[0] == "airplane"
 
 
+def test_clothes_that_are_broken_are_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = bytearray(gzip.compress(bytes(10_000)))
+    content[10] = 7  # a kind of block that zlib has not
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (tmp_path / f"{name}-ubyte.gz").write_bytes(content)
+    monkeypatch.setattr("keras_cnnzoo.training.named.DEBIAN", tmp_path)
+    with pytest.raises(InputError, match=r"truncated, or no idx file .*install Debian's"):
+        dataset("fashion_mnist")
+
+
 def test_cifar10_that_cannot_be_had_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*arguments: object, **options: object) -> str:
         raise Exception("URL fetch failure")
@@ -408,12 +466,27 @@ def test_cifar10_that_cannot_be_had_is_said_in_a_sentence(monkeypatch: pytest.Mo
         ({"images": np.zeros((4, 32, 32, 3), np.uint8), "labels": np.arange(3)}, "expected 4 integers"),
         ({"pictures": np.zeros(3)}, "no `images`"),
         (
+            {"images": np.zeros((4, 32, 32, 3), np.uint8), "labels": np.arange(4), "classes": "abcd"},
+            r"`classes` are <U4 \(\); expected a row",
+        ),
+        (
+            {"images": np.zeros((4, 32, 32, 3), np.uint8), "labels": np.array([0, 1, 2, 10**10])},
+            "a label of 10000000000 but no `classes`",
+        ),
+        (
             {"bytes": np.zeros(9, np.uint8), "offsets": np.array([0, 9]), "labels": np.zeros(1, int)},
             "cannot be decoded",
         ),
-        ({"bytes": np.zeros(9, np.uint8), "offsets": np.array([0]), "labels": np.zeros(0, int)}, "one more than the 0"),
-        ({"bytes": np.zeros(9, np.uint8), "offsets": np.zeros(2), "labels": np.zeros(1, int)}, "`offsets` are float64"),
-        ({"bytes": np.zeros(9, np.uint8), "offsets": np.arange(2), "labels": np.array(["cat"])}, "`labels` are <U3"),
+        ({"bytes": np.zeros(9, np.uint8), "offsets": np.array([0]), "labels": np.zeros(0, int)}, "holds no images"),
+        ({"bytes": np.zeros(9, np.uint8), "offsets": np.array([0, 12]), "labels": np.zeros(1, int)}, "do not rise"),
+        ({"bytes": np.zeros(9, np.uint8), "offsets": np.array([0, 9, 4]), "labels": np.zeros(2, int)}, "do not rise"),
+        ({"bytes": np.zeros(9, np.uint8), "offsets": np.array([-9, 9]), "labels": np.zeros(1, int)}, "do not rise"),
+        ({"bytes": np.zeros(9), "offsets": np.array([0, 9]), "labels": np.zeros(1, int)}, "`bytes` are float64"),
+        ({"bytes": np.zeros(9, np.uint8), "offsets": np.zeros(2), "labels": np.zeros(1, int)}, "`offsets` float64"),
+        (
+            {"bytes": np.zeros(9, np.uint8), "offsets": np.array([0, 9]), "labels": np.array(["cat"])},
+            "`labels` are <U3",
+        ),
     ],
 )
 def test_an_npz_file_that_will_not_do_is_refused_in_a_sentence(arrays: dict, words: str, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from keras_cnnzoo import InputError, load_weights
-from keras_cnnzoo.training import Arrays, Data, Recipe, Run, loop, train, write_shards
+from keras_cnnzoo.training import Arrays, Data, Diverged, Recipe, Run, loop, network, train, write_shards
 from keras_cnnzoo.training.checkpoint import Checkpoint
 from keras_cnnzoo.training.compiled import averaged, compile_by
 
@@ -164,6 +164,32 @@ def test_a_loss_that_is_no_number_stops_and_leaves_the_last_good_checkpoint(
         assert all(np.isfinite(value).all() for value in load_file(kept).values() if value.dtype.kind == "f")
 
 
+@pytest.mark.parametrize("out", [None, "run"])
+def test_weights_that_the_last_step_ruins_are_told_with_that_step(
+    small_data: Data, tmp_path: Path, out: str | None
+) -> None:
+    once = RECIPE.changed(epochs=1, batch=100, learning_rate=1e38)
+    with pytest.raises(Diverged, match="epoch 1, step 1: "):
+        train(small_network(norm=False), small_data, once, out=None if out is None else tmp_path / out)
+    assert not list(tmp_path.glob("run/curves.*"))
+
+
+@pytest.mark.parametrize("name", loop.FILES)
+def test_a_file_of_no_run_is_kept_unless_forced(small_data: Data, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=rf"{name}: exists already; give --force"):
+        train(small_network(), small_data, RECIPE, out=tmp_path)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [(name, "mine")]
+    train(small_network(), small_data, RECIPE.changed(epochs=1), out=tmp_path, force=True)
+
+
+def test_a_run_that_was_killed_in_its_first_seconds_goes_on(small_data: Data, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        train(small_network(), small_data, RECIPE, out=tmp_path, step=killed_at(6))
+    assert (tmp_path / "curves.csv").is_file()
+    assert len(train(small_network(), small_data, RECIPE, out=tmp_path).history) == RECIPE.epochs
+
+
 def test_another_recipe_s_checkpoint_is_refused_and_force_starts_anew(small_data: Data, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(small_network(), small_data, RECIPE, out=tmp_path, step=lambda n: n and os.kill(os.getpid(), 2))
@@ -208,6 +234,19 @@ def test_a_checkpoint_of_a_version_without_fingerprints_goes_on(small_data: Data
         del older[key]
     save_file(state, path, said | {"identity": json.dumps(older)})
     assert train(small_network(), small_data, RECIPE, out=tmp_path).history[-1].step == 15
+
+
+@pytest.mark.parametrize("progress", ["{}", "[]", '{"history": [{"epoch": 1}]}', '{"history": [], "stepz": 1}'])
+def test_a_checkpoint_whose_progress_is_of_another_version_is_refused(
+    small_data: Data, tmp_path: Path, progress: str
+) -> None:
+    interrupted(small_network(), small_data, tmp_path)
+    path = tmp_path / "checkpoint.safetensors"
+    with safe_open(path, "np") as file:
+        said, state = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(state, path, said | {"progress": progress})
+    with pytest.raises(InputError, match="truncated, or no checkpoint of a training run"):
+        train(small_network(), small_data, RECIPE, out=tmp_path)
 
 
 def nested_network(*behind: keras.layers.Layer) -> keras.Model:
@@ -345,6 +384,16 @@ def test_half_precision_learns_by_a_scaled_loss_and_goes_on_after_a_kill(small_d
     assert {layer.dtype_policy.name for layer in kept.layers} == {"float32"}
 
 
+class Subclassed(keras.Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = small_network()
+        self(np.zeros((1, *self.inner.input_shape[1:])))
+
+    def call(self, inputs: Any) -> Any:
+        return self.inner(inputs)
+
+
 def test_data_that_do_not_fit_are_refused_before_anything_is_compiled(small_data: Data) -> None:
     for changed, said in (
         ({"shape": (16, 16, 3)}, r"reads \(12, 12, 3\), the data are \(16, 16, 3\)"),
@@ -356,5 +405,9 @@ def test_data_that_do_not_fit_are_refused_before_anything_is_compiled(small_data
         InputError, match=r"its input is not known; put keras\.Input\(\(12, 12, 3\)\) before its layers"
     ):
         train(nested_network(), small_data, RECIPE)
+    with pytest.raises(InputError, match=r"a subclass of keras\.Model; build it as a functional or sequential model"):
+        train(Subclassed(), small_data, RECIPE)
+    with pytest.raises(InputError, match="precision float16: expected one of float32, mixed_bfloat16, mixed_float16"):
+        network("resnet20", small_data, precision="float16")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="100 training images are fewer than a batch of 128"):
         train(small_network(), small_data, RECIPE.changed(batch=128))

@@ -71,6 +71,22 @@ def test_a_wrong_entry_is_one_sentence(tmp_path: Path, text: str, said: str) -> 
     assert "\n" not in str(error.value).strip()
 
 
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ({"epochz": 3}, "recipe modern: no entry 'epochz'; there are accumulate, area, "),
+        ({"epochs": "3"}, "epochs='3': expected int"),
+        ({"epochs": 10**400}, "expected 1 or more, less than 2147483648"),
+        ({"learning_rate": 10**400}, "a number above 0, at most 1e38"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan: expected a number above 0"),
+    ],
+)
+def test_a_wrong_change_is_one_sentence(entries: dict, said: str) -> None:
+    with pytest.raises(InputError) as error:
+        recipe("modern").changed(**entries)
+    assert said in str(error.value)
+
+
 def test_an_unknown_name_is_told_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean 'mobilenet'"):
         recipe("mobilenets")

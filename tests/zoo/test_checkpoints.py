@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -306,6 +307,70 @@ def test_a_file_that_came_by_other_ways_is_vouched_for_as_the_sentence_says(
     assert download.fetch(row) == path
 
 
+@pytest.mark.parametrize("said", ["sha512-x:a:b", "crc:ab", SHA[:8], "md5:12", ""])
+def test_what_is_no_hash_vouches_for_nothing(home: Path, said: str) -> None:
+    row = row_of("https://a.example", "server")
+    path = download.cached(row)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    path.with_name(f"{path.name}.sha256").write_text(said)
+    with pytest.raises(InputError, match="nothing says its hash; delete it"):
+        download.fetch(row)
+    path.with_name(f"{path.name}.sha256").write_text(SHA.upper())
+    assert download.fetch(row) == path
+
+
+@pytest.mark.parametrize("what", ["write_text", "replace"])
+def test_a_cache_that_cannot_be_written_at_the_end_is_a_sentence(
+    site: Site, home: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.etag = SHA
+    monkeypatch.setattr(Path, what, refuse)
+    with pytest.raises(InputError, match=r"cannot be written to \(Read-only file system\); set CNNZOO_HOME elsewhere"):
+        download.fetch(row_of(site.url, "server"))
+
+
+def test_a_full_disk_is_no_fault_of_the_network_s(site: Site, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = Path.open
+
+    def full(path: Path, mode: str = "r", *arguments: Any) -> Any:
+        if path.suffix == ".part":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return written(path, mode, *arguments)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(
+        InputError,
+        match=r"\.part: could not be written \(No space left on device\); make room there, or set CNNZOO_HOME",
+    ):
+        download.fetch(row_of(site.url))
+    assert len(site.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("CNNZOO_OFFLINE", "true", "CNNZOO_OFFLINE=true: expected 1 .* or 0"),
+        (
+            "CNNZOO_MIRRORS",
+            "https://mirror.example/",
+            "CNNZOO_MIRRORS: 'https://mirror.example/' replaces nothing; write",
+        ),
+        ("CNNZOO_MIRRORS", "https://mirror.example/=", "replaces nothing; write"),
+    ],
+)
+def test_a_setting_that_means_nothing_is_refused(
+    site: Site, home: Path, variable: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InputError, match=said):
+        download.fetch(row_of(site.url))
+    assert site.asked == []
+    monkeypatch.setenv("CNNZOO_OFFLINE", "0")
+    monkeypatch.delenv("CNNZOO_MIRRORS", raising=False)
+    assert download.fetch(row_of(site.url)).read_bytes() == CONTENT
+
+
 def test_a_hash_that_only_the_redirect_names_is_checked(site: Site, home: Path) -> None:
     site.faults, site.redirect_etag = ["elsewhere"], SHA
     assert download.fetch(row_of(site.url, "server")).read_bytes() == CONTENT
@@ -455,11 +520,37 @@ def test_list_path_and_verify_tell_the_same_story(home: Path) -> None:
         assert isinstance(done.exception, InputError)
 
 
+def test_what_ships_in_the_package_is_told_as_what_is_published(home: Path) -> None:
+    published, *_, shipped = json.loads(run("list", "resnet20", "--json"))
+    common = {"network", "spec", "top1", "size", "licence", "path", "here"}
+    assert common <= set(published) & set(shipped)
+    assert (shipped["size"], shipped["licence"], shipped["here"]) == (32, "Apache-2.0", True)
+    assert run("download", "resnet20", shipped["spec"]).strip() == shipped["path"]
+    assert json.loads(run("download", "resnet20", shipped["spec"], "--json")) == shipped
+    done = CliRunner().invoke(app, ["weights", "download", "resnet50", "fashion_mnist"])
+    assert "weights='fashion_mnist': none of resnet50 ship; those of" in str(done.exception)
+
+
+def test_a_path_with_brackets_is_printed_as_it_is(
+    site: Site, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CNNZOO_HOME", str(tmp_path / "home[/a]"))
+    monkeypatch.setattr("keras_cnnzoo.weights.cli.checkpoint", lambda *_: row_of(site.url))
+    path = download.cached(row_of(site.url))
+    assert run("download", "resnet18", "-q").strip() == str(path)
+    assert f"{path}: its SHA256 begins" in run("verify", "resnet18", code=3)
+    zoo.save_weights(zoo.ResNet20(), tmp_path / "w.npz")
+    out = tmp_path / "[out].npz"
+    assert run("convert", tmp_path / "w.npz", "-b", "resnet20", "-o", out).strip() == str(out)
+
+
 def test_convert_keeps_what_the_source_says_of_its_preprocessing(tmp_path: Path) -> None:
     source, out = tmp_path / "w.safetensors", tmp_path / "out.safetensors"
     zoo.save_weights(zoo.ResNet20(), source, preprocessing=PRESETS["tf"])
     run("convert", source, "-b", "resnet20", "-o", out)
     assert preprocessing_of(out) == PRESETS["tf"]
+    with pytest.warns(UserWarning, match=r"out\.npz: an \.npz file keeps no preprocessing, a \.safetensors file would"):
+        run("convert", source, "-b", "resnet20", "-o", tmp_path / "out.npz")
 
 
 @pytest.mark.parametrize(
@@ -514,3 +605,6 @@ def test_predictions_of_any_class_count_take_labels() -> None:
         zoo.decode_predictions(answers)
     with pytest.raises(InputError, match="1 labels for 2 classes"):
         zoo.decode_predictions(answers, labels=["cat"])
+    for top in (0, -1):
+        with pytest.raises(InputError, match=f"top={top}: expected 1 or more"):
+            zoo.decode_predictions(answers, top=top, labels=["cat", "dog"])

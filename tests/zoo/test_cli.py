@@ -20,6 +20,11 @@ def test_list_shows_every_network_and_sorts(capsys: pytest.CaptureFixture[str]) 
     rows = json.loads(cnnzoo(capsys, "list", "shuffle*", "--sort", "macs", "--json"))
     assert [row["name"] for row in rows] == sorted(list_models("shuffle*"), key=lambda name: info(name).macs)
     assert {"params", "macs", "activations", "year", "paper"} <= set(rows[0])
+    for as_json in ([], ["--json"]):
+        with pytest.raises(
+            InputError, match=r"'nothing\*' matches no network of the zoo; `cnnzoo list` shows them all"
+        ):
+            cnnzoo(capsys, "list", "nothing*", *as_json)
 
 
 def test_summary_is_a_table_by_stage_that_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,6 +42,15 @@ def test_summary_takes_the_builder_s_options(capsys: pytest.CaptureFixture[str])
     assert found["params"] == info("resnet20").params + 90 * 65
 
 
+def test_a_bar_is_drawn_unless_it_is_unwanted(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["compare-block"], ["summary", "resnet20"]):
+        shown = []
+        for quiet in ([], ["--quiet"]):
+            app([*command, "--json", *quiet], standalone_mode=False)
+            shown.append(bool(capsys.readouterr().err))
+        assert shown == [True, False]
+
+
 def test_compare_block_is_the_lecture_s_table(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(cnnzoo(capsys, "compare-block", "--json"))
     assert [(cost["params"], cost["macs"]) for cost in found.values()] == [
@@ -48,8 +62,8 @@ def test_compare_block_is_the_lecture_s_table(capsys: pytest.CaptureFixture[str]
 
 
 def test_plot_draws_stages_and_blocks(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    picture = tmp_path / "new" / "resnet18.svg"
-    cnnzoo(capsys, "plot", "resnet18", "-o", picture, "-q")
+    picture = tmp_path / "new [/v2]" / ("long" * 40) / "resnet18.svg"
+    assert cnnzoo(capsys, "plot", "resnet18", "-o", picture, "-q") == f"{picture}\n"
     root = ElementTree.fromstring(picture.read_text())
     texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"resnet18", "stem", "layer1", "layer4", "head", "7×7, 64 / 2", "dense, 1000"} <= set(texts)
@@ -57,5 +71,7 @@ def test_plot_draws_stages_and_blocks(capsys: pytest.CaptureFixture[str], tmp_pa
     assert texts.count("× 2") == 1
     with pytest.raises(InputError, match="exists already"):
         cnnzoo(capsys, "plot", "resnet18", "-o", picture)
+    with pytest.raises(InputError, match=r"cannot be written \(File name too long\); choose another name"):
+        cnnzoo(capsys, "plot", "resnet18", "-o", tmp_path / f"{'a' * 300}.svg")
     with pytest.raises(InputError, match=r"name it so, e\.g\. resnet18\.svg"):
         cnnzoo(capsys, "plot", "resnet18", "-o", tmp_path / "resnet18.png")

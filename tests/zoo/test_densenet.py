@@ -72,7 +72,7 @@ def test_drop_rate_drops_what_each_layer_adds() -> None:
     assert {(drop.rate, drop.output.shape[-1]) for drop in drops} == {(0.2, 12)}
 
 
-@pytest.mark.parametrize(("option", "value"), [("depth", 41), ("depth", 4), ("growth_rate", 0)])
-def test_what_no_dense_network_has_is_refused(option: str, value: int) -> None:
+@pytest.mark.parametrize(("option", "value"), [("depth", 41), ("depth", 4), ("depth", 40.0), ("growth_rate", 0)])
+def test_what_no_dense_network_has_is_refused(option: str, value: float) -> None:
     with pytest.raises(zoo.InputError, match=f"{option}={value}"):
         zoo.DenseNetBC(**{option: value})

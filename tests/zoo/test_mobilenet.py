@@ -33,9 +33,10 @@ def test_end_points(size: int, small_input: bool, sides: tuple[int, ...]) -> Non
     assert shapes == [(s, s, c) for s, c in zip(sides, (16, 32, 64, 128, 256, 512), strict=True)]
 
 
-def test_a_width_of_nothing_is_refused() -> None:
-    with pytest.raises(zoo.InputError, match="width=0"):
-        zoo.MobileNetV1(width=0)
+@pytest.mark.parametrize("width", [0, float("inf"), float("nan")])
+def test_a_width_of_nothing_or_without_end_is_refused(width: float) -> None:
+    with pytest.raises(zoo.InputError, match=f"width={width}: expected a finite number above 0"):
+        zoo.MobileNetV1(width=width)
 
 
 def test_padding_given_replaces_the_keras_variants_own() -> None:

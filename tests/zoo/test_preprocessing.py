@@ -1,6 +1,8 @@
 """Preprocessing: the function agrees with torchvision's and keras.applications', layers with the function."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from PIL import Image
 
 import keras_cnnzoo as zoo
-from keras_cnnzoo.preprocessing import PRESETS, Preprocessing
+from keras_cnnzoo.preprocessing import PRESETS, Preprocessing, preprocessing
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (3, 20, 24, 3), np.uint8)
@@ -25,7 +27,7 @@ def picture(height: int, width: int) -> Image.Image:
 
 
 @pytest.mark.parametrize("mode", ["torch", "tf", "caffe"])
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float32, np.float64])
 def test_presets_are_keras_applications_modes(mode: str, dtype: type) -> None:
     from keras.src.applications.imagenet_utils import preprocess_input
 
@@ -77,6 +79,40 @@ def test_the_layers_normalise_as_the_function_does(mode: str) -> None:
     expected = spec(PIXELS)
     found = np.asarray(keras.Sequential(zoo.preprocessing_layers(spec))(PIXELS.astype(np.float32)))
     np.testing.assert_allclose(found, expected, rtol=0, atol=EXACT * np.abs(expected).max())
+
+
+def test_another_number_of_channels_takes_the_averages() -> None:
+    spec = Preprocessing(1 / 255, (0.2, 0.4, 0.6), (0.5, 0.25, 0.75))
+    for channels in (1, 4):
+        pixels = PIXELS[..., :1].repeat(channels, -1)
+        expected = (pixels / 255 - 0.4) / 0.5
+        np.testing.assert_allclose(spec(pixels), expected, rtol=0, atol=EXACT)
+        whole = keras.Sequential(zoo.preprocessing_layers(spec.for_channels(channels)))
+        np.testing.assert_allclose(np.asarray(whole(pixels.astype(np.float32))), expected, rtol=0, atol=EXACT)
+    assert spec.for_channels(3) is spec
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"preprocessing": null, "labels": ["a"]}', r"preprocessing None: expected an object"),
+        ("[" * 100_000, "a JSON file of such a spec"),
+        ('{"scale": NaN}', "finite numbers"),
+        ('{"mean": [0, Infinity, 0]}', "finite numbers"),
+        ('{"mean": [], "std": []}', "mean and std equally long"),
+        ('{"mean": "123"}', "'123' is no list"),
+        (f'{{"scale": 1{"0" * 400}}}', "expected numbers as scale"),
+        ('{"crop": 1e-9}', r"crop from 0\.01 to 1"),
+    ],
+)
+def test_a_spec_that_no_picture_could_be_fit_by_is_refused_in_a_sentence(
+    content: str, words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "spec.json").write_text(content)
+    with pytest.raises(zoo.InputError, match=words):
+        preprocessing(tmp_path / "spec.json")
+    (tmp_path / "spec.json").write_text(json.dumps({"preprocessing": PRESETS["tf"].to_dict()}))
+    assert preprocessing(tmp_path / "spec.json") == PRESETS["tf"]
 
 
 @pytest.mark.parametrize("source", [(250, 190), (190, 250)])

@@ -14,6 +14,7 @@ def test_names_ignore_case_hyphens_and_underscores() -> None:
 
 def test_patterns_list_names() -> None:
     assert "shufflenet_v2_x1_0" in zoo.list_models("shuffle*")
+    assert zoo.list_models("VGG-1[1-6]") == ["vgg11", "vgg13", "vgg16"]
     assert zoo.list_models("nothing*") == []
     assert len(zoo.list_models()) > 10
 
@@ -59,6 +60,9 @@ def test_a_setting_has_the_type_of_the_builder_s_argument(setting: str, option: 
         ("shortcut=Z", "expected one of A, B, C"),
         ("input_shape=96", "expected numbers like 96,96,3"),
         ("weights=w.npz", "has no option 'weights'"),
+        ("classes={[]:1}", "expected int"),
+        ("classes=" + "-" * 100_000 + "1", "expected int"),
+        ("classes=" + "(" * 10_000, "expected int"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_a_sentence(setting: str, words: str) -> None:

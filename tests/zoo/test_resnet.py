@@ -238,6 +238,7 @@ def test_dropout_stands_between_the_convolutions_of_a_wide_unit_and_before_the_c
         ({"residual": "sideways"}, "residual='sideways'"),
         ({"shortcut": "D"}, "shortcut='D'"),
         ({"se_ratio": 0}, "se_ratio=0"),
+        ({"se_ratio": 2.5}, "se_ratio=2.5"),
         ({"drop_path": 1.0}, "drop_path=1.0"),
         ({"drop_path": 0.1, "shortcut": "none"}, "shortcut='none' has none"),
         ({"variant": "tf"}, "variant='tf'"),
@@ -248,6 +249,13 @@ def test_dropout_stands_between_the_convolutions_of_a_wide_unit_and_before_the_c
 def test_an_unknown_option_is_refused(wrong: dict, words: str) -> None:
     with pytest.raises(zoo.InputError, match=re.escape(words)):
         zoo.ResNet50(**wrong)
+
+
+@pytest.mark.parametrize("stride_on", ["1x1", "5x5"])
+def test_basic_units_have_no_choice_of_what_carries_the_stride(stride_on: str) -> None:
+    with pytest.raises(zoo.InputError, match=f"stride_on='{stride_on}': resnet18's units are of 3x3"):
+        zoo.ResNet18(stride_on=stride_on)
+    assert zoo.ResNet18(stride_on="3x3", input_shape=(32, 32, 3)).count_params() > 0
 
 
 @pytest.mark.parametrize("residual", FIGURE_4)
@@ -269,5 +277,6 @@ def test_a_cifar_network_of_any_depth_and_width_is_the_table_s_where_they_agree(
     assert zoo.create("preresnet164", depth=11, input_shape=(8, 8, 3)).count_params() > 0
     with pytest.raises(zoo.InputError, match=r"depth=16: expected 6n \+ 2"):
         zoo.create("resnet20", depth=16)
-    with pytest.raises(zoo.InputError, match="width=0"):
-        zoo.create("resnet20", width=0)
+    for option, value in (("width", 0), ("width", 16.5), ("depth", 20.0)):
+        with pytest.raises(zoo.InputError, match=f"{option}={value}: expected a count"):
+            zoo.create("resnet20", **{option: value})

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import keras
+import numpy as np
 import pytest
 
 import keras_cnnzoo as zoo
@@ -52,6 +53,17 @@ def test_bypasses_go_around_the_fire_modules_of_figure_2(bypass: str, added: lis
         return sorted(numbers[name.removesuffix(suffix)] for name in found)
 
     assert (numbered("_add"), numbered("_bypass")) == (added, projected)
+
+
+@pytest.mark.parametrize("side", [8, 9])  # windows that hang over the edge, and none
+def test_maxima_behind_a_complex_bypass_may_be_negative(side: int) -> None:
+    model = zoo.SqueezeNet1_0(bypass="complex", input_shape=(2 * (2 * side + 1) + 5,) * 2 + (3,))
+    before, pool = model.get_layer("stage1").output, model.get_layer("features_6").output
+    maps = -np.random.default_rng(0).uniform(1, 2, (1, *before.shape[1:])).astype(np.float32)
+    assert before.shape[1] == side
+    whole = np.pad(maps, ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=-np.inf)
+    expected = np.lib.stride_tricks.sliding_window_view(whole, (3, 3), (1, 2))[:, ::2, ::2].max((-2, -1))
+    np.testing.assert_array_equal(np.asarray(keras.Model(before, pool)(maps)), expected)
 
 
 def test_the_classifier_is_a_convolution() -> None:

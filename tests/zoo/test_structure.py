@@ -1,5 +1,7 @@
 """Blocks are found by the graph alone, in any functional model."""
 
+from collections.abc import Callable
+
 import keras
 import pytest
 from keras import layers
@@ -43,6 +45,27 @@ def test_a_model_of_somebody_else_s_is_one_stage() -> None:
 def test_a_model_of_unknown_size_is_refused_in_a_sentence() -> None:
     with pytest.raises(zoo.InputError, match="input_shape of numbers"):
         stages(zoo.ResNet18(input_shape=(None, None, 3)))
+
+
+@pytest.mark.parametrize(
+    ("build", "size"), [(zoo.GoogLeNet, 64), (zoo.InceptionV3, 128)], ids=["googlenet", "inception_v3"]
+)
+def test_auxiliary_heads_are_refused_in_a_sentence(build: Callable[..., keras.Model], size: int) -> None:
+    with pytest.raises(zoo.InputError, match=r"leave auxiliary heads out \(aux_heads=false\)"):
+        stages(build(aux_heads=True, input_shape=(size, size, 3)))
+
+
+def test_channels_that_stand_first_are_no_side_of_the_map() -> None:
+    image = keras.Input((3, 10, 8))
+    for layer, macs, words in (
+        (layers.Conv2D(4, 3, data_format="channels_first"), 8 * 6 * 27 * 4, "3×3, 4"),
+        (layers.SeparableConv2D(4, 3, data_format="channels_first"), 8 * 6 * (27 + 12), "3×3, 4"),
+        (layers.Conv2DTranspose(4, 3, data_format="channels_first"), 10 * 8 * 27 * 4, None),
+    ):
+        model = keras.Model(image, layer(image))
+        assert zoo.complexity(model).macs == macs
+        if words:
+            assert stages(model)[0].blocks == (Block(((words,),)),)
 
 
 def test_nested_models_and_convolutions_of_other_ranks_are_counted() -> None:

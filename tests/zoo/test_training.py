@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import keras_cnnzoo as zoo
+from keras_cnnzoo.precision import in_float32
 from keras_cnnzoo.registry import builder_of
 
 from .conftest import (
@@ -46,6 +47,16 @@ def policy(request: pytest.FixtureRequest) -> Iterator[str]:
     keras.config.set_dtype_policy(request.param)
     yield request.param
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize("policy", ["float16", "bfloat16"], indirect=True)
+def test_a_network_of_half_precision_throughout_has_a_copy_in_float32(policy: str) -> None:
+    model = zoo.ResNet20()
+    copy = in_float32(model)
+    assert {layer.compute_dtype for layer in model.layers} == {policy}
+    assert {layer.compute_dtype for layer in copy.layers[1:]} == {"float32"}  # the input computes nothing
+    for half, whole in zip(model.weights, copy.weights, strict=True):
+        np.testing.assert_array_equal(np.asarray(half, np.float32), np.asarray(whole))
 
 
 def network(name: str, **options: Any) -> keras.Model:

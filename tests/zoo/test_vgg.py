@@ -17,6 +17,11 @@ def test_torchvision_weights_give_torchvision_logits(name: str, assert_torch_par
     assert_torch_parity(partial(zoo.create, name, **LOGITS), models.get_model(name), 64)
 
 
+@pytest.mark.parametrize("norm", ["batch", "sync_batch"])
+def test_batch_normalisation_makes_it_torchvision_s_other_network(norm: str) -> None:
+    assert zoo.VGG11(norm=norm, include_top=False).name == "vgg11_bn"
+
+
 @pytest.mark.slow
 def test_torchvision_weights_give_torchvision_logits_at_the_default_size(assert_torch_parity: Callable) -> None:
     models = pytest.importorskip("torchvision.models", reason="torchvision is not installed")

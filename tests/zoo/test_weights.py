@@ -132,6 +132,26 @@ def test_a_file_knows_what_its_network_was_trained_on(file: Path) -> None:
     assert preprocessing_of(file) == PRESETS["tf"]
 
 
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [("torch", r"changed\.safetensors: truncated, .*broken metadata"), ('"torch"', "expected an object with the keys")],
+)
+def test_a_file_whose_preprocessing_is_none_is_named_in_a_sentence(file: Path, said: str, sentence: str) -> None:
+    other = file.with_name("changed.safetensors")
+    save_file(load_file(file), other, {"preprocessing": said})
+    with pytest.raises(zoo.InputError, match=sentence):
+        preprocessing_of(other)
+
+
+def test_a_file_that_cannot_be_opened_is_named_in_a_sentence(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("safetensors.safe_open", refuse)
+    with pytest.raises(zoo.InputError, match=r"w\.safetensors: .*Permission denied"):
+        preprocessing_of(file)
+
+
 def test_what_is_missing_unexpected_and_of_the_wrong_shape_is_listed(file: Path) -> None:
     wrong = changed(file, conv1__kernel=np.zeros((5, 5, 3, 16)), bn1__gamma=None, spare__kernel=np.zeros(3))
     with pytest.raises(zoo.InputError) as caught:

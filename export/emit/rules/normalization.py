@@ -6,6 +6,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from ...graph import Node
+from ...lowering.affine import is_affine
+from ...lowering.affine import scale_and_shift as affine_constants
 from .elementwise import scale_and_shift
 from .registry import Call, reduction, rule
 
@@ -16,28 +18,11 @@ def _is_over_channels(node: Node) -> bool:
     return bool(axes) and all(a in (-1, len(node.shape)) for a in axes)
 
 
-@rule("BatchNormalization", when=_is_over_channels)
-def batch_normalization(call: Call) -> Any:
+@rule("BatchNormalization", "Normalization", when=is_affine)
+def affine(call: Call) -> Any:
     """What no pass folded: MUL and ADD."""
-    config, weights = call.config, [w.astype(np.float64) for w in call.node.weights]
-    gamma = weights.pop(0) if config["scale"] else np.ones_like(weights[-1])
-    beta = weights.pop(0) if config["center"] else np.zeros_like(weights[-1])
-    mean, variance = weights
-    scale = gamma / np.sqrt(variance + config["epsilon"])
-    return scale_and_shift(call, call.inputs[0], scale.astype(np.float32), (beta - mean * scale).astype(np.float32))
-
-
-@rule("Normalization", when=_is_over_channels)
-def normalization(call: Call) -> Any:
-    config = call.config
-    given = config.get("mean") is not None
-    mean, variance = (
-        np.asarray(v, np.float64).ravel()
-        for v in ((config["mean"], config["variance"]) if given else call.node.weights[:2])
-    )
-    deviation = np.maximum(np.sqrt(variance), 1e-7)  # Keras' epsilon
-    scale, shift = (deviation, mean) if config.get("invert") else (1 / deviation, -mean / deviation)
-    return scale_and_shift(call, call.inputs[0], scale.astype(np.float32), shift.astype(np.float32))
+    scale, shift = (value.astype(np.float32) for value in affine_constants(call.node))
+    return scale_and_shift(call, call.inputs[0], scale, shift)
 
 
 def _has_mean(node: Node) -> bool:

@@ -7,13 +7,10 @@ from ...lowering.affine import is_affine, scale_and_shift
 from .registry import Call, rule
 
 PAIRWISE = {"Add": "Add", "Multiply": "Mul", "Subtract": "Sub", "Maximum": "Max", "Minimum": "Min"}
+MERGES = (*PAIRWISE, "Average")  # which are of one rank when they are written, see `layout.of_one_rank`
 
 
-def _of_one_rank(node: Node, shapes: tuple[Shape, ...]) -> bool:
-    return len({len(shape) for shape in shapes}) == 1
-
-
-@rule(*PAIRWISE, where=_of_one_rank)
+@rule(*PAIRWISE)
 def combine(call: Call) -> None:
     """Pairwise from the left, as Keras does."""
     op, (left, *others) = PAIRWISE[call.node.op], call.inputs
@@ -23,8 +20,8 @@ def combine(call: Call) -> None:
 
 
 def _are_two(node: Node, shapes: tuple[Shape, ...]) -> bool:
-    """Both tensors of the graph: the call keeps no constant."""
-    return len(shapes) == 2 and _of_one_rank(node, shapes)
+    """Both tensors of the graph, of one rank: the call keeps no constant."""
+    return len(shapes) == 2 and len(shapes[0]) == len(shapes[1])
 
 
 @rule("keras.src.ops.numpy.Divide", "keras.src.ops.numpy.TrueDivide", where=_are_two)
@@ -60,7 +57,7 @@ def map_scale(call: Call) -> None:
     call.last("Mul", [call.inputs[0], call.constant("factors", factors.transpose(2, 0, 1))])
 
 
-@rule("Average", where=_of_one_rank)
+@rule("Average")
 def average(call: Call) -> None:
     left, *others = call.inputs
     for index, right in enumerate(others):

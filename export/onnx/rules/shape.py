@@ -10,7 +10,11 @@ from ..writer import channels_first
 from .registry import Call, axis, rule
 
 
-@rule("Concatenate")
+def _is_not_the_batch(node: Node, shapes: tuple[Shape, ...]) -> bool:
+    return node.config["axis"] not in (0, -len(shapes[0]) - 1)
+
+
+@rule("Concatenate", where=_is_not_the_batch)
 def concatenate(call: Call) -> None:
     call.last("Concat", list(call.inputs), axis=axis(call.node.config["axis"], len(call.node.shape)))
 
@@ -43,7 +47,7 @@ def part(call: Call) -> None:
     call.last("Slice", [call.inputs[0], call.constant("starts", begin), call.constant("ends", ends), axes])
 
 
-@rule("keras.src.ops.numpy.Split", where=lambda node, shapes: node.config["axis"] not in (0, -len(shapes[0]) - 1))
+@rule("keras.src.ops.numpy.Split", where=_is_not_the_batch)
 def split(call: Call) -> None:
     rank = len(call.shapes[0])
     place = call.node.config["axis"] % (rank + 1)

@@ -91,25 +91,18 @@ def global_pool(call: Call) -> None:
 
 @rule("AdaptiveAverage2D", "AdaptiveAveragePooling2D")
 def adaptive_average(call: Call) -> None:
-    """Two products with matrices of means, (size, h) (h, w) (w, size), which any size allows."""
+    """Two products with matrices of means, (size, h) (h, w) (w, size); equal windows are lowered to pools."""
     height, width, _ = call.shapes[0]
     down, across = call.node.shape[:2]
-    if (height, width) == (down, across):
-        call.last("Identity", list(call.inputs))
-        return
     rows, columns = call.constant("rows", _means(height, down)), call.constant("columns", _means(width, across).T)
     call.last("MatMul", [call.step("MatMul", [rows, call.inputs[0]], "rows averaged"), columns])
 
 
 @rule("AdaptiveMaxPooling2D")
 def adaptive_max(call: Call) -> None:
-    """Equal windows are one pool; windows of several sizes are cut out and reduced one by one, row by row."""
+    """Windows of several sizes, cut out and reduced one by one, row by row; equal ones are lowered to pools."""
     height, width, _ = call.shapes[0]
     rows, columns = call.node.shape[:2]
-    if height % rows == 0 and width % columns == 0:
-        window = [height // rows, width // columns]
-        call.last("MaxPool", list(call.inputs), kernel_shape=window, strides=window)
-        return
     along = call.step("Concat", _largest(call, call.inputs[0], 2, height, rows), "rows", axis=2)
     call.last("Concat", _largest(call, along, 3, width, columns), axis=3)
 

@@ -1,4 +1,4 @@
-"""`cnnzoo lab`."""
+"""`cnnzoo lab`, apart from what runs a lab: `--help` and `--list` load no framework."""
 
 from pathlib import Path
 from typing import Annotated, Any

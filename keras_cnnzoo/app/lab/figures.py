@@ -58,13 +58,13 @@ def panels(*titles: str, x: str, y: str, share: bool = True) -> tuple["Figure", 
     return figure, list(axes)
 
 
-def curve(axis: "Axes", rows: Rows, x: str, y: str, *, label: str, colour: int, style: str = "-") -> None:
+def curve(axis: "Axes", rows: Rows, x: str, y: str, *, label: str, colour: int) -> None:
     """The mean over seeds (and whatever else the rows hold) by x, and the band from the least to the greatest."""
     places = rows.having(y).distinct(x)
     values = [rows.values(y, **{x: place}) for place in places]
     shade = COLOURS[colour % len(COLOURS)]
     marker = "o" if len(places) < 12 else None
-    axis.plot(places, [v.mean() for v in values], style, color=shade, label=label, marker=marker, markersize=3)
+    axis.plot(places, [v.mean() for v in values], color=shade, label=label, marker=marker, markersize=3)
     axis.fill_between(
         places, [v.min() for v in values], [v.max() for v in values], color=shade, alpha=0.15, linewidth=0
     )

@@ -100,7 +100,8 @@ class Claim:
 
     Args:
         says: the sentence.
-        effect: the number, of one seed's rows; nan where the seed says nothing, since a network did not train.
+        effect: the number, of one seed's rows; nan where the seed says nothing, since what it asks of a trained network
+            was not to be had.
         unit: what it counts.
         counted: no chance is in it, as in a number of parameters: it holds or does not.
     """
@@ -159,9 +160,10 @@ class Setup:
         except Diverged:
             return None
         except InputError as error:
-            raise InputError(
-                f"{error} (this lab takes it anew once {out} is deleted)" if out else str(error)
-            ) from error
+            if "--force" not in str(error):
+                raise
+            # what stands there is no run of this network; the lab's own --force keeps trained networks
+            raise InputError(f"{error}; this lab takes it anew once {out} is deleted") from error
 
     def test_images(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """At most so many test images as a network reads them, (n, h, w, c) float32, and their classes, (n,)."""

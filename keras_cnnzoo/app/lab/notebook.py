@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ...files import write
+from ...training.named import NAMED
 from .framework import Lab
 
 RUN = """\
@@ -40,7 +41,7 @@ def write_notebook(
     """
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-    where = os.path.relpath(source, path.parent) if Path(source).exists() else str(source)
+    where = str(source) if str(source) in NAMED else os.path.relpath(source, path.parent)
     names = {"name": json.dumps(lab.name), "source": json.dumps(where), "preset": json.dumps(preset), "seeds": seeds}
     experiment = inspect.getsource(lab.experiment).rstrip()
     claims = "\n".join(f"- {claim.says}" for claim in lab.claims)

@@ -18,7 +18,7 @@ from ...errors import InputError
 from ...export.card import tool_versions
 from ...files import refuse_overwrite, write
 from ...mobile_bench.environment import available_cores, cpu_model
-from ...training import dataset
+from ...training import Data, dataset
 from .figures import require, save
 from .framework import Cell, Lab, Preset, Rows, Setup
 from .notebook import write_notebook
@@ -153,12 +153,12 @@ def run_lab(
         watch: told of cells done, and of how many there are.
 
     Raises:
-        InputError: no such preset or data, results of another experiment in `out`, another process at the same lab
-            there, or the extra `lab` is not installed.
+        InputError: no such preset or data, data smaller than a batch that is compared, results of another experiment in
+            `out`, another process at the same lab there, or the extra `lab` is not installed.
     """
     require()
     chosen, folder = lab.preset(preset), Path(out)
-    data = dataset(source, size=chosen.size).limited(chosen.images)
+    data = _pictures(source, chosen)
     with _alone(folder / lab.name):
         settings = chosen.settings() | _fewer(chosen, len(data.train))
         identity = {"lab": lab.name, "preset": preset, "data": data.name, "pictures": data.fingerprint, **settings}
@@ -172,6 +172,18 @@ def run_lab(
         result = Result(lab, preset, settings, data.name, verdicts, rows, journal.seconds, journal.measured, folder)
         _write(result, source, count)
         return result
+
+
+def _pictures(source: str | os.PathLike[str], preset: Preset) -> Data:
+    """As large and as many as the preset takes, and not fewer than the batches that it compares."""
+    data = dataset(source, size=preset.size).limited(preset.images)
+    largest = max(preset.grid.get("batch", (1,)))
+    if len(data.train) < largest:
+        raise InputError(
+            f"{data.name}: {len(data.train)} pictures to train on, and batches of up to {largest} are compared; give "
+            f"{largest} or more"
+        )
+    return data
 
 
 @contextlib.contextmanager

@@ -38,8 +38,9 @@ def latencies(
                 path = paths[name, scheme] = Path(folder) / f"{number}_{scheme}.tflite"
                 to_tflite(model, path, quantize=scheme, calibration=calibration if scheme == "int8" else None)
         report = benchmark(list(paths.values()), runs=runs, seed=seed)
+    if report.unmeasured:
+        left = report.unmeasured[0]
+        name, scheme = next(key for key, path in paths.items() if path == left.artifact.path)
+        raise InputError(f"{name} as {scheme} could not be timed here ({left.reason}); the same command tries again")
     found = {measured.artifact.path.name: measured.summary.median.value for measured in report.measurements}
-    missing = [name for name, path in paths.items() if path.name not in found]
-    if missing:
-        raise InputError(f"{missing[0][0]} as {missing[0][1]} could not be timed here; see cnnzoo-bench on its file")
-    return {name: found[path.name] for name, path in paths.items()}
+    return {key: found[path.name] for key, path in paths.items()}

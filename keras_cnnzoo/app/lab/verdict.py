@@ -28,7 +28,7 @@ class Verdict:
         low: of its 95 % interval by Student's t; None for fewer than two seeds, and for what is counted.
         high: the same.
         seeds: those that say something.
-        silent: those that do not: a network diverged, or learned nothing.
+        silent: those that do not: a network into which the lab looks diverged, or learned nothing.
         unit: of the effect.
     """
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,14 +16,19 @@ from keras_cnnzoo import InputError
 from keras_cnnzoo.export.cli import app
 from keras_cnnzoo.export.graph import from_keras
 from keras_cnnzoo.export.onnx.check import RULES, check_qdq
-from keras_cnnzoo.export.onnx.conversion import from_graph, lower
-from keras_cnnzoo.export.onnx.qdq import plan
+from keras_cnnzoo.export.onnx.conversion import OPSET, lower
+from keras_cnnzoo.export.onnx.emitter import emit
+from keras_cnnzoo.export.onnx.qdq import plan, quantized
 
 
 @pytest.fixture(scope="module")
 def kept(resnet: keras.Model) -> onnx.ModelProto:
-    graph = lower(from_keras(resnet))
-    return from_graph(graph, ranges=dict.fromkeys(plan(from_graph(graph)).tensors, (-1.0, 1.0)))
+    whole = in_float(resnet)
+    return quantized(whole, dict.fromkeys(plan(whole).tensors, (-1.0, 1.0)))
+
+
+def in_float(model: keras.Model) -> onnx.ModelProto:
+    return emit(lower(from_keras(model)), opset=OPSET)
 
 
 def node(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
@@ -67,11 +73,11 @@ def asymmetric(model: onnx.ModelProto) -> None:
 
 
 def scale(model: onnx.ModelProto) -> None:
-    put(model, "image/scale", np.float32(0))
+    put(model, "image/quantized/scale", np.float32(0))
 
 
 def per_channel_activation(model: onnx.ModelProto) -> None:
-    put(model, "image/scale", np.full(3, 0.1, np.float32))
+    put(model, "image/quantized/scale", np.full(3, 0.1, np.float32))
 
 
 def per_tensor_kernel(model: onnx.ModelProto) -> None:
@@ -130,7 +136,7 @@ BREAKS: list[tuple[Callable[[onnx.ModelProto], None], str]] = [
 
 def test_our_own_files_keep_every_rule(kept: onnx.ModelProto, resnet: keras.Model) -> None:
     assert check_qdq(kept) == []
-    assert check_qdq(from_graph(lower(from_keras(resnet)))) == []
+    assert check_qdq(in_float(resnet)) == []
 
 
 @pytest.mark.parametrize(("break_it", "rule"), BREAKS, ids=[function.__name__ for function, _ in BREAKS])
@@ -150,6 +156,47 @@ def test_a_file_of_another_domain_breaks_none() -> None:
 
 def test_every_rule_is_broken_once() -> None:
     assert {rule for _, rule in BREAKS} == set(RULES)
+
+
+def with_kernel(
+    op: str, shape: tuple[int, ...], scale: onnx.TensorProto | onnx.NodeProto, **attributes: int
+) -> onnx.ModelProto:
+    """One layer that reads x through Q/DQ and an int8 kernel through a DQ of these attributes."""
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["dq"]),
+        helper.make_node("DequantizeLinear", ["k", "kernel scale"], ["kernel"], **attributes),
+        helper.make_node(op, ["dq", "kernel"], ["y"]),
+    ]
+    constants = [
+        numpy_helper.from_array(np.float32(0.1), "s"),
+        numpy_helper.from_array(np.int8(0), "z"),
+        numpy_helper.from_array(np.ones(shape, np.int8), "k"),
+    ]
+    if isinstance(scale, onnx.NodeProto):
+        nodes.insert(0, scale)
+    else:
+        constants.append(scale)
+    shapes = {"x": [1, 2, 4, 4], "y": [1, None, None, None]}
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    opsets = [helper.make_opsetid("", OPSET)]
+    return helper.make_model(helper.make_graph(nodes, "one", ends[:1], ends[1:], constants), opset_imports=opsets)
+
+
+@pytest.mark.parametrize(
+    ("op", "shape", "scale", "attributes"),
+    [
+        ("Conv", (3, 2, 1, 1), numpy_helper.from_array(np.ones(3, np.float32), "kernel scale"), {"axis": -4}),
+        ("ConvTranspose", (2, 1, 3, 3), numpy_helper.from_array(np.ones(1, np.float32), "kernel scale"), {"axis": 1}),
+        ("Conv", (1, 2, 1, 1), helper.make_node("Constant", [], ["kernel scale"], value_float=0.5), {}),
+        ("Conv", (3, 2, 1, 1), helper.make_node("Constant", [], ["kernel scale"], value_floats=[0.5] * 3), {"axis": 0}),
+    ],
+    ids=["axis from the end", "one output of a transposed convolution", "a scale as a number", "scales as numbers"],
+)
+def test_what_is_right_in_other_words_breaks_no_rule(op: str, shape: Any, scale: Any, attributes: Any) -> None:
+    model = with_kernel(op, shape, scale, **attributes)
+    onnx.checker.check_model(model)
+    assert check_qdq(model) == []
 
 
 def test_onnxruntime_s_own_defaults_break_rules(kept: onnx.ModelProto) -> None:
@@ -191,6 +238,8 @@ def test_the_command_lists_violations_and_fails(
     assert code == 3
     assert {v["rule"] for v in json.loads(capsys.readouterr().out)} == {"symmetric"}
     (tmp_path / "odd.onnx").write_bytes(b"no model")
-    for path in ("odd.onnx", "absent.onnx"):
+    del node(model, "conv1").input[1:]
+    onnx.save(model, tmp_path / "invalid.onnx")
+    for path in ("odd.onnx", "absent.onnx", "invalid.onnx"):
         with pytest.raises((InputError, typer.Exit), match="onnx"):
             app(["check-qdq", str(tmp_path / path)], standalone_mode=False)

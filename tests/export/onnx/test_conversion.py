@@ -19,10 +19,10 @@ from keras_cnnzoo.export.corrections import BIAS_IMAGES
 from keras_cnnzoo.export.graph import Graph, from_keras
 from keras_cnnzoo.export.onnx import conversion
 from keras_cnnzoo.export.onnx.check import check_qdq
-from keras_cnnzoo.export.onnx.conversion import from_graph, lower
-from keras_cnnzoo.export.onnx.emitter import without_rule
+from keras_cnnzoo.export.onnx.conversion import lower
+from keras_cnnzoo.export.onnx.emitter import emit, without_rule
 from keras_cnnzoo.export.onnx.parity import images_of
-from keras_cnnzoo.export.onnx.qdq import plan
+from keras_cnnzoo.export.onnx.qdq import plan, quantized
 from keras_cnnzoo.export.onnx.ranges import best_reach, ranges_of
 from keras_cnnzoo.export.onnx.rules import RULES
 from keras_cnnzoo.export.onnx.runtime import OnnxRuntime
@@ -144,6 +144,49 @@ def test_a_quantized_file_runs_as_it_stands_and_a_float_one_as_fast_as_it_may(
         np.testing.assert_array_equal(unasked[path.stem], answers)
     (fused,) = OnnxRuntime(small.read_bytes(), exact=False)(some_images)
     assert (fused != unasked["int8"]).any()
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        layers.Activation("gelu"),  # in opset 17 of operators of its own
+        lambda x: layers.Normalization(mean=np.arange(6.0), variance=np.arange(1.0, 7.0))(layers.Rescaling(0.3)(x)),
+        layers.BatchNormalization(beta_initializer="ones", gamma_initializer=keras.initializers.Constant(0.3)),
+    ],
+    ids=["gelu", "normalization", "batch norm"],
+)
+def test_a_layer_s_own_constants_and_a_scale_of_what_it_answers_do_not_meet(
+    before: Callable[..., keras.KerasTensor], some_images: np.ndarray, tmp_path: Path
+) -> None:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((32, 32, 3))
+    x = layers.Conv2D(4, 3, padding="same")(before(layers.Conv2D(6, 3, padding="same", activation="relu")(image)))
+    model = keras.Model(image, layers.GlobalAveragePooling2D()(x))
+    card = to_onnx(model, tmp_path / "a.onnx", quantize="int8", calibration=some_images)
+    (expected,), (answers,) = (
+        answers_of(model, [some_images]),
+        OnnxRuntime((tmp_path / "a.onnx").read_bytes())(some_images),
+    )
+    assert (compare(expected, answers).sqnr_db or 0) > 25
+    assert card.verification is not None
+    assert 1e-5 < card.verification["parity"]["largest_difference"] < 0.1  # the file's own, not its float parent's
+
+
+def test_two_constants_of_one_name_are_refused(resnet: keras.Model) -> None:
+    whole = float32(resnet)
+    whole.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(7), "image/quantized/scale"))
+    with pytest.raises(InputError, match="would name two constants"):
+        quantized(whole, dict.fromkeys(plan(whole).tensors, (-1.0, 1.0)))
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int4"])
+def test_a_network_of_nothing_to_quantize_is_refused(tmp_path: Path, scheme: Scheme) -> None:
+    image = keras.Input((32, 32, 3))
+    with pytest.raises(InputError, match=rf"no Conv or Gemm in it that {scheme} is for; export float32"):
+        to_onnx(
+            keras.Model(image, layers.MaxPooling2D()(image)), tmp_path / "a.onnx", quantize=scheme, calibration=NOISE
+        )
+    assert not list(tmp_path.iterdir())
 
 
 def in_float(model: onnx.ModelProto) -> set[str]:
@@ -283,19 +326,20 @@ def test_int4_weights_are_an_eighth_and_answer_alike(
     assert (compare(expected, answers).sqnr_db or 0) > 8
 
 
-def test_ranges_that_training_found_are_taken(resnet: keras.Model, some_images: np.ndarray) -> None:
-    graph = lower(from_keras(resnet))
-    tensors = plan(from_graph(graph)).tensors
-    model = from_graph(graph, ranges=dict.fromkeys(tensors, (-1.27, 0.5)))
-    constants = initializers(model)
-    np.testing.assert_allclose(onnx.numpy_helper.to_array(constants["image/scale"]), 0.01)
+def float32(model: keras.Model, batch: int = 1) -> onnx.ModelProto:
+    return emit(lower(from_keras(model)), opset=conversion.OPSET, batch=batch)
+
+
+def test_a_scale_reaches_to_the_farther_end_of_its_range(resnet: keras.Model) -> None:
+    whole = float32(resnet)
+    constants = initializers(quantized(whole, dict.fromkeys(plan(whole).tensors, (-1.27, 0.5))))
+    np.testing.assert_allclose(onnx.numpy_helper.to_array(constants["image/quantized/scale"]), 0.01)
     with pytest.raises(KeyError):
-        from_graph(graph, ranges={})
+        quantized(whole, {})
 
 
 def test_min_max_ranges_are_those_of_the_data(resnet: keras.Model, some_images: np.ndarray) -> None:
-    model = from_graph(lower(from_keras(resnet)))
-    found = ranges_of(model, ["image"], Calibration(some_images, "noise"), "min-max")
+    found = ranges_of(float32(resnet), ["image"], Calibration(some_images, "noise"), "min-max")
     assert found == {"image": (float(some_images.min()), float(some_images.max()))}
 
 
@@ -323,11 +367,32 @@ def test_a_layer_without_a_rule_goes_by_tf2onnx_and_the_card_says_so(tmp_path: P
     assert card.quantization["corrections"] == []  # not even those that are int8's own
 
 
+def test_int8_of_tf2onnx_s_file_shares_a_kernel_and_keeps_tensorrt_s_rules(
+    some_images: np.ndarray, tmp_path: Path
+) -> None:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((32, 32, 3))
+    conv = layers.Conv2D(3, 3, padding="same")
+    x = layers.GlobalAveragePooling2D()(conv(keras.ops.sin(conv(image))))
+    dense = layers.Dense(5, bias_initializer="ones")  # of a fixed batch a Gemm, whose kernel stands the other way
+    model = keras.Model(image, dense(x))
+    card = to_onnx(model, tmp_path / "a.onnx", quantize="int8", calibration=some_images)
+    assert card.conversion["by"] == "tf2onnx"
+    assert check_qdq(onnx.load(tmp_path / "a.onnx")) == []
+    assert card.operators["Gemm"] == 1
+    assert card.operators["DequantizeLinear"] == 5  # three inputs, two kernels
+    (expected,), (answers,) = (
+        answers_of(model, [some_images]),
+        OnnxRuntime((tmp_path / "a.onnx").read_bytes())(some_images),
+    )
+    assert (compare(expected, answers).sqnr_db or 0) > 25
+
+
 def test_a_file_that_answers_otherwise_is_not_written(
     resnet: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(RULES, "Add", lambda call: call.last("Sub", list(call.inputs)))
-    with pytest.raises(InputError, match="away from Keras"):
+    with pytest.raises(InputError, match=r"away from Keras.*; nothing is written: give calibration images"):
         to_onnx(resnet, tmp_path / "a.onnx")
     assert not list(tmp_path.iterdir())
 
@@ -436,7 +501,7 @@ def test_one_batch_is_compared_where_that_is_many(resnet: keras.Model, tmp_path:
 
 def test_calibration_that_fills_no_batch_of_a_fixed_file_is_refused() -> None:
     image = keras.Input((4, 4, 3), name="image")
-    model = from_graph(lower(from_keras(keras.Model(image, layers.Conv2D(2, 1)(image)))), batch=8)
+    model = float32(keras.Model(image, layers.Conv2D(2, 1)(image)), batch=8)
     with pytest.raises(InputError, match="4 calibration images fill no batch of 8"):
         ranges_of(model, ["image"], Calibration(NOISE[:, :4, :4], "noise"))
 
@@ -454,6 +519,7 @@ def test_calibration_that_fills_no_batch_of_a_fixed_file_is_refused() -> None:
         lambda x: layers.Normalization(axis=1, mean=np.arange(4.0), variance=np.ones(4))(x),
         lambda x: layers.Normalization(axis=(1, 2), mean=np.zeros((4, 4)), variance=np.ones((4, 4)))(x),
         lambda x: layers.Rescaling(np.arange(1.0, 17.0).reshape(4, 4, 1))(x),
+        lambda x: layers.Concatenate(axis=0)([x, x]),
     ],
 )
 def test_what_our_rules_cannot_say_is_no_rule_s(function: Callable[[keras.KerasTensor], keras.KerasTensor]) -> None:
@@ -476,6 +542,7 @@ def doubled(x: keras.KerasTensor) -> keras.KerasTensor:
         ({"quantize": Quantization("int8", keep=("nobody",)), "calibration": NOISE}, "no layer is named so"),
         ({"quantize": Quantization("int4", corrections=("bias",))}, "look at calibration images"),
         ({"opset": 12}, "choose one of 13"),
+        ({"opset": 0}, "opset=0: choose one of 13"),
         ({"opset": 17, "quantize": "int4"}, "known since opset 21"),
         ({"layout": "CHWN"}, "choose one of NCHW, NHWC"),
         ({"inputs": "float16"}, "need a float16 file"),

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from keras import layers
 
+from keras_cnnzoo import InputError
 from keras_cnnzoo.export.answers import answers_of
 from keras_cnnzoo.export.graph import from_keras
 from keras_cnnzoo.export.onnx.conversion import checked, lower
@@ -98,6 +99,8 @@ LAYERS: dict[str, Callable[[Any], Any]] = {
     "subtract": lambda x: layers.Subtract()([x, layers.Conv2D(6, 1)(x)]),
     "maximum": lambda x: layers.Maximum()([x, layers.Conv2D(6, 1)(x)]),
     "multiply by a gate": lambda x: layers.Multiply()([x, layers.GlobalAveragePooling2D(keepdims=True)(x)]),
+    "multiply by a gate of a vector": lambda x: layers.Multiply()([x, layers.GlobalAveragePooling2D()(x)]),
+    "average of a map and rows": lambda x: layers.Average()([layers.Reshape((8, 6))(layers.Conv2D(6, (9, 1))(x)), x]),
     "concatenate": lambda x: layers.Concatenate()([x, layers.Conv2D(3, 1)(x)]),
     "concatenate rows": lambda x: layers.Concatenate(axis=1)([x, x]),
     "zero padding": layers.ZeroPadding2D(((1, 2), (0, 3))),
@@ -128,6 +131,7 @@ LAYERS: dict[str, Callable[[Any], Any]] = {
     "normalization, back": layers.Normalization(mean=np.arange(6.0), variance=np.arange(1.0, 7.0), invert=True),
     "normalization of all as one": layers.Normalization(axis=None, mean=0.5, variance=2.0),
     "batch norm": lambda x: layers.ReLU()(layers.BatchNormalization()(x)),
+    "batch norm, renorm": layers.BatchNormalization(renorm=True),
     "batch norm of columns": layers.BatchNormalization(axis=2),
     "conv, batch norm, relu": lambda x: layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(5, 3)(x))),
     "dense, batch norm": lambda x: layers.BatchNormalization()(layers.Dense(4)(layers.Flatten()(x))),
@@ -153,6 +157,7 @@ NEEDS_TRANSPOSE = {
     "reshape to rows",
     "dense on rows",
     "permute",
+    "average of a map and rows",
 }
 
 
@@ -200,6 +205,25 @@ def test_padding_is_left_where_a_max_pool_would_see_it_and_folded_elsewhere() ->
     padded = [name for name in LAYERS if "padding," in name]
     left = [name for name in padded if operators(emit(lower(from_keras(built(name)[0])), opset=17))["Pad"]]
     assert left == ["padding, max pool of negative values", "padding, average pool, same"]
+
+
+@pytest.mark.parametrize(
+    ("pool", "op"),
+    [
+        (layers.AdaptiveAveragePooling2D((3, 4)), "AveragePool"),
+        (layers.AdaptiveMaxPooling2D((3, 4)), "MaxPool"),
+        (layers.AdaptiveAveragePooling2D((9, 8)), None),
+    ],
+)
+def test_an_adaptive_pool_of_equal_windows_is_one_operator_or_none(pool: layers.Layer, op: str | None) -> None:
+    image = keras.Input(SHAPE)
+    model = keras.Model(image, layers.ReLU()(pool(image)))
+    assert set(operators(emit(lower(from_keras(model)), opset=17))) == {"Relu"} | ({op} if op else set())
+
+
+def test_answers_of_another_shape_are_refused_and_not_broadcast() -> None:
+    with pytest.raises(InputError, match=r"answers \(2, 1\) where the network answers \(2, 3\)"):
+        compare([np.ones((2, 3))], [np.ones((2, 1))])
 
 
 def test_a_mistaken_pad_is_seen() -> None:

@@ -249,6 +249,39 @@ def test_the_script_runs_by_itself(fake: Fake, resnet: keras.Model, tmp_path: Pa
     assert json.loads(capsys.readouterr().out)["runs"] == 3
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["absent.onnx"], "absent.onnx: no such file"),
+        (["a.onnx", "--runs", "0"], "--runs 0: at least 1"),
+        (["a.onnx", "--batch", "-1"], "--batch -1: at least 1"),
+        (["a.onnx"], "error 0; error 1"),
+        (["a.onnx"], "tensorrt"),
+    ],
+    ids=["no file", "no runs", "no batch", "refused", "no module"],
+)
+def test_the_script_says_what_is_wrong_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    resnet: keras.Model,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    from keras_cnnzoo.export import to_onnx
+
+    to_onnx(resnet, tmp_path / "a.onnx")
+    for name, module in Fake().modules(errors=2).items():
+        monkeypatch.setitem(sys.modules, name, None if sentence == "tensorrt" else module)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["build_engine.py", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        build_engine.main()
+    assert stopped.value.code != 0
+    assert sentence in f"{stopped.value.code} {capsys.readouterr().err}"
+    assert not (tmp_path / "a.engine").exists()
+
+
 def test_int4_is_refused(resnet: keras.Model, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="TensorRT takes float32, float16, int8"):
         to_tensorrt(resnet, tmp_path / "a.onnx", quantize="int4")
@@ -272,6 +305,7 @@ def test_the_command_line_writes_onnx_and_tensorrt_files(tmp_path: Path, capsys:
         (["--to", "tensorrt", "--layout", "NHWC"], "channels first"),
         (["--to", "tensorrt", "--quantize", "dynamic"], "TensorRT takes"),
         (["--to", "onnx", "--opset", "9"], "choose one of 13"),
+        (["--to", "tensorrt", "--opset", "0"], "opset=0: choose one of 13"),
         (["--to", "onnx", "--io", "float16"], "need a float16 file"),
     ):
         with pytest.raises(InputError, match=sentence):

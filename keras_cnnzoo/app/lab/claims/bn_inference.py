@@ -77,7 +77,8 @@ def figures(rows: Rows) -> dict[str, "Figure"]:
     legend(axis)
     steps, axes = panels(*STEPS, x="value", y="share of the pixels", share=False)
     for i, (axis, step) in enumerate(zip(axes, STEPS, strict=True)):
-        here = rows.where(step=step, seed=0)
+        here = rows.where(step=step)
+        here = here.where(seed=min(here.distinct("seed"), default=0))
         axis.fill_between(here.values("value"), here.values("count"), step="mid", color=COLOURS[i], alpha=0.6)
         axis.set_yticks([])
     return {"accuracy": figure, "steps": steps}

@@ -40,7 +40,9 @@ def error_at(rows: Rows, family: str, measure: str, place: float) -> float:
 
 def advantage(rows: Rows, measure: str) -> float:
     """ResNet's error less DenseNet's at the geometric mean of all their costs."""
-    place = float(np.log(rows.values(measure)).mean())
+    depths = rows.distinct("depth")
+    costs = [rows.mean(measure, family=family, depth=depth) for family in FAMILIES for depth in depths]
+    place = float(np.log(costs).mean())
     return error_at(rows, "residual", measure, place) - error_at(rows, "dense", measure, place)
 
 

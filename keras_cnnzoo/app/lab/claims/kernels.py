@@ -23,10 +23,10 @@ def experiment(setup: Setup, cell: Cell, seed: int) -> Iterable[Row]:
     from ....complexity import complexity
 
     width, shape = setup.preset.width, setup.data.shape
-    costs = {block: complexity(alone(block, (*shape[:2], 12 * width), width)) for block in BLOCKS}
     blocks = {block: alone(block, (*shape[:2], 12 * width), width) for block in BLOCKS}
     noise = np.random.default_rng(seed).standard_normal((4, *shape[:2], 12 * width)).astype(np.float32)
     milliseconds = latencies(blocks, ["float32"], noise, runs=cell["runs"], seed=seed)
+    costs = {block: complexity(model) for block, model in blocks.items()}
     part = setup.part(len(BLOCKS))
     for block in BLOCKS:
         model = around(block, setup, max(1, width // THINNER), seed)
