@@ -105,6 +105,7 @@ def _from_zoo(source: str, weights: str, settings: Sequence[str]) -> tuple["kera
     from ..by_name import create
     from ..registry import builder_of, info
     from ..weights import preprocessing_of
+    from ..weights.load import UntrainedClassifier
 
     variant = info(source)
     options = {"classifier_activation": None} | typed_options(builder_of(source), settings, variant.name)
@@ -116,7 +117,7 @@ def _from_zoo(source: str, weights: str, settings: Sequence[str]) -> tuple["kera
         model = create(source, weights=weights, **options)
     for each in said:
         warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
-    partly = any("keeps its random initialisation" in str(each.message) for each in said)  # the classifier, of Adapted
+    partly = any(issubclass(each.category, UntrainedClassifier) for each in said)
     return model, Origin("partly untrained" if partly else "trained", variant.name, options, known)
 
 

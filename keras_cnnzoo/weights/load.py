@@ -29,6 +29,10 @@ class Adapted(UserWarning):
     """Weights were loaded into a network of another class or channel count."""
 
 
+class UntrainedClassifier(Adapted):
+    """The classifier has another class count than the file's and keeps its random initialisation."""
+
+
 SHOWN = 6  # names an error lists of each kind
 SAME = "build the network that the file is of, with the options that it was saved with"
 
@@ -70,7 +74,9 @@ def load_weights(
     skipped = [f"{layer}/" for layer in classifiers if other_classes and _differs(state, variables, f"{layer}/kernel")]
     if skipped:
         warnings.warn(
-            f"{path}: the classifier has another class count and keeps its random initialisation", Adapted, stacklevel=2
+            f"{path}: the classifier has another class count and keeps its random initialisation",
+            UntrainedClassifier,
+            stacklevel=2,
         )
         state = {name: value for name, value in state.items() if not name.startswith(tuple(skipped))}
         variables = {name: shape for name, shape in variables.items() if not name.startswith(tuple(skipped))}
