@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {
     "keras_cnnzoo": "keras_cnnzoo",
+    "keras_cnnzoo.training": "keras_cnnzoo/training",
     "keras_cnnzoo.export": "export",
     "keras_cnnzoo.mobile_bench": "mobile_bench",
 }

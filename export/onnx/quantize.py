@@ -110,7 +110,8 @@ def quantize(
     ranges = _ranges(watched, source, options, data, learned, phase)
     if options.auto_mixed and data is not None:
         with phase("sensitivity", len(plan(watched, kept).layers)) as step:
-            probes = data.inputs[:PROBES]
+            largest = 1 if source.graph is None else source.graph.largest
+            probes = data.inputs[chosen_images(len(data), largest, PROBES)]
             kept += costly_layers(watched, ranges, probes, options, kept, source.form.channels_last, step)
     kernels = _kernels(watched, source, ranges, options, data, kept, phase)
     with phase("quantize", None):

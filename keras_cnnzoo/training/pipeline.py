@@ -11,12 +11,13 @@ from PIL import Image
 
 from ..errors import InputError
 from ..images import UNDECODABLE, of_channels
-from ..preprocessing import Preprocessing
+from ..preprocessing import ROUNDING, Preprocessing
 from .augment import Draws, augmented, boxes, mixed
 from .data import Arrays, Data, Pictures, Records, Source
 from .recipes import Recipe
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG"  # how their files begin
+KERNELS = {"nearest": "box", "bilinear": "triangle", "bicubic": "keyscubic"}  # of ScaleAndTranslate
 SHUFFLED, READERS = 4096, 16  # records in a window that is shuffled, files read at once
 
 
@@ -98,16 +99,14 @@ def _first(source: Source, data: Data, preprocessing: Preprocessing, count: int)
 
 
 def _in_order(source: Source, data: Data, preprocessing: Preprocessing, batch: int) -> tf.data.Dataset:
-    normalised = _normaliser(preprocessing, data.shape[2])
-    fit = _Fit(data.shape, preprocessing)
+    normalised, fit = _normaliser(preprocessing, data.shape[2]), _Fit(data.shape, preprocessing)
     if isinstance(source, Records):
         read = _parsed(fit)
         records = tf.data.TFRecordDataset(list(map(os.fsencode, source.files)))
         pairs = records.batch(batch).map(lambda part: read(part, None))
     else:
         of = _reader(source, fit)
-        indices = tf.data.Dataset.range(len(source)).batch(batch)
-        pairs = indices.map(lambda chosen: of(chosen, None), tf.data.AUTOTUNE)
+        pairs = tf.data.Dataset.range(len(source)).batch(batch).map(lambda chosen: of(chosen, None), tf.data.AUTOTUNE)
     return pairs.map(
         lambda images, labels: (normalised(images), tf.one_hot(labels, len(data.classes))), tf.data.AUTOTUNE
     ).prefetch(2)
@@ -219,8 +218,7 @@ def _cropped(images: tf.Tensor, crops: tf.Tensor) -> tf.Tensor:
 
 def _decoded(encoded: tf.Tensor, crops: tf.Tensor | None, fit: "_Fit") -> tf.Tensor:
     """(n,) bytes of pictures -> (n, *shape) uint8: a random crop's, or what `Preprocessing.fit` cuts out."""
-    whole = tf.constant([[0.0, 0.0, 1.0, 1.0]])
-    windows = tf.tile(whole, (tf.size(encoded), 1)) if crops is None else crops
+    windows = tf.tile([[0.0, 0.0, 1.0, 1.0]], (tf.size(encoded), 1)) if crops is None else crops
 
     def decode(pair: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         picture = _pixels(pair[0], fit.shape[2])
@@ -260,25 +258,32 @@ class _Fit:
         """A box of the picture, in shares of its sides."""
         sides = tf.cast(tf.tile(tf.shape(picture)[:2], (2,)), tf.float32)
         top, left, bottom, right = tf.unstack(tf.cast(tf.round(box * sides), tf.int32))
-        return self._resized(picture[top : tf.maximum(bottom, top + 1), left : tf.maximum(right, left + 1)])
+        part = picture[top : tf.maximum(bottom, top + 1), left : tf.maximum(right, left + 1)]
+        return self._resized(part, tf.constant(self.shape[:2]) / tf.shape(part)[:2], tf.zeros(2))
 
     def central(self, picture: tf.Tensor) -> tf.Tensor:
         """The central part, as Preprocessing.fit has it; a picture of the right size as it is."""
 
         def cut() -> tf.Tensor:
-            sides, wanted = tf.cast(tf.shape(picture)[:2], tf.float32), tf.constant(self.shape[:2], tf.float32)
-            kept = wanted / tf.reduce_max(tf.constant(self.spec.enlarged(self.shape[:2]), tf.float32) / sides)
-            first = tf.cast(tf.round((sides - kept) / 2), tf.int32)
-            size = tf.maximum(tf.cast(tf.round(kept), tf.int32), 1)
-            return self._resized(tf.slice(picture, [*tf.unstack(first), 0], [*tf.unstack(size), self.shape[2]]))
+            sides = tf.cast(tf.shape(picture)[:2], tf.float64)
+            enlarge = tf.reduce_max(tf.constant(self.spec.enlarged(self.shape[:2]), tf.float64) / sides)
+            whole = tf.floor(sides * enlarge + ROUNDING)
+            return self._resized(picture, whole / sides, tf.round((whole - self.shape[:2]) / 2))
 
         same = tf.reduce_all(tf.shape(picture)[:2] == self.shape[:2])
         return tf.ensure_shape(tf.cond(same, lambda: picture, cut), self.shape)
 
-    def _resized(self, picture: tf.Tensor) -> tf.Tensor:
-        scaled = tf.image.resize(picture, self.shape[:2], self.spec.interpolation, antialias=True)
-        pixels = tf.clip_by_value(tf.round(tf.cast(scaled, tf.float32)), 0, 255)
-        return tf.ensure_shape(tf.cast(pixels, tf.uint8), self.shape)
+    def _resized(self, picture: tf.Tensor, scale: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
+        """What `shape` holds of the scaled picture from the pixel `first` on; both are (down, across)."""
+        scaled = tf.raw_ops.ScaleAndTranslate(  # tf.image.resize's own, which computes no more than is kept
+            images=picture[tf.newaxis],
+            size=self.shape[:2],
+            scale=tf.cast(scale, tf.float32),
+            translation=-tf.cast(first + 1e-4, tf.float32),  # of two pixels equally near the one behind, as Pillow
+            kernel_type=KERNELS[self.spec.interpolation],
+            antialias=self.spec.interpolation != "nearest",
+        )
+        return tf.ensure_shape(tf.cast(tf.clip_by_value(tf.round(scaled[0]), 0, 255), tf.uint8), self.shape)
 
 
 def _normaliser(spec: Preprocessing, channels: int) -> Callable[[tf.Tensor], tf.Tensor]:

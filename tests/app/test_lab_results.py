@@ -1,6 +1,7 @@
 """What docs/labs says of each lab follows from the rows that stand there."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +11,10 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="pip install 'keras-cnnzoo[lab]'")
 
+from matplotlib import rc_context
+
 from keras_cnnzoo.app.lab.claims import NAMES, lab
+from keras_cnnzoo.app.lab.figures import STYLE
 from keras_cnnzoo.app.lab.framework import Rows
 from keras_cnnzoo.app.lab.verdict import decide
 
@@ -45,10 +49,20 @@ def test_a_lab_s_verdicts_follow_from_its_rows(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RESULTS)
-def test_a_lab_s_figures_are_drawn_from_its_rows(name: str) -> None:
+def test_a_lab_s_figures_are_drawn_from_its_rows(name: str, tmp_path: Path) -> None:
     _, rows = read(name)
-    drawn = {f"{name}-{figure}.svg" for figure in lab(name).figures(rows)}
-    assert drawn == {path.name for path in DOCS.glob(f"{name}-*.svg")}
+    drawn = {f"{name}-{figure}.svg": picture for figure, picture in lab(name).figures(rows).items()}
+    assert set(drawn) == {path.name for path in DOCS.glob(f"{name}-*.svg")}
+    for file, picture in drawn.items():
+        with rc_context(STYLE):
+            picture.savefig(tmp_path / file)
+        assert places(tmp_path / file) == pytest.approx(places(DOCS / file), abs=1), file
+
+
+def places(picture: Path) -> list[float]:
+    """Where its lines and marks are, in points."""
+    attributes = re.findall(r' (?:d|x|y)="([^"]*)"', picture.read_text(encoding="utf-8"))
+    return [float(number) for text in attributes for number in re.findall(r"-?\d+(?:\.\d+)?", text)]
 
 
 def test_the_page_and_readme_say_what_stands_there(script: Callable[[str], ModuleType]) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 from keras_cnnzoo import InputError
 from keras_cnnzoo.images import Images
 from keras_cnnzoo.mobile_bench import benchmark
-from keras_cnnzoo.mobile_bench.accuracy import accuracy, check_data, measured, outputs_of, quantized
+from keras_cnnzoo.mobile_bench.accuracy import Accuracy, accuracy, check_data, measured, outputs_of, quantized
 from keras_cnnzoo.mobile_bench.artifact import CARD_SCHEMA, Artifact
 from keras_cnnzoo.mobile_bench.order import Configuration
 from keras_cnnzoo.mobile_bench.runners import Tensor
@@ -90,17 +91,29 @@ def test_imagenet_s_background_class_stands_before_the_others() -> None:
         outputs_of(np.array([10]), pictures, ARTIFACT, 10)
 
 
-def test_pictures_are_turned_where_the_card_says_channels_first(
-    pictures: Path, monkeypatch: pytest.MonkeyPatch
+def test_pictures_are_turned_where_the_card_says_channels_first_and_the_last_fills_a_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runner = Brightness()
-    runner.inputs = (Tensor("x", (1, 3, 8, 8), "float32"),)
-    shapes = []
-    answer = runner.outputs
-    monkeypatch.setattr(runner, "outputs", lambda inputs: shapes.append(inputs[0].shape) or answer(inputs))
-    found = measured(runner, dataclasses.replace(ARTIFACT, channels_first=True), pictures)
-    assert found.top1 == 15 / 16
-    assert set(shapes) == {(1, 3, 8, 8)}
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 6, 10, 3), np.uint8)
+    np.savez(tmp_path / "five.npz", images=pixels, labels=np.arange(5))
+    runner, fed = Brightness(), []
+    runner.inputs = (Tensor("x", (4, 3, 6, 10), "float32"),)
+    monkeypatch.setattr(runner, "outputs", lambda inputs: fed.append(*inputs) or [np.eye(8)[4 * len(fed) - 4 :][:4]])
+    found = measured(runner, dataclasses.replace(ARTIFACT, channels_first=True), tmp_path / "five.npz")
+    assert (found.top1, found.images) == (1, 5)
+    expected = np.float32(pixels[[0, 1, 2, 3, 4, 4, 4, 4]].transpose(0, 3, 1, 2) / 255)
+    np.testing.assert_allclose(np.stack(fed), expected.reshape(2, 4, 3, 6, 10), rtol=1e-6)
+
+
+def test_pictures_are_cut_as_the_card_says(tmp_path: Path) -> None:
+    for label in range(8):
+        shade = round(255 * label / 7)
+        picture = Image.new("RGB", (16, 16), (255 - shade,) * 3)
+        picture.paste((shade,) * 3, (4, 4, 12, 12))
+        (tmp_path / f"class{label}").mkdir()
+        picture.save(tmp_path / f"class{label}" / "a.png")
+    card = dataclasses.replace(ARTIFACT, preprocessing=Preprocessing(scale=1 / 255, crop=0.5))
+    assert measured(Brightness(), card, tmp_path).top1 == 1
 
 
 def test_ties_count_as_chance(pictures: Path) -> None:
@@ -155,11 +168,26 @@ def test_an_artifact_is_asked_in_a_process_of_its_own(model: Path, tmp_path: Pat
     card = {"schema_version": CARD_SCHEMA, "preprocessing": Preprocessing(scale=1 / 255).to_dict()}
     path.with_name("copy.tflite.json").write_text(json.dumps(card))
     pixels = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 8), np.uint8)
-    np.savez(tmp_path / "five.npz", images=pixels, labels=np.arange(5))
+    scores = np.stack([answers(model, np.float32(picture / 255)) for picture in pixels])
+    labels = scores.argmax(1)
+    labels[0] = scores[0].argmin()
+    np.savez(tmp_path / "five.npz", images=pixels, labels=labels)
+    ties = (scores == scores.max(1, keepdims=True)).sum(1)[1:]
+    expected = [sum(np.minimum(top / ties, 1)) / 5 for top in (1, 5)]
+    found = accuracy(Configuration(path, "litert"), tmp_path / "five.npz")
+    assert found == Accuracy(*map(pytest.approx, expected), images=5, source="five.npz")
     (measurement,) = benchmark([path], runs=5, data=tmp_path / "five.npz", images=3).measurements
     assert measurement.accuracy is not None
     assert (measurement.accuracy.images, measurement.accuracy.source) == (3, "five.npz")
-    assert 0 <= measurement.accuracy.top1 <= measurement.accuracy.top5 <= 1
+
+
+def answers(model: Path, picture: np.ndarray) -> np.ndarray:
+    """The network's outputs in one row."""
+    interpreter = Interpreter(str(model))
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture[None])
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).ravel()
 
 
 def test_a_file_that_crashes_its_runtime_is_a_sentence(make_model: Callable[..., Path], pictures: Path) -> None:

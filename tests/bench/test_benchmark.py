@@ -12,6 +12,8 @@ from keras_cnnzoo.mobile_bench import Report, bench, benchmark, compare, session
 from keras_cnnzoo.mobile_bench.bench import Interrupted
 from keras_cnnzoo.mobile_bench.events import Block, Event
 from keras_cnnzoo.mobile_bench.journal import Journal
+from keras_cnnzoo.mobile_bench.result import _energy
+from keras_cnnzoo.mobile_bench.taken import Taken
 
 
 class Gone:
@@ -230,3 +232,10 @@ def test_what_no_target_has_a_use_for_is_refused(
 def test_no_file_is_refused() -> None:
     with pytest.raises(InputError, match="at least one"):
         benchmark([])
+
+
+def test_the_energy_of_a_configuration_is_the_median_of_its_blocks() -> None:
+    one = np.ones(1, np.int64)
+    told = Taken(blocks={0: {n: Block(0, n, one, one, joules) for n, joules in enumerate((1.0, None, 9.0, 2.0))}})
+    assert _energy(told, 0) == 2
+    assert _energy(Taken(blocks={0: {0: Block(0, 0, one, one)}}), 0) is None

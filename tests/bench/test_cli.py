@@ -256,6 +256,13 @@ def test_a_regression_that_the_interval_supports_fails_with_3(model: Path, tmp_p
     unjudged = bench("compare", old, new, "--fail-above", "5%")
     assert unjudged.returncode == 3
     assert "not judged: small.tflite (1 thread): too few rounds for an interval" in unjudged.stderr
+    new.write_text(old.read_text())
+    document["measurements"] = [json.loads(old.read_text())["measurements"][0]]
+    document["measurements"].append(document["measurements"][0] | {"label": "gone.tflite (1 thread)"})
+    old.write_text(json.dumps(document))
+    unjudged = bench("compare", old, new, "--fail-above", "5%")
+    assert unjudged.returncode == 3
+    assert "not judged: gone.tflite (1 thread): it has no latency in the new report" in unjudged.stderr
     new.write_text("{}")
     assert "schema version None" in sentence_of_a_refusal("compare", old, new)
 

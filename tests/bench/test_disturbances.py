@@ -1,5 +1,8 @@
 """What disturbed a measurement is found where it was, and not where it was not."""
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +10,7 @@ import pytest
 
 from keras_cnnzoo.mobile_bench.disturbances import disturbances, outliers, slowdown
 from keras_cnnzoo.mobile_bench.events import Health
-from keras_cnnzoo.mobile_bench.health import EnergyMeter, HealthMeter
+from keras_cnnzoo.mobile_bench.health import EnergyMeter, HealthMeter, _others, _own_seconds
 
 
 def rounds(factor: np.ndarray | float = 1.0, *, seed: int = 0) -> list[np.ndarray]:
@@ -70,10 +73,21 @@ def test_a_processor_below_its_own_speed_is_named_where_no_process_did_it() -> N
 
 
 def test_this_process_s_own_work_is_not_that_of_others() -> None:
-    meter = HealthMeter()
-    state = meter.read()
-    assert state.time_ns > 1e18
-    assert state.others is None or state.others >= 0
+    assert _others((0.0, 10.0, 2.0), (1.0, 12.0, 4.0)) == 0
+    assert _others((0.0, 10.0, 2.0), (1.0, 13.0, 4.0)) == 1
+    assert _others((0.0, None, 2.0), (1.0, None, 4.0)) is None
+
+
+def test_this_process_s_own_work_is_that_of_its_children_too() -> None:
+    work = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\ninput()"
+    before, began = _own_seconds(), time.process_time()
+    with subprocess.Popen([sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        while time.process_time() < began + 0.3:
+            pass
+        assert 0.5 < _own_seconds() - before < 1
+        child.communicate(b"\n")
 
 
 def test_the_clock_is_that_of_the_cores_that_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +135,11 @@ def test_what_holds_the_package_is_not_counted_beside_it(power: Path) -> None:
     assert meter.joules() == 2
 
 
-@pytest.mark.parametrize(("status", "told"), [("Discharging\n", True), ("Charging\n", False), ("Full\n", False)])
-def test_a_battery_tells_of_the_machine_only_while_it_feeds_it(power: Path, status: str, told: bool) -> None:
+@pytest.mark.parametrize(("status", "joules"), [("Discharging\n", 18.0), ("Charging\n", None), ("Full\n", None)])
+def test_a_battery_tells_of_the_machine_only_while_it_feeds_it(
+    power: Path, monkeypatch: pytest.MonkeyPatch, status: str, joules: float | None
+) -> None:
     files(power / "BAT0", power_now="9000000", status=status)
-    assert (EnergyMeter().joules() is not None) == told
+    clock = iter((5.0, 7.0))
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    assert EnergyMeter().joules() == joules

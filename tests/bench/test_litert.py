@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
 from keras_cnnzoo import InputError
 from keras_cnnzoo.mobile_bench.order import Configuration
@@ -27,6 +28,18 @@ def test_a_runner_has_its_input_set_by_the_seed(model: Path) -> None:
 
     np.testing.assert_array_equal(output(0), output(0))
     assert not np.array_equal(output(0), output(1))
+
+
+def test_a_runner_has_as_many_threads_as_asked(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def opened(**options: object) -> Interpreter:
+        asked.append(options["num_threads"])
+        return Interpreter(**options)
+
+    monkeypatch.setattr("ai_edge_litert.interpreter.Interpreter", opened)
+    LiteRTRunner(model, threads=3)
+    assert asked == [3]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8, np.uint8, np.int16, np.int32, np.int64, np.bool_])

@@ -76,11 +76,16 @@ def test_the_standard_error_of_a_median_is_that_of_many_draws() -> None:
     assert estimated == pytest.approx(np.median(draws, axis=1).std(), rel=0.1)
 
 
-def test_a_block_is_as_long_as_asked() -> None:
-    calls, invokes = recorders("a")
-    starts, durations = time_block(invokes[0], 7)
-    assert len(calls) == len(starts) == len(durations) == 7
-    assert (durations >= 0).all()
+def test_a_block_has_as_many_calls_as_asked_and_times_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, steps = [0], iter((7, 11, 13, 17))
+
+    def invoke() -> None:
+        now[0] += next(steps)
+
+    monkeypatch.setattr("time.perf_counter_ns", lambda: now[0])
+    starts, durations = time_block(invoke, 3)
+    assert starts.tolist() == [0, 7, 18]
+    assert durations.tolist() == [7, 11, 13]
 
 
 def test_a_warm_up_ends_and_says_how_many_calls_it_took() -> None:

@@ -11,11 +11,21 @@ import pytest
 from rich.console import Console
 
 from keras_cnnzoo import InputError
-from keras_cnnzoo.mobile_bench import Report, Unmeasured, as_csv, as_html, as_json, as_markdown, benchmark, tables
+from keras_cnnzoo.mobile_bench import (
+    Estimate,
+    Report,
+    Unmeasured,
+    as_csv,
+    as_html,
+    as_json,
+    as_markdown,
+    benchmark,
+    tables,
+)
 from keras_cnnzoo.mobile_bench.accuracy import Accuracy
 from keras_cnnzoo.mobile_bench.cli.compare import compare as compare_files
 from keras_cnnzoo.mobile_bench.cli.measure import _show
-from keras_cnnzoo.mobile_bench.regression import compare_reports
+from keras_cnnzoo.mobile_bench.regression import Change, compare_reports
 from keras_cnnzoo.mobile_bench.report.as_json import document, read_json
 from keras_cnnzoo.mobile_bench.report.table import latency_table
 from keras_cnnzoo.mobile_bench.runners import Layer
@@ -195,10 +205,14 @@ def test_a_change_is_found_with_its_interval(report: Report) -> None:
         assert change.ratio.value == pytest.approx(2)
         assert change.ratio.low is not None
         assert change.ratio.low <= 2 <= change.ratio.high
-        assert change.slower_than(0.05) == (change.ratio.low > 1.05)
     assert not any(change.slower_than(0.05) for change in compare_reports(old, old).changes)
     with pytest.raises(InputError, match="share no configuration"):
         compare_reports(old, new | {"measurements": []})
+
+
+@pytest.mark.parametrize(("low", "slower"), [(1.06, True), (1.05, False), (1.04, False), (0.5, False), (None, False)])
+def test_slower_is_what_is_so_by_its_whole_interval(low: float | None, slower: bool) -> None:
+    assert Change("a", "local", 1.0, 2.0, Estimate(2.0, low, 3.0)).slower_than(0.05) == slower
 
 
 def test_what_cannot_be_judged_is_told(report: Report) -> None:

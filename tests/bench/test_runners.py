@@ -45,7 +45,8 @@ def onnx_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_onnx_runtime_computes_what_the_model_says_and_says_what_it_is(onnx_model: Path) -> None:
-    runner = open_runner(Configuration(onnx_model, "onnxruntime", 1, {"batch": 2}))
+    runner = open_runner(Configuration(onnx_model, "onnxruntime", 3, {"batch": 2}))
+    assert runner.session.get_session_options().intra_op_num_threads == 3  # type: ignore[attr-defined]
     (value,) = random_inputs(runner.inputs, 3)
     (found,) = runner.outputs([value])
     kernel = np.random.default_rng(0).standard_normal((8, 3, 3, 3)).astype(np.float32)
@@ -139,19 +140,23 @@ def test_software_that_is_absent_is_named_in_a_sentence(model: Path, monkeypatch
 
 
 @pytest.mark.slow
-def test_keras_computes_in_half_precision_in_a_process_of_its_own(tmp_path: Path) -> None:
-    """On the TensorFlow backend; the other two are the same protocol."""
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_keras_computes_in_half_precision_in_a_process_of_its_own(tmp_path: Path, backend: str) -> None:
     keras = pytest.importorskip("keras")
+    pytest.importorskip(backend)
     keras.utils.set_random_seed(0)
     inputs = keras.Input((8, 8, 3))
     x = keras.layers.Conv2D(8, 3, activation="relu")(inputs)
     network = keras.Model(inputs, keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(x)))
-    path = tmp_path / "small.keras"
+    rng, path = np.random.default_rng(1), tmp_path / "small.keras"
+    network.set_weights([w + rng.normal(0, 0.1, w.shape) for w in network.get_weights()])  # biases too
     network.save(path)
     value = np.random.default_rng(0).standard_normal((2, 8, 8, 3)).astype(np.float32)
     expected = np.asarray(network.predict_on_batch(value))
-    for precision, tolerance in (("fp32", 1e-5), ("bf16", 0.05)):
-        runner = open_runner(Configuration(path, "keras", 1, {"batch": 2, "precision": precision}))
+    for precision, tolerance in (("fp32", 1e-5), ("bf16", 0.05)) if backend == "tensorflow" else (("fp32", 1e-5),):
+        mode = "eager" if backend == "torch" else "compiled"  # torch.compile asks for a C++ compiler
+        options = {"batch": 2, "precision": precision, "backend": backend, "mode": mode}
+        runner = open_runner(Configuration(path, "keras", 1, options))
         try:
             (found,) = runner.outputs([value])
             assert np.abs(found - expected).max() < tolerance * np.abs(expected).max()

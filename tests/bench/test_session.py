@@ -81,6 +81,19 @@ def test_the_first_calls_of_a_block_are_discarded() -> None:
     assert CALLS.count("a") == warmed + 34 + DISCARDED * (len(blocks) + loads - 1)
 
 
+def test_the_calls_of_a_block_that_are_kept_are_its_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Recorder, "time_block", lambda runner, calls: (np.arange(calls), np.arange(1, calls + 1)))
+    blocks = events(order_of("a", runs=34))
+    assert {tuple(block.durations_ns[:2]) for block in blocks} == {(DISCARDED + 1, DISCARDED + 2)}
+    assert sum(len(block.durations_ns) for block in blocks) == 34
+
+
+def test_the_energy_of_a_block_is_told_by_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session.EnergyMeter, "joules", lambda meter: 40.0)
+    for block in events(order_of("a", runs=34)):
+        assert block.energy_j == 40 / (len(block.durations_ns) + DISCARDED)
+
+
 def test_samples_carry_unix_time_in_order() -> None:
     starts = np.concatenate([block.starts_ns for block in events(order_of("a", runs=30))])
     assert (np.diff(starts) > 0).all()

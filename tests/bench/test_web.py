@@ -131,6 +131,8 @@ def test_webgpu_answers_and_is_not_timed_where_software_renders_it(there: None, 
     try:
         opened = WebRunner(model, accelerator="webgpu")
     except RuntimeError as error:
+        if "adapter" not in str(error):
+            raise
         pytest.skip(f"no WebGPU here: {error}")
     try:
         (output,) = opened.outputs(some(0))

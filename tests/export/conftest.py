@@ -19,6 +19,16 @@ def calibrated(model: keras.Model, images: np.ndarray) -> keras.Model:
     return model
 
 
+def varied(model: keras.Model) -> keras.Model:
+    """The model with weights that are all equal, such as biases of 0 and gammas of 1, spread by a half either way."""
+    rng = np.random.default_rng(2)
+    for weight in model.weights:
+        values = keras.ops.convert_to_numpy(weight)
+        if values.ndim and values.dtype.kind == "f" and np.ptp(values) == 0:
+            weight.assign(values + rng.uniform(-0.5, 0.5, values.shape))
+    return model
+
+
 @pytest.fixture(scope="session")
 def resnet(some_images: np.ndarray) -> keras.Model:
     keras.utils.set_random_seed(0)

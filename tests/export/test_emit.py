@@ -8,11 +8,12 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from keras.src.ops.numpy import Abs
 
 import keras_cnnzoo
 from keras_cnnzoo.export.contents import histogram, operators, parse
 from keras_cnnzoo.export.converter import convert
-from keras_cnnzoo.export.emit import emit, without_rule
+from keras_cnnzoo.export.emit import RULES, emit, without_rule
 from keras_cnnzoo.export.graph import from_keras
 from keras_cnnzoo.export.interpreter import LiteRT
 from keras_cnnzoo.export.lowering import lower
@@ -23,10 +24,11 @@ from keras_cnnzoo.layers import (
     ChannelSplit,
     GroupedConv2D,
     LocalResponseNorm,
+    MapScale,
     Slice,
 )
 
-from .conftest import calibrated
+from .conftest import calibrated, varied
 
 SHAPE = (9, 8, 6)
 RNG = np.random.default_rng(0)
@@ -155,6 +157,7 @@ LAYERS: dict[str, Callable[[Any], Any]] = {
     "instance norm": layers.GroupNormalization(-1),
     "local response norm": LocalResponseNorm(3, k=1.0, alpha=0.5),
     "rescaling": layers.Rescaling(2.0, -1.0),
+    "rescaling of a vector": scored(layers.Rescaling(2.0, -1.0)),
     "normalization": layers.Normalization(mean=[0.1 * i for i in range(6)], variance=[1.0 + i for i in range(6)]),
     "dropout": layers.Dropout(0.5),
     "subsample and pad": lambda x: ChannelPad(3, 3)(layers.MaxPooling2D(1, 2)(x)),
@@ -163,8 +166,12 @@ LAYERS: dict[str, Callable[[Any], Any]] = {
     "times a vector": lambda x: x * np.arange(1, 7, dtype=np.float32),
     "by a number": lambda x: x / 4.0,
     "negative": lambda x: -x,
+    "map scale": MapScale(),
+    "absolute by its other name": Abs(),
+    "divide by an operation": lambda x: ops.divide(x, ops.square(x) + 1.0),
     "divide": lambda x: x / (ops.abs(layers.Conv2D(6, 1)(x)) + 1.0),
     "square root of a square": lambda x: ops.sqrt(ops.square(x) + 1.0),
+    "inverse root of a square": lambda x: ops.rsqrt(ops.square(x) + 1.0),
     "hard swish by operations": lambda x: x * layers.ReLU(6.0)(x + 3.0) * (1.0 / 6.0),
     "first channels": lambda x: x[..., :4],
     "rows and columns": lambda x: x[:, 2:, 1:-1],
@@ -187,7 +194,7 @@ def test_a_layer_is_written_so_that_it_answers_alike(name: str) -> None:
     image = keras.Input(SHAPE)
     model = keras.Model(image, LAYERS[name](image))
     images = RNG.standard_normal((8, *SHAPE)).astype(np.float32)
-    calibrated(model, images)
+    calibrated(varied(model), images)
     for batch in (1, 4):
         assert_same_answers(model, emitted(model, batch=batch), images)
 
@@ -203,7 +210,12 @@ def every_rule() -> keras.Model:
     image = keras.Input(SHAPE, name="image")
     inner = [keras.Model(image, LAYERS[name](image), name=f"rule_{i}") for i, name in enumerate(COMPARED)]
     model = keras.Model(image, [layers.Flatten()(each(image)) for each in inner])
-    return calibrated(model, RNG.standard_normal((8, *SHAPE)).astype(np.float32))
+    return calibrated(varied(model), RNG.standard_normal((8, *SHAPE)).astype(np.float32))
+
+
+def test_the_layers_compared_need_every_rule(every_rule: keras.Model) -> None:
+    written = {node.op for node in lower(from_keras(every_rule)).nodes.values()}
+    assert written >= set(RULES)
 
 
 def test_every_rule_s_file_answers_as_tensorflow_s_converter_s(every_rule: keras.Model) -> None:

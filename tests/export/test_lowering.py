@@ -19,7 +19,7 @@ from keras_cnnzoo.export.lowering import lower
 from keras_cnnzoo.export.lowering.activation import separate_activations
 from keras_cnnzoo.export.lowering.batch_norm import fold_batch_norm, normalize_by_depthwise
 from keras_cnnzoo.export.lowering.identity import IDLE, remove_identities
-from keras_cnnzoo.export.lowering.passes import CANONICAL, Pass
+from keras_cnnzoo.export.lowering.passes import CANONICAL, PASSES, Pass
 from keras_cnnzoo.export.lowering.shortcut import shortcut_by_convolution
 from keras_cnnzoo.layers import ChannelPad
 
@@ -148,12 +148,6 @@ def test_a_real_max_pool_before_a_channel_pad_is_left_alone() -> None:
     assert ops(shortcut_by_convolution(graph)) == ops(graph)
 
 
-def test_all_passes_together_change_no_answer(resnet: keras.Model, some_images: np.ndarray) -> None:
-    expected = np.asarray(resnet(some_images[:8]))
-    answers = LiteRT(emit(lower(from_keras(resnet))))(some_images[:8])[0]
-    assert np.abs(expected - answers).max() <= 1e-4 * np.abs(expected).max()
-
-
 @pytest.mark.parametrize(
     "function",
     [
@@ -223,10 +217,10 @@ def test_a_pass_that_was_taken_back_stands_in_the_card(monkeypatch: pytest.Monke
     assert "not by faulty" in list(card_table(card, tmp_path).columns[0].cells)
 
 
-def test_a_graph_is_a_value_that_passes_do_not_change(resnet: keras.Model) -> None:
-    graph = from_keras(resnet)
+def test_a_graph_is_a_value_that_passes_do_not_change(shufflenet: keras.Model) -> None:
+    graph = from_keras(shufflenet)
     before = {name: [w.copy() for w in node.weights] for name, node in graph.nodes.items()}
-    lower(graph)
+    lower(graph, PASSES)
     assert list(graph.nodes) == list(before)
     for name, weights in before.items():
         assert all(np.array_equal(a, b) for a, b in zip(graph.nodes[name].weights, weights, strict=True))

@@ -63,6 +63,7 @@ def test_the_verb_measures_what_the_file_holds(
     line = ["sensitivity", str(tmp_path / "m.keras"), "--data", str(tmp_path / "d.npz"), "--preprocess", "tf", "-q"]
     app([*line, "--json"], standalone_mode=False)
     found = {entry["name"]: entry["kind"] for entry in json.loads(capsys.readouterr().out)}
+    assert {"conv", "fc"} <= found.keys()
     assert "HARD_SWISH" not in found.values()  # a sum and a product in the file
     app(
         [

@@ -18,6 +18,7 @@ from PIL import Image
 from keras_cnnzoo import InputError, save_weights
 from keras_cnnzoo.export import Card, Origin, to_tflite, verify
 from keras_cnnzoo.export.cli import app
+from keras_cnnzoo.export.cli.verify import _gates
 from keras_cnnzoo.export.contents import parse
 from keras_cnnzoo.export.divergence import first_below, layers
 from keras_cnnzoo.export.emit import emit
@@ -146,6 +147,13 @@ def test_a_gate_fails_only_when_the_whole_interval_lies_beyond(
     gates = json.loads(run(folder, f"{{}}/narrow.tflite {line} --max-drop 100 --json", capsys))["gates"]
     assert gates[0]["passed"] is True
     assert gates[0]["interval"][1] < -1  # it does drop
+
+
+@pytest.mark.parametrize(("high", "passed"), [(-0.5, True), (-1.0, True), (-1.1, False)])
+def test_the_upper_end_of_the_interval_decides_a_gate(high: float, passed: bool) -> None:
+    found = dataclasses.replace(compare(np.eye(3), np.eye(3), np.arange(3)), interval=(-3.0, high))
+    (gate,) = _gates(found, 1, None)
+    assert gate == {"gate": "max-drop", "limit": 1, "interval": [-3.0, high], "passed": passed}
 
 
 def test_a_folder_is_decoded_some_pictures_at_a_time_and_what_cannot_be_read_is_counted(

@@ -79,6 +79,15 @@ def test_random_crops_keep_the_share_of_the_area() -> None:
     assert 0.74 < aspect.min() < aspect.max() < 1.34
 
 
+def test_label_smoothing_leaves_each_class_its_part_of_the_share(small_data: Data) -> None:
+    plain = Recipe(epochs=1, batch=20, flip=False)
+    (_, hard), (_, soft) = (
+        next(training_batches(small_data, recipe, PRESETS["torch"], 5, 0).as_numpy_iterator())
+        for recipe in (plain, plain.changed(label_smoothing=0.3))
+    )
+    np.testing.assert_allclose(soft, np.where(hard == 1, 0.8, 0.1), atol=1e-6)
+
+
 def test_mixup_blends_pictures_and_targets_alike() -> None:
     images = tf.constant(np.arange(6, dtype=np.float32)[:, None, None, None] * np.ones((1, 4, 4, 1), np.float32))
     mixed, targets = (value.numpy() for value in mixup(images, tf.eye(6), draws(), 0.8))
@@ -110,36 +119,61 @@ def test_rand_augment_treats_each_picture_by_its_own_operation() -> None:
     np.testing.assert_array_equal(nothing, pixels)
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_each_operation_changes_a_picture_as_its_name_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    index = OPERATIONS.index(name)
-    monkeypatch.setattr(Draws, "integers", lambda self, shape, high: tf.fill(shape, index))
-    monkeypatch.setattr(Draws, "coin", lambda self, shape: tf.fill(shape, True))
-    ramp = np.broadcast_to(np.linspace(40, 200, 16, dtype=np.float32)[:, None], (16, 16))
-    pixels = np.stack([ramp, ramp.T, np.full((16, 16), 90, np.float32)], axis=-1)[None]
-    found = rand_augmented(tf.constant(pixels), draws(), 1, 0.5).numpy()[0]
-    grey = (pixels[0] * (0.299, 0.587, 0.114)).sum(-1, keepdims=True)
+MOVES = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
+SLOPE = 160 / 15  # a pixel of a ramp from 40 to 200
+
+
+def applied(name: str, pixels: np.ndarray, sign: int, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """The pixels after one operation at a magnitude of 0.25."""
+    monkeypatch.setattr(Draws, "integers", lambda self, shape, high: tf.fill(shape, OPERATIONS.index(name)))
+    monkeypatch.setattr(Draws, "coin", lambda self, shape: tf.fill(shape, sign > 0))
+    return rand_augmented(tf.constant(pixels), draws(), 1, 0.25).numpy()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if name not in MOVES])
+def test_each_change_of_tones_is_what_its_name_says(name: str, sign: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3)).astype(np.float32)
+    pixels[1] = 40 + pixels[1] // 2
+    pixels[..., 2] = 90
+    grey = (pixels * (0.299, 0.587, 0.114)).sum(-1, keepdims=True)
+    blurred = pixels.copy()
+    blurred[:, 1:-1, 1:-1] = np.lib.stride_tricks.sliding_window_view(pixels, (3, 3), (1, 2)).mean((-1, -2))
+    low, high = pixels.min((1, 2), keepdims=True), pixels.max((1, 2), keepdims=True)
+    blend = 1 + 0.9 * 0.25 * sign
     expected = {
-        "identity": pixels[0],
-        "brightness": np.clip(pixels[0] * 1.45, 0, 255),
-        "colour": np.clip(grey + 1.45 * (pixels[0] - grey), 0, 255),
-        "contrast": np.clip(grey.mean() + 1.45 * (pixels[0] - grey.mean()), 0, 255),
-        "posterize": np.floor(pixels[0] / 4) * 4,
-        "solarize": np.where(pixels[0] < 128, pixels[0], 255 - pixels[0]),
-    }
-    if name in expected:
-        np.testing.assert_allclose(found, expected[name], atol=1e-2)
-    elif name == "auto_contrast":
-        assert np.allclose([found[..., 0].min(), found[..., 0].max()], [0, 255], atol=1e-2)
-        np.testing.assert_allclose(found[..., 2], 90, atol=1e-3)
-    elif name == "translate_x":  # by 3.6 pixels to the left, grey behind it
-        np.testing.assert_allclose(found[:, :12, 1], pixels[0, :, :12, 1] + 3.6 * 160 / 15, atol=0.1)
-        np.testing.assert_allclose(found[:, 13:], 128, atol=1e-3)
-    elif name == "translate_y":
-        np.testing.assert_allclose(found[:12, :, 0], pixels[0, :12, :, 0] + 3.6 * 160 / 15, atol=0.1)
-    elif name == "sharpness":  # a ramp is its own blur, but for the border
-        np.testing.assert_allclose(found[1:-1, 1:-1], pixels[0, 1:-1, 1:-1], atol=1e-2)
-    else:
-        middle, change = found[7:9, 7:9], np.abs(found - pixels[0]).max()
-        np.testing.assert_allclose(middle.mean((0, 1)), pixels[0, 7:9, 7:9].mean((0, 1)), atol=1)  # the centre stays
-        assert change > 20
+        "identity": pixels,
+        "brightness": pixels * blend,
+        "colour": grey + blend * (pixels - grey),
+        "contrast": (mean := grey.mean((1, 2), keepdims=True)) + blend * (pixels - mean),
+        "sharpness": blurred + blend * (pixels - blurred),
+        "posterize": pixels // 2 * 2,
+        "solarize": np.where(pixels < 192, pixels, 255 - pixels),
+        "auto_contrast": np.where(high > low, (pixels - low) * 255 / np.maximum(high - low, 1), pixels),
+    }[name]
+    found = applied(name, pixels, sign, monkeypatch)
+    inside = np.s_[:, 1:-1, 1:-1]  # at the border the blur has fewer neighbours
+    np.testing.assert_allclose(found[inside], np.clip(expected, 0, 255)[inside], atol=1e-2)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("name", MOVES)
+def test_each_move_is_what_its_name_says(name: str, sign: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    strength = 0.25 * sign
+    turn, away = np.radians(30 * strength), 0.45 * 16 * strength
+    matrix, offset = {
+        "rotate": ([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]], (0, 0)),
+        "shear_x": ([[1, 0.3 * strength], [0, 1]], (0, 0)),
+        "shear_y": ([[1, 0], [0.3 * strength, 1]], (0, 0)),
+        "translate_x": (np.eye(2), (away, 0)),
+        "translate_y": (np.eye(2), (0, away)),
+    }[name]
+    across, down = np.meshgrid(np.arange(16), np.arange(16))
+    pixels = (40 + SLOPE * np.stack([across, down], axis=-1))[None].astype(np.float32)
+    # where each pixel comes from; the centre stays, but for a translation
+    source = (np.stack([across, down], axis=-1) - 7.5) @ np.transpose(matrix) + 7.5 + offset
+    inside, outside = ((source >= 0) & (source <= 15)).all(-1), ((source <= -1) | (source >= 16)).any(-1)
+    found = applied(name, pixels, sign, monkeypatch)[0]
+    assert 0.7 < inside.mean() < 1
+    np.testing.assert_allclose(found[inside], 40 + SLOPE * source[inside], atol=0.1)
+    np.testing.assert_allclose(found[outside], 128, atol=1e-3)  # grey moves in

@@ -16,7 +16,9 @@ from keras_cnnzoo import InputError
 from keras_cnnzoo.cli import app
 from keras_cnnzoo.preprocessing import PRESETS
 from keras_cnnzoo.registry import VARIANTS
-from keras_cnnzoo.training import Arrays, Data
+from keras_cnnzoo.training import Arrays, Data, dataset
+from keras_cnnzoo.training.named import DEBIAN
+from keras_cnnzoo.training.pipeline import test_images as held_out_images
 from keras_cnnzoo.weights import bundled, preprocessing_of
 from keras_cnnzoo.weights.bundled import all_bundled
 
@@ -49,6 +51,24 @@ def test_what_ships_is_whole_known_and_small() -> None:
     files = {path.name for path in bundled.FOLDER.glob("*.safetensors")}
     assert files == {row.path.name for row in rows}
     assert sum((bundled.FOLDER / name).stat().st_size for name in files) <= 12_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", all_bundled(), ids=lambda row: row.path.stem)
+def test_what_ships_answers_about_as_well_as_its_row_says(row: bundled.Bundled, request: pytest.FixtureRequest) -> None:
+    if row.data == "fashion_mnist":
+        if not DEBIAN.is_dir():
+            pytest.skip(f"no {DEBIAN}: apt-get install dataset-fashion-mnist")
+        found = dataset("fashion_mnist")
+    else:
+        file = request.getfixturevalue("data") / "cifar10" / "test.npz"
+        found = dataset(file, test=file)
+    spec = preprocessing_of(row.data, row.network)
+    assert spec is not None
+    images, labels = held_out_images(found, spec, 500)
+    answers = zoo.create(row.network, weights=row.data).predict(images, verbose=0).argmax(-1)
+    assert len(found.classes) == len(row.classes)
+    assert 100 * (answers == labels).mean() == pytest.approx(row.top1, abs=4)  # 2 is a standard deviation of 500
 
 
 def test_weights_that_do_not_ship_are_refused_in_a_sentence() -> None:

@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 
 from keras_cnnzoo import InputError
 from keras_cnnzoo.cli import app
+from keras_cnnzoo.preprocessing import PRESETS
 from keras_cnnzoo.training import build
+from keras_cnnzoo.weights import preprocessing_of, save_weights
 
 from .conftest import coloured, small_network
 
@@ -125,6 +127,16 @@ def test_a_try_with_fewer_images_than_a_batch_trains_on_all_of_them(
     command = ["train", "resnet20", "--data", images, "--recipe", "mobilenet", "--epochs", "1", "--limit", "32"]
     found = json.loads(run(*command, "--out", str(tmp_path / "run"), "--json", "-q"))
     assert (found["recipe"]["batch"], found["history"][0]["step"]) == (32, 1)
+
+
+def test_pixels_are_normalised_as_for_the_weights_to_start_from(
+    images: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "network", lambda *args, **options: small_network())
+    save_weights(small_network(), tmp_path / "tf.safetensors", preprocessing=PRESETS["tf"])
+    command = ["train", "resnet20", "--data", images, "--recipe", "resnet_cifar", "--epochs", "1", "--batch", "20"]
+    run(*command, "--weights", str(tmp_path / "tf.safetensors"), "--out", str(tmp_path / "run"), "-q")
+    assert preprocessing_of(tmp_path / "run" / "weights.safetensors") == PRESETS["tf"]
 
 
 @pytest.mark.slow

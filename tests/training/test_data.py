@@ -17,8 +17,8 @@ import tensorflow as tf
 from PIL import Image, features
 
 from keras_cnnzoo import InputError
-from keras_cnnzoo.preprocessing import PRESETS, Preprocessing
-from keras_cnnzoo.training import Arrays, Data, Pictures, Recipe, dataset, train, write_shards
+from keras_cnnzoo.preprocessing import PRESETS, Interpolation, Preprocessing
+from keras_cnnzoo.training import Arrays, Data, Pictures, Recipe, dataset, pipeline, train, write_shards
 
 SIZE = 12
 
@@ -38,12 +38,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-def seen(data: Data, **entries: object) -> list[tuple[int, int]]:
-    """(number in the first pixel, label) of each picture that training sees, in order."""
+def seen(data: Data, start: int = 0, **entries: object) -> list[tuple[int, int]]:
+    """(number in the first pixel, label) of each picture that training sees from a step on, in order."""
     from keras_cnnzoo.training.pipeline import training_batches
 
     plain = Recipe(batch=4, flip=False, epochs=2).changed(**entries)  # type: ignore[arg-type]
-    batches = training_batches(data, plain, PRESETS["none"], seed=1, start=0).as_numpy_iterator()
+    batches = training_batches(data, plain, PRESETS["none"], seed=1, start=start).as_numpy_iterator()
     return [
         (int(image[0, 0, 0]), int(target.argmax()))
         for images, targets in batches
@@ -75,6 +75,8 @@ def test_records_hold_the_same_pictures_in_shards(folder: Path, tmp_path: Path) 
     assert sorted(found[:16]) == sorted(seen(data)[:16])
     assert sorted(found[16:]) == sorted(found[:16])
     assert found[16:] != found[:16]
+    for start in (1, 6):  # four steps an epoch
+        assert seen(again, start) == found[4 * start :]
 
 
 def test_folders_of_training_and_test_pictures_are_kept_apart(folder: Path) -> None:
@@ -84,6 +86,9 @@ def test_folders_of_training_and_test_pictures_are_kept_apart(folder: Path) -> N
         (whole / part).symlink_to(folder)
     data = dataset(whole, size=SIZE)
     assert (len(data.train), len(data.test)) == (20, 20)
+    for source, part in ((data.train, "train"), (data.test, "val")):
+        assert isinstance(source, Pictures)
+        assert {Path(str(file)).parts[-3] for file in source.encoded} == {part}
 
 
 def test_names_need_not_be_utf_8(folder: Path, tmp_path: Path) -> None:
@@ -259,17 +264,39 @@ def test_wrong_options_are_one_sentence(folder: Path, options: dict, said: str) 
         dataset(folder, **options)
 
 
-@pytest.mark.parametrize("spec", [Preprocessing(crop=1.0, interpolation="bicubic"), Preprocessing(crop=0.7)])
-def test_test_pictures_are_cut_as_the_spec_says(folder: Path, spec: Preprocessing) -> None:
-    from keras_cnnzoo.training.pipeline import test_batches as held_out_batches
-
-    smooth = np.linspace(0, 255, 60).astype(np.uint8)[:, None].repeat(90, 1)[..., None].repeat(3, 2)
-    smooth[:, :, 1] = np.linspace(0, 255, 90).astype(np.uint8)
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize("crop", [1.0, 0.8, 0.75])
+def test_test_pictures_are_cut_as_the_spec_says(folder: Path, interpolation: Interpolation, crop: float) -> None:
+    spec = Preprocessing(crop=crop, interpolation=interpolation)
+    pixels = np.random.default_rng(0).integers(60, 190, (60, 91, 3), np.uint8)  # what bicubic keeps in 0..255
+    noise = Image.fromarray(pixels)
     for file in folder.glob("*/*.png"):
-        Image.fromarray(smooth).save(file)
-    (images, _), *_ = held_out_batches(dataset(folder, size=24), spec, 4).as_numpy_iterator()
-    expected = np.asarray(spec.fit(Image.fromarray(smooth), (24, 24)))
-    np.testing.assert_allclose(images[0], expected, atol=6)  # steps of pixels are 8 to 12
+        noise.save(file)
+    (images, _), *_ = pipeline.test_batches(dataset(folder, size=24), spec, 4).as_numpy_iterator()
+    np.testing.assert_allclose(images[0], np.asarray(spec.fit(noise, (24, 24))), atol=1)
+
+
+def cropped(data: Data, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """A training picture where the box that is drawn is the left third of the lower half."""
+    monkeypatch.setattr(pipeline, "boxes", lambda draws, n, area: tf.tile([[0.5, 0, 1, 1 / 3]], (n, 1)))
+    recipe = Recipe(batch=4, flip=False, epochs=1, area=0.5)
+    return next(pipeline.training_batches(data, recipe, PRESETS["none"], 0, 0).as_numpy_iterator())[0][0]
+
+
+def test_the_box_of_an_array_is_scaled_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    down, right = np.mgrid[:SIZE, :SIZE]
+    source = Arrays(np.stack([[20 * down, 20 * right]] * 4).transpose(0, 2, 3, 1).astype(np.uint8), np.arange(4) % 2)
+    found = cropped(Data(source, source, ("a", "b"), (SIZE, SIZE, 2), "slopes"), monkeypatch)
+    expected = np.stack([20 * ((SIZE - 1) / 2 + down / 2), 20 * right / 3], axis=-1)
+    np.testing.assert_allclose(found, expected, atol=0.51)
+
+
+def test_the_box_of_a_picture_is_cut_from_its_own_pixels(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = np.random.default_rng(0).integers(0, 256, (2 * SIZE, 3 * SIZE, 3), np.uint8)
+    for file in folder.glob("*/*.png"):
+        Image.fromarray(whole).save(file)
+    found = cropped(dataset(folder, size=SIZE), monkeypatch)
+    np.testing.assert_array_equal(found, whole[SIZE:, :SIZE])
 
 
 def test_the_clothes_stand_in_a_frame() -> None:
@@ -358,17 +385,14 @@ def test_pictures_of_every_format_are_read_as_pillow_reads_them(tmp_path: Path, 
         (tmp_path / name).mkdir()
         for i in range(3):
             file = tmp_path / name / f"{i}.{suffix}"
-            grey = np.full((SIZE, SIZE, 3), 40 * len(expected), np.uint8)  # which a palette holds, too
-            grey[:, :4] = 250
-            Image.fromarray(grey).save(file, lossless=True)  # which WebP alone asks for
-            expected.append(grey[..., :channels])
+            two = np.full((SIZE, SIZE, 3), (40 * len(expected), 90, 250 - 30 * i), np.uint8)  # a palette holds them
+            two[:, :4] = 250, 20, 120
+            picture = Image.fromarray(two)
+            picture.save(file, lossless=True)  # which WebP alone asks for
+            expected.append(np.asarray(picture.convert("L"))[..., None] if channels == 1 else two)
     data = dataset(tmp_path, test=tmp_path, size=SIZE, channels=channels)
-    from keras_cnnzoo.training.pipeline import test_batches as held_out_batches
-
-    images = np.concatenate([x for x, _ in held_out_batches(data, PRESETS["none"], 4).as_numpy_iterator()])
-    assert sorted(images[:, 0, -1, 0].tolist()) == [0, 40, 80, 120, 160, 200]
-    for image in images:
-        np.testing.assert_allclose(image, expected[int(image[0, -1, 0]) // 40], atol=1)
+    images = np.concatenate([x for x, _ in pipeline.test_batches(data, PRESETS["none"], 4).as_numpy_iterator()])
+    np.testing.assert_allclose(images, expected, atol=1)
 
 
 def broken_off(folder: Path) -> tuple[Path, str]:

@@ -21,13 +21,14 @@ TWICE = """
     from small import coloured, small_network
     data = Data(coloured(60, 0), coloured(31, 1), ("red", "green", "blue"), (12, 12, 3), "coloured noise")
     recipe = Recipe(epochs=2, batch=20, learning_rate=0.05, ema=0.9)
-    curves = []
+    curves, replicas = [], []
     for devices in (1, 2):
         with mirrored(devices).scope():
             model = small_network(norm=False, dropout=0.0)
         run = train(model, data, recipe, out=f"{out}/{{devices}}")
+        replicas.append(model.distribute_strategy.num_replicas_in_sync)
         curves.append([(row.loss, row.accuracy, row.test_loss, row.test_accuracy) for row in run.history])
-    print(json.dumps(curves))
+    print(json.dumps([replicas, curves]))
 """
 
 
@@ -43,6 +44,8 @@ def test_two_devices_have_the_curve_of_one(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    one, two = np.array(json.loads(done.stdout.splitlines()[-1]))
+    replicas, curves = json.loads(done.stdout.splitlines()[-1])
+    assert replicas == [1, 2]
+    one, two = np.array(curves)
     np.testing.assert_allclose(two, one, rtol=1e-4)
     assert one[1, 0] < one[0, 0]

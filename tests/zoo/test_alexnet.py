@@ -54,6 +54,7 @@ def test_the_papers_form_equals_its_torch_modules(groups: int, assert_torch_pari
     ],
     ids=str,
 )
+@pytest.mark.usefixtures("zero_kernels")
 def test_end_points(options: dict, shapes: dict[str, tuple[int, ...]]) -> None:
     model = zoo.AlexNet(**options)
     assert {name: model.get_layer(name).output.shape[1:] for name in shapes} == shapes

@@ -16,7 +16,7 @@ import pytest
 import keras_cnnzoo as zoo
 from keras_cnnzoo import InputError
 from keras_cnnzoo.weights import read_state
-from keras_cnnzoo.weights.catalogue import checkpoint, checkpoints
+from keras_cnnzoo.weights.catalogue import Checkpoint, checkpoint, checkpoints
 
 from .conftest import TOLERANCE, calibrate, mutate, parity, pictures
 
@@ -182,11 +182,16 @@ def test_a_keras_file_of_our_own_layers_is_read(tmp_path: Path) -> None:
 OURS = [row for row in checkpoints() if row.origin == "keras.applications"]
 
 
-@pytest.mark.parametrize("row", OURS, ids=lambda row: f"{row.network}-{row.name}")
-def test_the_table_has_keras_applications_address_and_hash(row: Any) -> None:
-    pytest.importorskip("keras.src.applications", reason="this Keras keeps its sources elsewhere")
+def family_of(row: Checkpoint) -> str:
+    """keras.applications' module that a row's network is built in."""
     family = re.match(r"vgg1\d|resnet|inception_v3|inception_resnet_v2|xception|mobilenet_v\d|densenet", row.network)[0]
-    module = importlib.import_module(f"keras.src.applications.{family.replace('_v1', '')}")
+    return family.replace("_v1", "")
+
+
+@pytest.mark.parametrize("row", OURS, ids=lambda row: f"{row.network}-{row.name}")
+def test_the_table_has_keras_applications_address_and_hash(row: Checkpoint) -> None:
+    pytest.importorskip("keras.src.applications", reason="this Keras keeps its sources elsewhere")
+    module = importlib.import_module(f"keras.src.applications.{family_of(row)}")
     source = re.sub(r'"\s*f?"', "", inspect.getsource(module))  # neighbouring literals are one
     assert row.url.rpartition("/")[0].rpartition("keras-applications/")[2] in source
     assert row.variant == "keras"
@@ -196,9 +201,20 @@ def test_the_table_has_keras_applications_address_and_hash(row: Any) -> None:
         assert row.hash.removeprefix("md5:") in source
 
 
+@pytest.mark.parametrize("row", OURS, ids=lambda row: f"{row.network}-{row.name}")
+def test_the_table_s_preprocessing_is_keras_applications(row: Checkpoint) -> None:
+    module = "resnet_v2" if re.fullmatch(r"resnet\d+_v2", row.network) else family_of(row)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 3, 3), np.uint8)
+    # MobileNetV3 has it in its graph, where V3 above leaves it out
+    theirs = getattr(keras.applications, module.replace("mobilenet_v3", "mobilenet_v2"))
+    np.testing.assert_allclose(row.preprocessing(pixels), theirs.preprocess_input(pixels), atol=1e-4)
+
+
 def test_mobilenet_v3_s_top_1_is_its_documentation_s() -> None:
     table = keras.applications.MobileNetV3Large.__doc__
-    for row in (row for row in OURS if row.network.startswith("mobilenet_v3")):
+    rows = [row for row in OURS if row.network.startswith("mobilenet_v3")]
+    assert rows
+    for row in rows:
         theirs = row.network.replace("_x0_75", "_0.75") if "x0" in row.network else f"{row.network}_1.0"
         assert re.search(rf"{theirs}_224 *\|[^|]*\|[^|]*\| *{row.top1} ", table)
 

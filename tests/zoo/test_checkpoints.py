@@ -11,6 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,15 @@ def test_every_checkpoint_is_of_a_network_and_imagenet_means_at_most_one() -> No
     assert len(chosen) > 40
 
 
+def of_origin(origin: str) -> list[Checkpoint]:
+    rows = [row for row in checkpoints() if row.origin == origin]
+    assert rows
+    return rows
+
+
 def test_torchvision_s_rows_say_what_torchvision_says() -> None:
     models = pytest.importorskip("torchvision", reason="torchvision is not installed").models
-    for row in (row for row in checkpoints() if row.origin == "torchvision"):
+    for row in of_origin("torchvision"):
         weights = models.get_model_weights(row.network)[row.name]
         transforms = weights.transforms()
         assert row.url == weights.url
@@ -62,7 +69,7 @@ def test_torchvision_s_rows_say_what_torchvision_says() -> None:
 
 def test_timm_s_rows_say_what_timm_says() -> None:
     timm = pytest.importorskip("timm", reason="timm is not installed")
-    for row in (row for row in checkpoints() if row.origin == "timm"):
+    for row in of_origin("timm"):
         told = timm.models.get_pretrained_cfg(row.name)
         assert row.url in (told.url, f"https://huggingface.co/{told.hf_hub_id}/resolve/main/model.safetensors")
         assert row.size == told.input_size[1]
@@ -121,7 +128,9 @@ class Site:
     """What the server does, and what it was asked."""
 
     url: str = ""
-    faults: list[str] = field(default_factory=list)  # of the next answers: "half", "slow", "error", "elsewhere"
+    faults: list[str] = field(
+        default_factory=list
+    )  # of the next answers: "half", "slow", "error", "missing", "elsewhere"
     asked: list[str] = field(default_factory=list)
     content: bytes = CONTENT
     etag: str | None = None
@@ -146,8 +155,8 @@ def site() -> Iterator[Site]:
                     self.send_header("X-Linked-Etag", f'"{told.redirect_etag}"')
                 self.end_headers()
                 return
-            if fault == "error":
-                self.send_error(503)
+            if fault in ("error", "missing"):
+                self.send_error(503 if fault == "error" else 404)
                 return
             begun = int((self.headers.get("Range") or "bytes=0-")[6:-1])
             body = told.content[begun:]
@@ -400,15 +409,20 @@ def test_a_mirror_stands_in_for_the_publisher(site: Site, home: Path, monkeypatc
 
 def test_two_at_once_fetch_once(site: Site, home: Path) -> None:
     site.faults = ["slow"]
-    threads = [threading.Thread(target=download.fetch, args=(row_of(site.url),)) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(download.fetch, [row_of(site.url)] * 3))
+    assert found == [download.cached(row_of(site.url))] * 3
     assert len(site.asked) == 1
 
 
-def test_an_address_that_answers_404_is_a_sentence(home: Path) -> None:
+def test_an_address_that_answers_404_is_a_sentence_and_asked_once(site: Site, home: Path) -> None:
+    site.faults = ["missing"] * download.TRIES
+    with pytest.raises(InputError, match=r"could not be fetched \(Not Found\)"):
+        download.fetch(row_of(site.url))
+    assert len(site.asked) == 1
+
+
+def test_an_address_at_which_nobody_answers_is_a_sentence(home: Path) -> None:
     with socket_nobody_listens_on() as url, pytest.raises(InputError, match="could not be fetched"):
         download.fetch(row_of(url))
 

@@ -82,6 +82,7 @@ def test_auxiliary_heads_come_with_the_classifier_alone() -> None:
     ],
     ids=str,
 )
+@pytest.mark.usefixtures("zero_kernels")
 def test_end_points(options: dict, sides: tuple[int, ...]) -> None:
     model = zoo.GoogLeNet(**options)
     stages = ("stem", "inception3", "inception4", "inception5")

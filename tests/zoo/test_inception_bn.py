@@ -84,6 +84,7 @@ def test_the_references_weights_give_its_logits(assert_torch_parity: Callable) -
     ],
     ids=str,
 )
+@pytest.mark.usefixtures("zero_kernels")
 def test_end_points(options: dict, sides: tuple[int, ...]) -> None:
     model = zoo.InceptionBN(**options)
     stages = ("stem", "inception_3", "inception_4", "inception_5")

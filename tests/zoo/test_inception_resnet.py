@@ -48,6 +48,7 @@ V2 = {"stem": 192, "repeat": 320, "repeat_1": 1088, "conv2d_7b": 1536}
         ("inception_resnet_v2", V2, {"small_input": True}, (32, 32, 15, 7)),
     ],
 )
+@pytest.mark.usefixtures("zero_kernels")
 def test_end_points(name: str, widths: dict[str, int], options: dict, sides: tuple[int, ...]) -> None:
     model = zoo.create(name, **options)
     shapes = [model.get_layer(stage).output.shape[1:] for stage in widths]

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import keras
 import pytest
 
 import keras_cnnzoo as zoo
@@ -37,13 +36,8 @@ def test_auxiliary_head_and_small_stem_give_torchvision_logits(
     assert_torch_parity(partial(zoo.InceptionV3, aux_heads=True, small_input=True, **LOGITS), module, 13)
 
 
-def test_keras_variant_computes_keras_applications_function(assert_keras_parity: Callable) -> None:
-    shape = (96, 96, 3)
-    reference = keras.applications.InceptionV3(weights=None, input_shape=shape, **LOGITS)
-    assert_keras_parity(zoo.InceptionV3(variant="keras", input_shape=shape, **LOGITS), reference)
-
-
 @pytest.mark.parametrize(("size", "sides"), [(299, (71, 35, 17, 8)), (75, (15, 7, 3, 1))])
+@pytest.mark.usefixtures("zero_kernels")
 def test_end_points(size: int, sides: tuple[int, ...]) -> None:
     model = zoo.InceptionV3(input_shape=(size, size, 3))
     stages = ("stem", "Mixed_5d", "Mixed_6e", "Mixed_7c")

@@ -36,6 +36,7 @@ def test_timm_weights_give_timm_logits(assert_torch_parity: Callable) -> None:
         ({"small_input": True, "input_shape": (7, 7, 3), "padding": "torch"}, (7, 7, 3, 1)),
     ],
 )
+@pytest.mark.usefixtures("zero_kernels")
 def test_end_points(options: dict, sides: tuple[int, ...]) -> None:
     model = zoo.InceptionV4(**options)
     widths = {"stem": 192, "features_9": 384, "features_17": 1024, "features_21": 1536}

@@ -26,6 +26,7 @@ def test_the_keras_variant_is_keras_applications_function(size: int, assert_kera
 @pytest.mark.parametrize(
     ("size", "small_input", "sides"), [(224, False, (112, 112, 56, 28, 14, 7)), (32, True, (32, 32, 16, 8, 4, 2))]
 )
+@pytest.mark.usefixtures("zero_kernels")
 def test_end_points(size: int, small_input: bool, sides: tuple[int, ...]) -> None:
     model = zoo.MobileNetV1(input_shape=(size, size, 3), width=0.5, small_input=small_input)
     names = ["stem", *(f"blocks_{stage}" for stage in range(5))]

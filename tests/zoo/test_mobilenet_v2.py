@@ -28,6 +28,7 @@ def test_the_keras_variant_is_keras_applications_function(assert_keras_parity: C
     ("size", "small_input", "sides"),
     [(224, False, (112, 112, 56, 28, 14, 14, 7, 7)), (32, True, (32, 32, 32, 16, 8, 8, 4, 4))],
 )
+@pytest.mark.usefixtures("zero_kernels")
 def test_end_points(size: int, small_input: bool, sides: tuple[int, ...]) -> None:
     model = zoo.MobileNetV2(input_shape=(size, size, 3), small_input=small_input)
     shapes = [model.get_layer(name).output.shape[1:] for name in NAMES]

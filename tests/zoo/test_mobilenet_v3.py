@@ -47,6 +47,7 @@ def test_the_keras_variant_is_keras_applications_function(
         ("small", 32, True, ((32, 16), (16, 16), (8, 24), (4, 40), (4, 48), (2, 96))),
     ],
 )
+@pytest.mark.usefixtures("zero_kernels")
 def test_end_points(name: str, size: int, small_input: bool, shapes: tuple[tuple[int, int], ...]) -> None:
     model = zoo.create(f"mobilenet_v3_{name}", input_shape=(size, size, 3), small_input=small_input)
     names = ["stem", *(f"stage{stage}" for stage in range(1, len(shapes)))]

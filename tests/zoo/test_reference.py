@@ -12,6 +12,7 @@ import keras_cnnzoo
 from keras_cnnzoo.options import typed_options
 from keras_cnnzoo.registry import VARIANTS, builder_of
 
+pytestmark = pytest.mark.usefixtures("zero_kernels")
 TABLE = Path(__file__).with_name("reference.csv")
 ROWS = list(csv.DictReader(line for line in TABLE.read_text().splitlines() if not line.startswith("#")))
 

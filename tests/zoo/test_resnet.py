@@ -74,42 +74,12 @@ def wide_residual_network(depth: int, width: int) -> Any:
     return Network()
 
 
-def test_variant_keras_is_keras_applications_resnet50(assert_keras_parity: Callable) -> None:
-    shape = (64, 64, 3)
-    ours = zoo.ResNet50(variant="keras", input_shape=shape, **LOGITS)
-    theirs = keras.applications.ResNet50(weights=None, input_shape=shape, **LOGITS)
-    assert_keras_parity(ours, theirs, name_in_keras_applications)
-    assert epsilons(ours) == epsilons(theirs)
-
-
-def test_variant_keras_is_keras_applications_resnet50_v2(assert_keras_parity: Callable) -> None:
-    shape = (64, 64, 3)
-    ours = zoo.ResNet50V2(variant="keras", input_shape=shape, **LOGITS)
-    theirs = keras.applications.ResNet50V2(weights=None, input_shape=shape, **LOGITS)
-    assert_keras_parity(ours, theirs, name_in_keras_applications)
-    assert epsilons(ours) == epsilons(theirs)
-
-
-def name_in_keras_applications(name: str) -> str:
-    """What keras.applications calls a layer of variant="keras"."""
-    fixed = {"bn1": "conv1_bn", "norm": "post_bn", "fc": "predictions", "head_fc": "predictions"}
-    if match := re.fullmatch(r"layer(\d)_(\d+)_(conv|bn)(\d)", name):
-        return f"conv{int(match[1]) + 1}_block{int(match[2]) + 1}_{match[4]}_{match[3]}"
-    if match := re.fullmatch(r"layer(\d)_(\d+)_downsample_(\d)", name):
-        return f"conv{int(match[1]) + 1}_block{int(match[2]) + 1}_0_{('conv', 'bn')[int(match[3])]}"
-    if match := re.fullmatch(r"stages_(\d)_blocks_(\d+)_(conv|norm|downsample_conv)(\d?)", name):
-        part = {
-            "conv": f"{match[4]}_conv",
-            "norm": "preact_bn" if match[4] == "1" else f"{int(match[4] or 0) - 1}_bn",
-            "downsample_conv": "0_conv",
-        }[match[3]]
-        return f"conv{int(match[1]) + 2}_block{int(match[2]) + 1}_{part}"
-    return fixed.get(name, "conv1_conv")
-
-
-def epsilons(model: keras.Model) -> set[tuple[float, float]]:
+@pytest.mark.parametrize("name", ["resnet50", "resnet50_v2"])
+@pytest.mark.usefixtures("zero_kernels")
+def test_the_keras_variant_s_norms_are_keras_applications(name: str) -> None:
+    model = zoo.create(name, variant="keras", input_shape=(32, 32, 3))
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    return {(norm.epsilon, norm.momentum) for norm in norms}
+    assert {(norm.epsilon, norm.momentum) for norm in norms} == {(1.001e-5, 0.99)}
 
 
 def test_keras_applications_has_no_form_of_the_basic_networks() -> None:
@@ -124,6 +94,7 @@ def test_keras_applications_has_no_form_of_the_basic_networks() -> None:
         (160, {"stem": (40, 40, 64), "layer1": (40, 40, 256), "layer2": (20, 20, 512), "layer4": (5, 5, 2048)}),
     ],
 )
+@pytest.mark.usefixtures("zero_kernels")
 def test_resnet50_end_points(size: int, shapes: dict[str, tuple[int, ...]]) -> None:
     model = zoo.ResNet50(input_shape=(size, size, 3))
     assert shapes_of(model, *shapes) == shapes
@@ -138,6 +109,7 @@ def test_resnet50_end_points(size: int, shapes: dict[str, tuple[int, ...]]) -> N
         ("wrn28_10", {"stem": (32, 32, 16), "block1": (32, 32, 160), "block2": (16, 16, 320), "block3": (8, 8, 640)}),
     ],
 )
+@pytest.mark.usefixtures("zero_kernels")
 def test_cifar_end_points(name: str, shapes: dict[str, tuple[int, ...]]) -> None:
     assert shapes_of(zoo.create(name), *shapes) == shapes
 

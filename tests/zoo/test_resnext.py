@@ -33,6 +33,7 @@ def test_timm_weights_of_a_gated_network_give_timm_logits(assert_torch_parity: C
         ("resnext29_8x64d", 32, {"stem": (32, 32, 64), "layer1": (32, 32, 256), "layer3": (8, 8, 1024)}),
     ],
 )
+@pytest.mark.usefixtures("zero_kernels")
 def test_end_points(name: str, size: int, shapes: dict[str, tuple[int, ...]]) -> None:
     model = zoo.create(name, input_shape=(size, size, 3))
     assert {end: model.get_layer(end).output.shape[1:] for end in shapes} == shapes

@@ -36,6 +36,7 @@ def test_timm_weights_give_timm_logits(name: str, assert_torch_parity: Callable)
         ("seresnext50_32x4d", 64, {"stem": (16, 16, 64), "layer3": (4, 4, 1024)}),
     ],
 )
+@pytest.mark.usefixtures("zero_kernels")
 def test_end_points(name: str, size: int, shapes: dict[str, tuple[int, ...]]) -> None:
     model = zoo.create(name, input_shape=(size, size, 3))
     assert {end: model.get_layer(end).output.shape[1:] for end in shapes} == shapes

@@ -1,4 +1,4 @@
-"""ShuffleNet against figure 2 of its paper, written in torch."""
+"""ShuffleNet against figure 2 of its paper, written in torch, and version 2 against torchvision's."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,6 +18,12 @@ def test_torch_weights_give_the_papers_logits(groups: int, width: float, assert_
     first = {1: 144, 3: 240}[groups]
     reference = figure_2(int(24 * width), int(first * width), groups)
     assert_torch_parity(partial(zoo.ShuffleNetV1, groups=groups, width=width, **LOGITS), reference, 64)
+
+
+def test_torchvision_weights_of_version_2_give_torchvision_logits(assert_torch_parity: Callable) -> None:
+    models = pytest.importorskip("torchvision.models", reason="torchvision is not installed")
+    name = "shufflenet_v2_x0_5"
+    assert_torch_parity(partial(zoo.create, name, **LOGITS), models.get_model(name), 64)
 
 
 def figure_2(stem: int, first: int, groups: int) -> Any:
@@ -66,6 +72,7 @@ def figure_2(stem: int, first: int, groups: int) -> Any:
 
 
 @pytest.mark.parametrize(("size", "small_input", "sides"), [(224, False, (56, 28, 14, 7)), (32, True, (32, 16, 8, 4))])
+@pytest.mark.usefixtures("zero_kernels")
 def test_end_points(size: int, small_input: bool, sides: tuple[int, ...]) -> None:
     model = zoo.ShuffleNetV1(input_shape=(size, size, 3), small_input=small_input)
     names = ["stem", *(f"features_stage{stage}" for stage in (1, 2, 3))]

@@ -29,6 +29,7 @@ def test_torchvision_weights_give_torchvision_logits(name: str, size: int, asser
     ],
     ids=str,
 )
+@pytest.mark.usefixtures("zero_kernels")
 def test_squeezenet1_0_end_points(options: dict, sides: tuple[int, ...]) -> None:
     model = zoo.SqueezeNet1_0(**options)
     shapes = [model.get_layer(stage).output.shape[1:] for stage in ("stem", "stage1", "stage2", "stage3")]

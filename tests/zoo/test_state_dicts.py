@@ -9,6 +9,7 @@ import pytest
 import keras_cnnzoo
 from keras_cnnzoo.weights.load import named, state_of
 
+pytestmark = pytest.mark.usefixtures("zero_kernels")
 LISTINGS = sorted((Path(__file__).parent / "state_dicts").glob("*.json"))
 
 

@@ -30,9 +30,9 @@ CLASSES = 7
 HALVES = ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
 RANDOM = [
     pytest.param(name, option, marks=by_cost(name).marks)
-    for name in ["resnet20", *NAMES]
+    for name in NAMES
     for option in ("dropout", "drop_path")
-    if option in inspect.signature(builder_of(name)).parameters and not name.startswith("plain")
+    if option in inspect.signature(builder_of(name)).parameters
 ]
 
 

@@ -42,6 +42,7 @@ def test_the_keras_form_needs_a_size_for_its_dense_layers() -> None:
 
 
 @pytest.mark.parametrize("size", [224, 100])
+@pytest.mark.usefixtures("zero_kernels")
 def test_vgg13_end_points(size: int) -> None:
     model = zoo.VGG13(input_shape=(size, size, 3), include_top=False)
     shapes = [model.get_layer(f"stage{stage}").output.shape[1:] for stage in (1, 2, 3, 4, 5)]

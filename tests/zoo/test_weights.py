@@ -173,6 +173,8 @@ def test_only_a_class_count_that_the_caller_passed_may_differ(file: Path) -> Non
     with pytest.warns(UserWarning, match="another class count"):
         other = zoo.ResNet20(weights=file, classes=3)
     assert other.output_shape == (None, 3)
+    loaded, kept = state_of(other), load_file(file)
+    assert {name for name in kept if not np.array_equal(loaded[name], kept[name])} == {"linear/kernel", "linear/bias"}
     wide = changed(file, linear__kernel=np.zeros((64, 7), np.float32), linear__bias=np.zeros(7, np.float32))
     with pytest.raises(zoo.InputError, match="pass classes="):
         zoo.ResNet20(weights=wide)

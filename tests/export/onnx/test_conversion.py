@@ -21,6 +21,7 @@ from keras_cnnzoo.export.onnx import conversion
 from keras_cnnzoo.export.onnx.check import check_qdq
 from keras_cnnzoo.export.onnx.conversion import lower
 from keras_cnnzoo.export.onnx.emitter import emit, without_rule
+from keras_cnnzoo.export.onnx.options import Layout
 from keras_cnnzoo.export.onnx.parity import images_of
 from keras_cnnzoo.export.onnx.qdq import plan, quantized
 from keras_cnnzoo.export.onnx.ranges import best_reach, ranges_of
@@ -222,14 +223,26 @@ def test_a_network_of_which_all_is_kept_answers_as_in_float(
 
 @pytest.fixture(scope="module")
 def small(some_images: np.ndarray) -> keras.Model:
-    """Every kind of convolution, one of them without a bias, and a dense layer."""
+    """Every kind of convolution, one of them without a bias, one before a ReLU6, and a dense layer."""
     keras.utils.set_random_seed(0)
     image = keras.Input((32, 32, 3), name="image")
     x = layers.Conv2D(8, 3, 2, "same", use_bias=False, activation="relu", name="bare")(image)
     x = layers.DepthwiseConv2D(3, 2, padding="same", depth_multiplier=2, name="depthwise")(x)
     x = layers.ReLU()(GroupedConv2D(16, 3, groups=4, name="grouped")(x))
-    x = layers.GlobalAveragePooling2D()(layers.Conv2D(16, 1, dilation_rate=2, activation="relu", name="point")(x))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(16, 1, dilation_rate=2, activation="relu6", name="point")(x))
     return keras.Model(image, layers.Dense(10, name="dense")(x))
+
+
+@pytest.mark.parametrize(("layout", "opset"), [("NHWC", 17), ("NCHW", 13), ("NHWC", 21)])
+def test_int8_answers_alike_in_each_layout_and_opset(
+    small: keras.Model, some_images: np.ndarray, tmp_path: Path, layout: Layout, opset: int
+) -> None:
+    found = []
+    for place, version in (("NCHW", 17), (layout, opset)):
+        path = tmp_path / f"{place}{version}.onnx"
+        to_onnx(small, path, quantize="int8", calibration=some_images, layout=place, opset=version, batch=None)
+        found.append(OnnxRuntime(path.read_bytes())(some_images, channels_last=place == "NHWC")[0])
+    np.testing.assert_allclose(found[1], found[0], atol=1e-5 * np.abs(found[0]).max())
 
 
 @pytest.mark.parametrize("scheme", ["int8", "int4"])
@@ -245,6 +258,22 @@ def test_auto_mixed_keeps_the_layers_that_cost_most(
         assert len(card.quantization["kept"]) == count
         found[count] = compare(expected, OnnxRuntime(path.read_bytes())(some_images)[0]).sqnr_db or 0
     assert found[2] > found[0] + 0.5
+
+
+def test_the_images_that_choose_the_layers_are_drawn_from_all(
+    small: keras.Model, some_images: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def watched(model: onnx.ModelProto, ranges: object, images: np.ndarray, *rest: object) -> tuple[str, ...]:
+        seen.append(images)
+        return ()
+
+    monkeypatch.setattr("keras_cnnzoo.export.onnx.quantize.PROBES", 4)
+    monkeypatch.setattr("keras_cnnzoo.export.onnx.quantize.costly_layers", watched)
+    options = Quantization("int8", auto_mixed=1, corrections=())
+    to_onnx(small, tmp_path / "a.onnx", quantize=options, calibration=some_images[:8])
+    np.testing.assert_array_equal(seen[0], some_images[:8:2])
 
 
 def test_adaround_of_int4_weights_brings_the_answers_nearer(

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from keras import layers
+from keras.src.ops.numpy import Abs
 
 from keras_cnnzoo import InputError
 from keras_cnnzoo.export.answers import answers_of
@@ -16,6 +17,7 @@ from keras_cnnzoo.export.graph import from_keras
 from keras_cnnzoo.export.onnx.conversion import checked, lower
 from keras_cnnzoo.export.onnx.emitter import emit, without_rule
 from keras_cnnzoo.export.onnx.parity import compare
+from keras_cnnzoo.export.onnx.rules import RULES
 from keras_cnnzoo.export.onnx.runtime import OnnxRuntime
 from keras_cnnzoo.layers import (
     AdaptiveAverage2D,
@@ -24,9 +26,10 @@ from keras_cnnzoo.layers import (
     ChannelSplit,
     GroupedConv2D,
     LocalResponseNorm,
+    MapScale,
 )
 
-from ..conftest import calibrated
+from ..conftest import calibrated, varied
 
 SHAPE = (9, 8, 6)
 
@@ -89,6 +92,7 @@ LAYERS: dict[str, Callable[[Any], Any]] = {
     "resizing": layers.Resizing(13, 5),
     "resizing, nearest": layers.Resizing(7, 11, interpolation="nearest"),
     "absolute": lambda x: keras.ops.abs(x),
+    "absolute by its other name": Abs(),
     "square": lambda x: keras.ops.square(x),
     "roots": lambda x: keras.ops.rsqrt(keras.ops.sqrt(keras.ops.square(x) + 1.0) + 1.0),
     "gelu, approximate": lambda x: keras.ops.gelu(x),
@@ -98,6 +102,7 @@ LAYERS: dict[str, Callable[[Any], Any]] = {
     "average of three": lambda x: layers.Average()([x, layers.Conv2D(6, 1)(x), layers.Conv2D(6, 1)(x)]),
     "subtract": lambda x: layers.Subtract()([x, layers.Conv2D(6, 1)(x)]),
     "maximum": lambda x: layers.Maximum()([x, layers.Conv2D(6, 1)(x)]),
+    "minimum": lambda x: layers.Minimum()([x, layers.Conv2D(6, 1)(x)]),
     "multiply by a gate": lambda x: layers.Multiply()([x, layers.GlobalAveragePooling2D(keepdims=True)(x)]),
     "multiply by a gate of a vector": lambda x: layers.Multiply()([x, layers.GlobalAveragePooling2D()(x)]),
     "average of a map and rows": lambda x: layers.Average()([layers.Reshape((8, 6))(layers.Conv2D(6, (9, 1))(x)), x]),
@@ -108,10 +113,13 @@ LAYERS: dict[str, Callable[[Any], Any]] = {
     "upsampling": layers.UpSampling2D((2, 3)),
     "slice": lambda x: x[:, 1:, :-2, 2:5],
     "divide": lambda x: x / (layers.Activation("exponential")(x) + 1.0),
+    "divide by an operation": lambda x: keras.ops.divide(x, keras.ops.square(x) + 1.0),
+    "map scale": MapScale(),
     "sum and factor": lambda x: 2.0 * x + np.arange(6.0, dtype=np.float32),
     "keras adaptive average": layers.AdaptiveAveragePooling2D((2, 3)),
     "channel pad": ChannelPad(1, 2),
     "channel split": split_and_swap,
+    "split in three": lambda x: keras.ops.concatenate(keras.ops.split(x, 3, axis=-1)[::-1], axis=-1),
     "channel shuffle": ChannelShuffle(3),
     "reshape": layers.Reshape((8, 9, 6)),
     "reshape to rows": layers.Reshape((12, 36)),
@@ -167,7 +175,7 @@ def built(name: str) -> tuple[keras.Model, np.ndarray]:
     image = keras.Input(SHAPE, name="image")
     model = keras.Model(image, LAYERS[name](image))
     images = np.random.default_rng(0).standard_normal((6, *SHAPE)).astype(np.float32)
-    return calibrated(model, images), images
+    return calibrated(varied(model), images), images
 
 
 def operators(model: onnx.ModelProto) -> Counter[str]:
@@ -187,6 +195,11 @@ def test_a_layer_is_written_so_that_it_answers_alike_in_each_opset_and_without_a
         assert parity.varies, "outputs that do not vary prove nothing"
         assert parity.largest_difference <= 1e-5
         assert ("Transpose" in operators(file)) == (name in NEEDS_TRANSPOSE)
+
+
+def test_the_layers_compared_need_every_rule() -> None:
+    written = {node.op for name in LAYERS for node in lower(from_keras(built(name)[0])).nodes.values()}
+    assert written >= set(RULES)
 
 
 @pytest.mark.parametrize("name", ["conv", "channel split", "dense", "layer norm"])

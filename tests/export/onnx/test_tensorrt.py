@@ -291,7 +291,7 @@ def test_the_command_line_writes_onnx_and_tensorrt_files(tmp_path: Path, capsys:
     common = ["resnet20", "--weights", "random", "-q", "--json", "-o", str(tmp_path)]
     app([*common, "--to", "onnx", "--layout", "NHWC", "--batch", "0", "--opset", "18"], standalone_mode=False)
     assert json.loads(capsys.readouterr().out)["inputs"][0]["shape"] == [None, 32, 32, 3]
-    chosen = ["--keep", "conv1", "--keep", "layer1_*", "--estimator", "percentile", "--corrections", "none"]
+    chosen = ["--keep", "conv1", "--keep", "layer1_*", "--estimator", "mse", "--corrections", "none"]
     options = ["--to", "tensorrt", "--quantize", "int8", "--calibration", "random:4", *chosen]
     app([*common, *options], standalone_mode=False)
     captured = capsys.readouterr()
@@ -299,7 +299,8 @@ def test_the_command_line_writes_onnx_and_tensorrt_files(tmp_path: Path, capsys:
     assert "TensorRT itself has never run here" in captured.err
     assert "trtexec --onnx=resnet20_int8.onnx --stronglyTyped" in captured.err
     card = Card.read(tmp_path / "resnet20_int8.onnx.json")
-    assert (card.quantization["scheme"], card.quantization["estimator"]) == ("int8", "percentile")
+    assert (card.quantization["scheme"], card.quantization["estimator"]) == ("int8", "mse")
+    assert card.quantization["corrections"] == []
     assert {"conv1", "layer1_0_conv1"} <= set(card.quantization["kept"])
     for options, sentence in (
         (["--to", "tensorrt", "--layout", "NHWC"], "channels first"),
