@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 from .calibration import Calibration
 from .contents import parse
 from .emit.writer import pack, signature
 from .graph import unasked
-from .interpreter import first_line
 from .schemes import Boundary, Scheme
 
 if TYPE_CHECKING:

@@ -174,6 +174,18 @@ def from_keras(model: "keras.Model") -> Graph:
     return Graph(model.name, nodes, tuple(references[id(tensor)] for tensor in function.outputs))
 
 
+def of_one_input(model: "keras.Model") -> Graph:
+    """The same of a model of one input.
+
+    Raises:
+        InputError: as `from_keras`, and of several inputs.
+    """
+    graph = from_keras(model)
+    if len(graph.inputs) != 1:
+        raise InputError(f"{model.name} has {len(graph.inputs)} inputs; networks of one are exported")
+    return graph
+
+
 def _walk(model: Any, prefix: str, nodes: dict[str, Node], references: dict[int, str]) -> None:
     """Adds the model's calls, deepest first; `references` maps tensors to the names of what makes them."""
     for depth in sorted(model._nodes_by_depth, reverse=True):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 
 LARGEST = 2**28  # numbers of an input; LiteRT would allocate what a broken file asks for
 
@@ -15,16 +15,6 @@ LARGEST = 2**28  # numbers of an input; LiteRT would allocate what a broken file
 def threads() -> int:
     """As many as this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def one_line(error: Exception) -> str:
-    """What a library says in several lines."""
-    return " ".join(str(error).split())
-
-
-def first_line(error: Exception) -> str:
-    """Of what a library says in several lines, at most 300 characters; its type where it says nothing."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
 class LiteRT:

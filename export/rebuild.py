@@ -4,9 +4,8 @@ import importlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 from .graph import Graph, Node
-from .interpreter import one_line
 
 if TYPE_CHECKING:
     import keras

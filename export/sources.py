@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 from ..options import typed_options
 from ..preprocessing import PRESETS
 from .graph import functional
-from .interpreter import first_line
 from .origin import Origin, State
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from .calibration import Calibration, Ranges, representative
 from .card import Card, artifact_facts, calibration_facts, card_path, model_facts, tool_versions
 from .contents import histogram, normalisations, operators, parse, quantization_of, require_integer, tensor_types
 from .emit import missing_rules
-from .graph import Graph, from_keras
+from .graph import Graph, of_one_input
 from .interpreter import LiteRT
 from .lowering.accuracy import Accuracy, AccuracyGate
 from .lowering.guard import Lowered, lower_under
@@ -175,9 +175,7 @@ def check_labels(model: "keras.Model", labels: Sequence[str] | None) -> None:
 
 def _readable(model: "keras.Model", data: Calibration | None) -> Graph:
     """The graph of a model of one input, which reads what it is calibrated with."""
-    graph = from_keras(model)
-    if len(graph.inputs) != 1:
-        raise InputError(f"{model.name} has {len(graph.inputs)} inputs; networks of one are exported")
+    graph = of_one_input(model)
     if data is not None and data.inputs.shape[1:] != graph.inputs[0].shape:
         raise InputError(
             f"the model reads {graph.inputs[0].shape} but calibration has {data.inputs.shape[1:]}; scale the images, "

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from .errors import InputError
+from .errors import InputError, one_line
 
 if TYPE_CHECKING:
     import h5py
@@ -21,11 +21,6 @@ UNREADABLE = (
     zlib.error,
 )  # fmt: skip
 """What numpy, h5py, zipfile and json raise over broken files."""
-
-
-def reason(error: BaseException) -> str:
-    """What an error says, in one short line."""
-    return " ".join(str(error).split())[:200]
 
 
 def memory() -> int:
@@ -113,7 +108,7 @@ def require_own_data(store: "h5py.File", path: Path) -> None:
         raise
     except Exception as error:  # h5py raises whatever a broken file makes it
         raise InputError(
-            f"{path}: a broken HDF5 file ({reason(error)}), not opened; write or fetch it again"
+            f"{path}: a broken HDF5 file ({one_line(error)[:200]}), not opened; write or fetch it again"
         ) from error
     if whole > memory():
         raise InputError(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .archive import UNREADABLE, reason, require_sound_zip
-from .errors import InputError
+from .archive import UNREADABLE, require_sound_zip
+from .errors import InputError, one_line
 
 KEYS = ("images", "bytes", "offsets", "labels", "classes")
 
@@ -17,14 +17,12 @@ class Archive:
     """The checked content of an .npz file; what it does not hold is None.
 
     Args:
-        pixels: (n, height, width, channels) uint8.
-        encoded: instead of them whole files of pictures.
+        pictures: (n, height, width, channels) uint8, or n whole files of pictures.
         labels: (n,) integers.
         classes: the classes' names by index.
     """
 
-    pixels: np.ndarray | None
-    encoded: tuple[bytes, ...] | None
+    pictures: np.ndarray | tuple[bytes, ...]
     labels: np.ndarray | None
     classes: tuple[str, ...] | None
 
@@ -42,14 +40,14 @@ def read_archive(path: Path) -> Archive:
             arrays = {key: file[key] for key in KEYS if key in file.files}
     except UNREADABLE as error:
         raise InputError(
-            f"{path}: not a readable .npz file ({reason(error)}); write it again by numpy.savez"
+            f"{path}: not a readable .npz file ({one_line(error)[:200]}); write it again by numpy.savez"
         ) from error
-    pixels = encoded = None
+    pictures: np.ndarray | tuple[bytes, ...]
     if "images" not in arrays and {"bytes", "offsets"} <= arrays.keys():
-        encoded = _encoded(path, arrays["bytes"], arrays["offsets"])
+        pictures = _encoded(path, arrays["bytes"], arrays["offsets"])
     else:
-        pixels = _pixels(path, arrays.get("images"))
-    count = len(pixels if encoded is None else encoded)  # type: ignore[arg-type]
+        pictures = _pixels(path, arrays.get("images"))
+    count = len(pictures)
     if not count:
         raise InputError(f"{path}: holds no images; give at least one")
     labels = arrays.get("labels")
@@ -63,7 +61,7 @@ def read_archive(path: Path) -> Archive:
             f"{path}: `labels` run from {labels.min()} to {labels.max()} but `classes` name {len(classes)}; number "
             "them from 0, the first of these"
         )
-    return Archive(pixels, encoded, labels, None if classes is None else tuple(map(str, classes)))
+    return Archive(pictures, labels, None if classes is None else tuple(map(str, classes)))
 
 
 def _pixels(path: Path, pixels: np.ndarray | None) -> np.ndarray:

@@ -204,19 +204,19 @@ def none_readable(source: str | PathLike[str], count: int) -> InputError:
 
 def _from_npz(path: Path, size: tuple[int, int, int] | None, fit: Preprocessing) -> Images | Encoded:
     found = read_archive(path)
-    if found.encoded is not None:
-        labels = [None] * len(found.encoded) if found.labels is None else found.labels.tolist()
-        shape = size or _shape_of(path, found.encoded[0])
+    pictures = found.pictures
+    if isinstance(pictures, tuple):
+        labels = [None] * len(pictures) if found.labels is None else found.labels.tolist()
+        shape = size or _shape_of(path, pictures[0])
         _require_depth(path, shape[2])
-        return Encoded(tuple(zip(found.encoded, labels, strict=True)), shape, fit, found.classes, path.name)
-    assert found.pixels is not None
-    if size is not None and found.pixels.shape[1:] != size:
+        return Encoded(tuple(zip(pictures, labels, strict=True)), shape, fit, found.classes, path.name)
+    if size is not None and pictures.shape[1:] != size:
         raise InputError(
-            f"{path}: images are {'x'.join(map(str, found.pixels.shape[1:]))} but the network reads "
+            f"{path}: images are {'x'.join(map(str, pictures.shape[1:]))} but the network reads "
             f"{'x'.join(map(str, size))}; scale them, or build the network for their size "
             "(--set input_shape=HEIGHT,WIDTH,CHANNELS)"
         )
-    return Images(found.pixels, found.labels, found.classes, 0, path.name)
+    return Images(pictures, found.labels, found.classes, 0, path.name)
 
 
 def _shape_of(path: Path, first: bytes) -> tuple[int, int, int]:

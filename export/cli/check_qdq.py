@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from ...console import FAILED_GATE, print_json, terminal
-from ...errors import InputError
+from ...errors import InputError, first_line
 
 if TYPE_CHECKING:
     import onnx
@@ -49,8 +49,6 @@ def check_qdq(
 
 def _read(file: Path) -> "onnx.ModelProto":
     import onnx
-
-    from ..interpreter import first_line
 
     try:
         model = onnx.load(file)

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...errors import InputError
 from ..calibration import Calibration
 from ..contents import histogram, operators
 from ..emit import missing_rules
-from ..graph import Graph, from_keras
+from ..graph import Graph, of_one_input
 from ..schemes import STATIC, Quantization, Scheme
 from .guard import Lowered, lower_under
 from .lint import Lint, beyond_graph, lint
@@ -73,9 +72,7 @@ def explanation(
     Raises:
         InputError: a network of several inputs.
     """
-    graph = from_keras(model)
-    if len(graph.inputs) != 1:
-        raise InputError(f"{model.name} has {len(graph.inputs)} inputs; networks of one are exported")
+    graph = of_one_input(model)
     lowered = lower_under(graph, passes, Parity.of(model, seed=seed))
     gain = _gain(lowered.passes, scheme, costs_of)
     missing = tuple(missing_rules(lowered.graph))

@@ -92,9 +92,8 @@ def hard_form(graph: Graph, node: Node) -> tuple[str, int, str]:
         gate = graph.producer(node.inputs[1])
         if gate.op == "Activation" and gate.config["activation"] == "relu6":
             shifted = graph.producer(gate.inputs[0])
-            alone = graph.readers()[shifted.name] == 1  # else another reads x below -3, through the sum
             is_sum = shifted.inputs == node.inputs[:1] and shifted.op == "Rescaling" and shifted.config == SHIFT
-            if is_sum and alone:
+            if is_sum and graph.readers()[shifted.name] == 1:  # else another reads x below -3, through the sum
                 return node.inputs[0], 2, ""
     return "", 0, ""
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 
-from ...errors import InputError
+from ...errors import InputError, first_line
 from ...files import refuse_overwrite, replacing
 from ..answers import answers_of
 from ..calibration import Calibration, Ranges, representative
 from ..card import Card, calibration_facts, card_path
 from ..graph import Graph, from_keras
-from ..interpreter import first_line
 from ..lowering.guard import Lowered, lower_under
 from ..lowering.passes import PASSES
 from ..origin import UNKNOWN, Origin

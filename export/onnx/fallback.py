@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 
-from ...errors import InputError
-from ..interpreter import first_line
+from ...errors import InputError, first_line
 from .emitter import TO_FIRST
 from .options import Layout
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 
-from ...errors import InputError
-from ..interpreter import first_line, threads
+from ...errors import InputError, first_line
+from ..interpreter import threads
 
 BATCH = 16  # images a call of a file that takes any number
 

@@ -14,8 +14,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..archive import UNREADABLE, reason, require_own_data, require_sound_zip
-from ..errors import InputError
+from ..archive import UNREADABLE, require_own_data, require_sound_zip
+from ..errors import InputError, one_line
 
 State = dict[str, np.ndarray]
 
@@ -42,7 +42,8 @@ def read_state(path: str | PathLike[str]) -> State:
         raise
     except UNREADABLE as error:
         raise InputError(
-            f"{path}: truncated, or not a {path.suffix} file of weights ({reason(error)}); write or fetch it again"
+            f"{path}: truncated, or not a {path.suffix} file of weights ({one_line(error)[:200]}); write or fetch it "
+            "again"
         ) from error
     if not state:
         raise InputError(f"{path}: holds no weights; save the network's again")

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..accuracy import Accuracy
+from ..events import CONTROL
 from ..result import Measurement, Report, setting_words
 from ..statistics import LEVEL, Estimate, verdict
 from . import escaped
@@ -26,7 +27,7 @@ def tables(report: Report, *, width: int = WIDE) -> Group:
     if report.measurements:
         parts += [latency_table(report, intervals=width >= WIDE), Text(), artifact_table(report)]
         parts += [part for m in report.measurements if m.layers for part in (Text(), profile_table(m))]
-    parts += [Text.from_markup(escaped(sentence(entry)), style="yellow") for entry in report.unmeasured]
+    parts += [Text(CONTROL.sub("", sentence(entry)), style="yellow") for entry in report.unmeasured]
     return Group(*parts)
 
 

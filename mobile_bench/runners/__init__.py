@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
+from ...errors import InputError, one_line
 from ..measure import TimedCalls, time_block
 from ..order import Configuration
 
@@ -203,9 +203,8 @@ def import_software(runner: str) -> None:
     try:
         import_module(package)
     except ImportError as error:
-        reason = " ".join(str(error).split())
         raise InputError(
-            f"{package} cannot be loaded here ({reason}); install it anew: {RUNNERS[runner].install}"
+            f"{package} cannot be loaded here ({one_line(error)}); install it anew: {RUNNERS[runner].install}"
         ) from error
 
 

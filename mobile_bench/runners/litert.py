@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ...errors import InputError
+from ...errors import InputError, one_line
 from ..environment import cpu_model, package_version
 from . import Description, InProcess, Layer, Tensor, random_inputs
 
@@ -106,10 +106,9 @@ def _delegate(path: str) -> Any:
     try:
         return load_delegate(path)
     except (OSError, ValueError, AttributeError) as error:
-        reason = " ".join(str(error).split())
         raise InputError(
-            f"--delegate {path}: it is not a LiteRT delegate that can be loaded here ({reason}); name one built for "
-            "this machine"
+            f"--delegate {path}: it is not a LiteRT delegate that can be loaded here ({one_line(error)}); name one "
+            "built for this machine"
         ) from error
 
 
